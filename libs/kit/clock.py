@@ -1,0 +1,72 @@
+"""Time and ids, made once by `app.py` and handed to whoever needs them."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from uuid_utils.compat import uuid7
+
+from kit.errors import FieldInvalid, TimeInFuture
+
+Clock = Callable[[], datetime]
+NewId = Callable[[], UUID]
+
+FUTURE_MAX = timedelta(minutes=5)
+
+new_id: NewId = uuid7
+
+
+def make_clock(start: datetime | None) -> Clock:
+    """A clock in aware UTC: the real one, or one that starts at `start` and runs at the usual speed."""
+    if start is None:
+        return lambda: datetime.now(UTC)
+    began = time.monotonic()
+    return lambda: start + timedelta(seconds=time.monotonic() - began)
+
+
+def from_timestamp(stamp: Timestamp) -> datetime:
+    """The instant of a protobuf timestamp, in aware UTC and whole microseconds."""
+    return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
+
+
+def to_timestamp(instant: datetime) -> Timestamp:
+    """The protobuf timestamp of an instant."""
+    micros = round((instant - _EPOCH) / _MICROSECOND)
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class TimeInvalid(FieldInvalid):
+    """A time outside of the years 1900 to 9999."""
+
+    reason = "TIME_INVALID"
+    field = "occurred_time"
+    text = "{seconds} seconds lie outside of the years 1900 to 9999; give a time within them"
+
+
+def parse_time(stamp: Timestamp, field: str) -> datetime:
+    """The instant of a caller's timestamp. Raises TimeInvalid for one outside of the years 1900 to 9999."""
+    if not _SECONDS_MIN <= stamp.seconds <= _SECONDS_MAX or not 0 <= stamp.nanos < 10**9:
+        raise TimeInvalid(field, seconds=stamp.seconds)
+    return from_timestamp(stamp)
+
+
+def parse_occurred(
+    stamp: Timestamp | None, now: datetime, field: str = "occurred_time"
+) -> datetime:
+    """When something happened: now when unset. Raises TimeInvalid, or TimeInFuture beyond 5 minutes ahead."""
+    if stamp is None:
+        return now
+    instant = parse_time(stamp, field)
+    if instant > now + FUTURE_MAX:
+        raise TimeInFuture(field, time=instant.isoformat(), now=now.isoformat())
+    return instant
+
+
+_SECONDS_MIN = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp())
+_SECONDS_MAX = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())

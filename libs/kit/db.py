@@ -1,0 +1,167 @@
+"""Postgres: a pool under the service's own role, named statements from .sql files, constraints that become exceptions."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+import orjson
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from kit.errors import DatabaseUnavailable, LaurelError
+
+COMMAND_TIMEOUT_SECONDS = 30
+RETRY_AFTER_MS = 500
+_NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+
+# What asyncpg raises when the server is away, starting or going down.
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+def load_queries(package: str) -> dict[str, str]:
+    """The statements of `queries/*.sql` in a package, by the name in the `-- name:` line above each."""
+    statements: dict[str, str] = {}
+    for file in sorted(files(package).joinpath("queries").iterdir(), key=lambda f: f.name):
+        if not file.name.endswith(".sql"):
+            continue
+        parts = _NAME.split(file.read_text())
+        for name, sql in zip(parts[1::2], parts[2::2], strict=True):
+            if name in statements:
+                raise ValueError(f"{package}: statement {name} stands twice")
+            statements[name] = sql.strip()
+    return statements
+
+
+class Transaction:
+    """One transaction; statements are called by name."""
+
+    def __init__(
+        self, connection: Any, statements: Mapping[str, str], tracer: trace.Tracer
+    ) -> None:
+        self.connection = connection
+        self._statements = statements
+        self._tracer = tracer
+
+    async def fetch(self, name: str, *args: object) -> list[Any]:
+        """All rows of a named statement."""
+        with self._span(name):
+            rows: list[Any] = await self.connection.fetch(self._statements[name], *args)
+            return rows
+
+    async def fetchrow(self, name: str, *args: object) -> Any:
+        """The first row of a named statement, or None."""
+        with self._span(name):
+            return await self.connection.fetchrow(self._statements[name], *args)
+
+    async def fetchval(self, name: str, *args: object) -> Any:
+        """The first column of the first row of a named statement, or None."""
+        with self._span(name):
+            return await self.connection.fetchval(self._statements[name], *args)
+
+    async def execute(self, name: str, *args: object) -> str:
+        """Runs a named statement for its effect; the answer is Postgres' command tag."""
+        with self._span(name):
+            status: str = await self.connection.execute(self._statements[name], *args)
+            return status
+
+    def _span(self, name: str) -> Any:
+        attributes = {"db.system": "postgresql", "db.operation.name": name}
+        return self._tracer.start_as_current_span(
+            f"SQL {name}", kind=SpanKind.CLIENT, attributes=attributes
+        )
+
+
+class Database:
+    """The database of one service."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        statements: Mapping[str, str],
+        constraints: Mapping[str, type[LaurelError]],
+        tracer: trace.Tracer,
+    ) -> None:
+        self.pool = pool
+        self._statements = statements
+        self._constraints = constraints
+        self._tracer = tracer
+
+    @asynccontextmanager
+    async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Transaction]:
+        """A transaction: committed, durably, at the end of the block; rolled back on any error.
+
+        Raises DatabaseUnavailable when the server is away, and the exception of a violated constraint.
+        """
+        try:
+            async with (
+                self.pool.acquire() as connection,
+                connection.transaction(readonly=readonly),
+            ):
+                yield Transaction(connection, self._statements, self._tracer)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            known = self._constraints.get(error.constraint_name or "")
+            if known is None:
+                raise
+            raise known() from error
+        except _AWAY as error:
+            raise DatabaseUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
+
+    async def ping(self) -> bool:
+        """Whether the server answers."""
+        try:
+            return bool(await self.pool.fetchval("SELECT true", timeout=2))
+        except (*_AWAY, asyncpg.PostgresError):
+            return False
+
+
+async def _prepare(connection: Any) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind,
+            schema="pg_catalog",
+            encoder=lambda v: orjson.dumps(v).decode(),
+            decoder=orjson.loads,
+        )
+
+
+@asynccontextmanager
+async def open_database(
+    url: str,
+    service: str,
+    *,
+    pool_size: int,
+    tracer: trace.Tracer,
+    constraints: Mapping[str, type[LaurelError]],
+) -> AsyncIterator[Database]:
+    """The database of a service, under its own role and in its own schema."""
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=min(2, pool_size),
+        max_size=pool_size,
+        command_timeout=COMMAND_TIMEOUT_SECONDS,
+        init=_prepare,
+        server_settings={
+            "application_name": f"laurel-{service}",
+            "role": f"laurel_{service}",
+            "search_path": service,
+            "jit": "off",
+            "plan_cache_mode": "force_generic_plan",
+            "idle_in_transaction_session_timeout": "60s",
+        },
+    )
+    try:
+        yield Database(pool, {**load_queries("kit"), **load_queries(service)}, constraints, tracer)
+    finally:
+        await pool.close()

@@ -1,0 +1,220 @@
+"""Events from commit to effect: outbox, relay, JetStream, inbox.
+
+Events of one type from one commit travel as one message, so that a batch of 500 accruals costs one row and one
+publication. The message id is that of the batch; the broker drops what it has seen, and the inbox of each service drops the rest.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+from typing import Any
+
+import nats
+from laurel.event.v1.event_pb2 import Event, EventBatch
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
+from nats.js.errors import NotFoundError
+
+from kit.clock import Clock, NewId
+from kit.db import Database, Transaction
+from kit.errors import LaurelError
+from kit.telemetry import INBOX_FAILED, INBOX_HANDLED, OUTBOX_PUBLISHED, log
+
+STREAM = "LAUREL"
+EVENTS_PER_MESSAGE_MAX = 256
+ROWS_PER_PASS = 64
+MESSAGES_PER_PASS = 16
+PASS_SECONDS = 0.2
+BACKOFF_SECONDS_MAX = 5.0
+REDELIVER_SECONDS_MAX = 60.0
+STREAM_AGE = timedelta(days=14)
+INBOX_AGE = timedelta(days=28)
+DUPLICATE_WINDOW = timedelta(minutes=10)
+
+Handle = Callable[[Transaction, Sequence[Event]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What a service listens to: names of payloads of Event, such as `points_accrued`, and what it does with them.
+
+    `handle` runs inside of the transaction that claims the message in the inbox: it takes effect once, or not at all.
+    """
+
+    types: tuple[str, ...]
+    handle: Handle
+
+
+async def publish(tx: Transaction, new_id: NewId, events: Sequence[Event]) -> None:
+    """Puts events into the outbox of the running transaction."""
+    rows = []
+    ordered = sorted(events, key=lambda event: event.WhichOneof("payload") or "")
+    for kind, same in groupby(ordered, key=lambda event: event.WhichOneof("payload") or ""):
+        group = list(same)
+        for start in range(0, len(group), EVENTS_PER_MESSAGE_MAX):
+            batch_id = new_id()
+            batch = EventBatch(
+                batch_id=str(batch_id), events=group[start : start + EVENTS_PER_MESSAGE_MAX]
+            )
+            rows.append((batch_id, kind, batch.SerializeToString()))
+    if rows:
+        await tx.execute("add_to_outbox", *(list(column) for column in zip(*rows, strict=True)))
+
+
+class Broker:
+    """The connection to JetStream, shared by the relay and the consumers of a process; comes back by itself."""
+
+    def __init__(self, url: str, tls: ssl.SSLContext | None) -> None:
+        self._url = url
+        self._tls = tls if url.startswith("tls:") else None
+        self._client: Any = None
+        self._opening = asyncio.Lock()
+
+    async def jetstream(self) -> Any:
+        """A JetStream context with the stream made. Raises while the broker is away."""
+        async with self._opening:
+            if self._client is None or self._client.is_closed:
+                self._client = await nats.connect(
+                    self._url, tls=self._tls, connect_timeout=2, max_reconnect_attempts=-1, reconnect_time_wait=0.5,
+                    allow_reconnect=True, error_cb=_ignore, disconnected_cb=_ignore, pending_size=32 * 1024 * 1024,
+                )  # fmt: skip
+                await self._ensure_stream()
+        return self._client.jetstream(timeout=5)
+
+    async def _ensure_stream(self) -> None:
+        js = self._client.jetstream(timeout=5)
+        config = StreamConfig(
+            name=STREAM, subjects=["laurel.>"], max_age=STREAM_AGE.total_seconds(),
+            duplicate_window=DUPLICATE_WINDOW.total_seconds(),
+        )  # fmt: skip
+        try:
+            await js.stream_info(STREAM)
+        except NotFoundError:
+            await js.add_stream(config)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        if self._client is not None and not self._client.is_closed:
+            await self._client.close()
+
+
+async def _ignore(*_: object) -> None:
+    """nats-py prints its errors otherwise; the loops below log them once each."""
+
+
+class Relay:
+    """Publishes a service's outbox, and deletes what the broker has acknowledged."""
+
+    def __init__(self, service: str, database: Database, broker: Broker) -> None:
+        self._service = service
+        self._database = database
+        self._broker = broker
+        self._log = log(service)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Runs until `stopping`; survives the absence of broker and database."""
+        backoff = PASS_SECONDS
+        while not stopping.is_set():
+            try:
+                while await self.run_once():
+                    pass
+                backoff = PASS_SECONDS
+            except (NatsError, OSError, LaurelError, TimeoutError) as error:
+                self._log.warning("outbox.waits", error=repr(error))
+                backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+            await _sleep(stopping, backoff)
+
+    async def run_once(self) -> int:
+        """Publishes up to 64 rows and returns how many."""
+        js = await self._broker.jetstream()
+        async with self._database.transaction() as tx:
+            rows = await tx.fetch("take_from_outbox", ROWS_PER_PASS)
+            rows.sort(key=lambda row: row["batch_id"])
+            await asyncio.gather(*(self._publish(js, row) for row in rows))
+        return len(rows)
+
+    async def _publish(self, js: Any, row: Any) -> None:
+        subject = f"laurel.{self._service}.{row['type']}"
+        await js.publish(subject, row["payload"], headers={"Nats-Msg-Id": str(row["batch_id"])})
+        OUTBOX_PUBLISHED.labels(self._service, row["type"]).inc()
+
+
+class Listener:
+    """Hands the messages of a durable consumer to the service, each once."""
+
+    def __init__(
+        self, service: str, consumer: Consumer, database: Database, broker: Broker, clock: Clock
+    ) -> None:
+        self._service = service
+        self._consumer = consumer
+        self._database = database
+        self._broker = broker
+        self._clock = clock
+        self._log = log(service)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Runs until `stopping`; survives the absence of broker and database."""
+        subscription = None
+        while not stopping.is_set():
+            try:
+                if subscription is None:
+                    subscription = await self._subscribe()
+                await self._pass(subscription)
+            except TimeoutError:
+                continue
+            except (NatsError, OSError, LaurelError) as error:
+                self._log.warning("inbox.waits", error=repr(error))
+                subscription = None
+                await _sleep(stopping, 1.0)
+
+    async def _subscribe(self) -> Any:
+        js = await self._broker.jetstream()
+        config = ConsumerConfig(
+            durable_name=self._service, ack_policy=AckPolicy.EXPLICIT, deliver_policy=DeliverPolicy.ALL,
+            filter_subjects=[f"laurel.*.{kind}" for kind in self._consumer.types], ack_wait=60, max_ack_pending=256,
+        )  # fmt: skip
+        await js.add_consumer(STREAM, config)
+        return await js.pull_subscribe_bind(self._service, STREAM)
+
+    async def _pass(self, subscription: Any) -> None:
+        for message in await subscription.fetch(MESSAGES_PER_PASS, timeout=PASS_SECONDS):
+            try:
+                await self._take(EventBatch.FromString(message.data))
+            except Exception as error:  # noqa: BLE001  # one bad message must not stop the others
+                INBOX_FAILED.labels(self._service).inc()
+                self._log.error(
+                    "inbox.failed", subject=message.subject, error=repr(error), exc_info=error
+                )
+                tries = message.metadata.num_delivered or 1
+                await message.nak(delay=min(0.2 * 2**tries, REDELIVER_SECONDS_MAX))
+            else:
+                await message.ack()
+
+    async def _take(self, batch: EventBatch) -> None:
+        async with self._database.transaction() as tx:
+            if await tx.fetchval("claim_from_inbox", batch.batch_id):
+                await self._consumer.handle(tx, batch.events)
+                kind = batch.events[0].WhichOneof("payload") or ""
+                INBOX_HANDLED.labels(self._service, kind).inc(len(batch.events))
+
+    async def prune(self) -> None:
+        """Forgets messages older than the broker could deliver again."""
+        async with self._database.transaction() as tx:
+            await tx.execute("prune_inbox", self._clock() - INBOX_AGE)
+
+
+async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        pass
+
+
+def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
+    """A TLS context that trusts the CA and shows the certificate."""
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
+    context.load_cert_chain(certificate, key)
+    return context

@@ -1,0 +1,117 @@
+"""What happens around every call: identity, validation, trace, metrics, errors."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from grpc import StatusCode
+from grpc_status import rpc_status
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from kit import deadline, telemetry
+from kit.auth import Policy, identity_of
+from kit.errors import FIXED_INTERNAL_TEXT, LaurelError, to_status
+from kit.validate import check
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
+
+
+class Internal(LaurelError):
+    """Something that was not foreseen; its cause is in the log."""
+
+    code = StatusCode.INTERNAL
+    reason = "INTERNAL"
+    text = FIXED_INTERNAL_TEXT
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Lets in who may call, refuses what breaks the contract, and turns every error into a rich status."""
+
+    def __init__(self, service: str, policy: Policy, tracer: trace.Tracer) -> None:
+        self._service = service
+        self._policy = policy
+        self._tracer = tracer
+        self._log = telemetry.log(service)
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """Wraps a method's handler; each only once."""
+        method = details.method
+        if method not in self._wrapped:
+            handler = await continuation(details)
+            if handler is None:
+                return None
+            self._wrapped[method] = self._wrap(handler, method.removeprefix("/"))
+        return self._wrapped[method]
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        if handler.unary_unary is None:
+            return self._wrap_stream(handler, method)
+        behaviour = self._around(handler.unary_unary, method)
+        return grpc.unary_unary_rpc_method_handler(
+            behaviour, handler.request_deserializer, handler.response_serializer
+        )
+
+    def _wrap_stream(self, handler: Any, method: str) -> Any:
+        # Streams are those of health and reflection; the services that stream later bring their own flow control.
+        if handler.stream_stream is not None:
+            make, inner = grpc.stream_stream_rpc_method_handler, handler.stream_stream
+        else:
+            make, inner = grpc.unary_stream_rpc_method_handler, handler.unary_stream
+
+        async def behaviour(request: Any, context: Context) -> Any:
+            try:
+                self._policy.check(identity_of(context), method)
+            except LaurelError as error:
+                await _abort(context, error)
+            async for response in inner(request, context):
+                yield response
+
+        return make(behaviour, handler.request_deserializer, handler.response_serializer)
+
+    def _around(self, inner: Behaviour, method: str) -> Behaviour:
+        name = method.rpartition("/")[2]
+        span_name = method
+
+        async def behaviour(request: Message, context: Context) -> Any:
+            began = time.perf_counter()
+            code = StatusCode.CANCELLED
+            parent = telemetry.extract(context.invocation_metadata())
+            with self._tracer.start_as_current_span(
+                span_name, context=parent, kind=SpanKind.SERVER
+            ) as span:
+                try:
+                    self._policy.check(identity_of(context), method)
+                    check(request)
+                    deadline.set_left(context.time_remaining())
+                    response = await inner(request, context)
+                    code = StatusCode.OK
+                    return response
+                except grpc.aio.AbortError:
+                    code = context.code() or StatusCode.UNKNOWN
+                    raise
+                except Exception as error:  # noqa: BLE001  # nothing may reach the caller as it is
+                    refusal = self._refusal(error, method)
+                    code = refusal.code
+                    await _abort(context, refusal)
+                finally:
+                    span.set_attribute("rpc.grpc.status_code", code.value[0])
+                    seconds = time.perf_counter() - began
+                    telemetry.RPC_SECONDS.labels(self._service, name, code.name).observe(seconds)
+
+        return behaviour
+
+    def _refusal(self, error: Exception, method: str) -> LaurelError:
+        if isinstance(error, LaurelError):
+            return error
+        self._log.error("rpc.failed", method=method, error=repr(error), exc_info=error)
+        return Internal()
+
+
+async def _abort(context: Context, error: LaurelError) -> None:
+    status = rpc_status.to_status(to_status(error))
+    await context.abort(status.code, status.details, status.trailing_metadata)

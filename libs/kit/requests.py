@@ -1,0 +1,44 @@
+"""Idempotency in one place: claim the request id, act, keep the answer, in one transaction (AIP-155)."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from kit.db import Transaction
+from kit.errors import RequestIdReused
+
+R = TypeVar("R", bound=Message)
+
+
+def content_hash(request: Message) -> bytes:
+    """A digest of everything in a request."""
+    name = request.DESCRIPTOR.full_name.encode()
+    return hashlib.blake2b(
+        request.SerializeToString(deterministic=True), digest_size=16, person=name[-16:]
+    ).digest()
+
+
+async def once(
+    tx: Transaction,
+    request_id: str,
+    request: Message,
+    act: Callable[[], Awaitable[R]],
+    response_type: type[R],
+) -> R:
+    """The answer of `act`, or the one that it gave the first time that this request came.
+
+    A second request of the same id waits until the first one's transaction has ended. When `act` raises, the claim is
+    rolled back with all else. Raises RequestIdReused when the content differs from the first time.
+    """
+    digest = content_hash(request)
+    method = request.DESCRIPTOR.name
+    if await tx.fetchval("claim_request", request_id, method, digest):
+        response = await act()
+        await tx.execute("finish_request", request_id, response.SerializeToString())
+        return response
+    row = await tx.fetchrow("get_request", request_id)
+    if row["content_hash"] != digest:
+        raise RequestIdReused(request_id=request_id)
+    return response_type.FromString(row["response"])

@@ -1,0 +1,250 @@
+"""Runs services: wires them, serves them, and drains them when it is time to leave."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from opentelemetry import trace
+
+from kit import telemetry
+from kit.admin import AdminServer
+from kit.auth import Certificates, Policy, load_policy
+from kit.client import MESSAGE_BYTES_MAX, open_channel
+from kit.clock import Clock, NewId, make_clock, new_id
+from kit.db import Database, open_database
+from kit.errors import LaurelError
+from kit.events import Broker, Consumer, Listener, Relay, tls_context
+from kit.interceptor import Gate
+from kit.schedule import Schedule, run_schedule
+from kit.settings import Settings
+
+PING_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a service's `app.py` is given to wire it: settings, clock, ids, and openers that close by themselves."""
+
+    name: str
+    settings: Settings
+    clock: Clock
+    new_id: NewId
+    tracer: trace.Tracer
+    certificates: Certificates
+    stack: AsyncExitStack
+
+    async def database(self, constraints: dict[str, type[LaurelError]] | None = None) -> Database:
+        """The service's database; `constraints` says which exception a violated constraint becomes."""
+        opened = open_database(
+            self.settings.database_url, self.name,
+            pool_size=self.settings.pool_size, tracer=self.tracer, constraints=constraints or {},
+        )  # fmt: skip
+        return await self.stack.enter_async_context(opened)
+
+    async def channel(self, service: str) -> grpc.aio.Channel:
+        """A channel to another service, under this service's identity."""
+        channel = open_channel(self.settings.addr(service), self.certificates)
+        self.stack.push_async_callback(channel.close)
+        return channel
+
+
+@dataclass(slots=True)
+class Service:
+    """A wired service: what it serves, what it listens to, what it does by itself."""
+
+    database: Database
+    servicers: Sequence[tuple[Callable[[Any, Any], None], Any, str]]
+    """(add_XServicer_to_server, servicer, full name of the proto service)"""
+    consumer: Consumer | None = None
+    schedules: Sequence[Schedule] = ()
+    loops: Sequence[Callable[[asyncio.Event], Awaitable[None]]] = ()
+    """Run beside the server until the event is set; each handles its own errors."""
+    drains: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Called once no new call can come, before the database closes."""
+
+
+Wire = Callable[[Runtime], Awaitable[Service]]
+
+
+async def run_services(wires: dict[str, Wire], settings: Settings) -> None:
+    """Runs services in this process until SIGTERM or SIGINT, then drains and leaves."""
+    telemetry.set_up_logs(settings.log_level)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    policy = load_policy(settings.policy)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, wire in wires.items():
+                group.create_task(_run_service(name, wire, settings, policy, stopping))
+    finally:
+        telemetry.flush_traces()
+
+
+async def _run_service(
+    name: str, wire: Wire, settings: Settings, policy: Policy, stopping: asyncio.Event
+) -> None:
+    running = await start_service(name, wire, settings, policy)
+    await stopping.wait()
+    await running.stop()
+
+
+async def start_service(
+    name: str, wire: Wire, settings: Settings, policy: Policy
+) -> "RunningService":
+    """A service that is wired and serves, in this process."""
+    async with AsyncExitStack() as stack:
+        certificates = Certificates.load(settings.cert_dir, name)
+        tracer = telemetry.tracer(name, settings.otlp_endpoint)
+        clock = make_clock(settings.clock_start)
+        runtime = Runtime(name, settings, clock, new_id, tracer, certificates, stack)
+        running = RunningService(runtime, await wire(runtime), policy)
+        stack.push_async_callback(running.drain)
+        await running.start()
+        running.closing = stack.pop_all()
+    return running
+
+
+@dataclass(slots=True)
+class RunningService:
+    """A service while it runs."""
+
+    runtime: Runtime
+    service: Service
+    policy: Policy
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _server: Any = None
+    _health: Any = None
+    _admin: AdminServer | None = None
+    broker: Broker | None = None
+
+    async def start(self) -> None:
+        """Opens the doors once everything behind them works."""
+        runtime, settings = self.runtime, self.runtime.settings
+        self._server = _make_server(runtime, self.service, self.policy)
+        self._health = _add_standard_services(self._server, self.service, settings.reflection)
+        port = settings.addr(runtime.name).rpartition(":")[2]
+        self._server.add_secure_port(
+            f"{settings.listen_host}:{port}", runtime.certificates.for_server()
+        )
+        if (address := settings.admin_addr(runtime.name)) is not None:
+            port = address.rpartition(":")[2]
+            self._admin = AdminServer(settings.listen_host, int(port))
+            self._admin.start()
+        await self._server.start()
+        self._start_tasks()
+        # What lives as long as the process need not be looked at again by the collector.
+        gc.collect()
+        gc.freeze()
+        telemetry.log(runtime.name).info("service.started", address=settings.addr(runtime.name))
+
+    def _start_tasks(self) -> None:
+        runtime, service = self.runtime, self.service
+        folder = runtime.settings.cert_dir
+        own = (str(folder / f"{runtime.name}.crt"), str(folder / f"{runtime.name}.key"))
+        tls = tls_context(str(folder / "ca.crt"), *own)
+        self.broker = broker = Broker(runtime.settings.nats_url, tls)
+        loops = [
+            Relay(runtime.name, service.database, broker).run,
+            self._watch_database,
+            *service.loops,
+        ]
+        if service.consumer is not None:
+            listener = Listener(
+                runtime.name, service.consumer, service.database, broker, runtime.clock
+            )
+            prune = Schedule("prune_inbox", 3600, listener.prune)
+            loops += [listener.run, self._repeat(prune)]
+        if runtime.settings.scheduler:
+            loops += [self._repeat(schedule) for schedule in service.schedules]
+        self._tasks = [
+            asyncio.create_task(_guard(runtime.name, loop(self._stopping))) for loop in loops
+        ]
+
+    def _repeat(self, schedule: Schedule) -> Callable[[asyncio.Event], Awaitable[None]]:
+        return lambda stop: run_schedule(schedule, self.runtime.name, self.service.database, stop)
+
+    async def _watch_database(self, stopping: asyncio.Event) -> None:
+        """Ready while the database answers."""
+        while not stopping.is_set():
+            self._set_ready(await self.service.database.ping())
+            try:
+                await asyncio.wait_for(stopping.wait(), PING_SECONDS)
+            except TimeoutError:
+                continue
+
+    def _set_ready(self, ready: bool) -> None:
+        telemetry.UP.labels(self.runtime.name).set(ready)
+        if self._admin is not None:
+            self._admin.ready = ready
+        status = (
+            health_pb2.HealthCheckResponse.SERVING
+            if ready
+            else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", *(full_name for _, _, full_name in self.service.servicers)):
+            self._health.set(name, status)
+
+    async def stop(self) -> None:
+        """Drains, then closes what the service had opened."""
+        await self.closing.aclose()
+
+    async def drain(self) -> None:
+        """Stop accepting, finish, flush, leave."""
+        self._stopping.set()
+        self._set_ready(False)
+        await self._server.stop(self.runtime.settings.drain_seconds)
+        for drain in self.service.drains:
+            await drain()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.broker is not None:
+            await self.broker.close()
+        if self._admin is not None:
+            self._admin.stop()
+        telemetry.log(self.runtime.name).info("service.stopped")
+
+
+def _make_server(runtime: Runtime, service: Service, policy: Policy) -> Any:
+    options = [
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ]
+    gate = Gate(runtime.name, policy, runtime.tracer)
+    server = grpc.aio.server(interceptors=[gate], options=options)
+    for add, servicer, _ in service.servicers:
+        add(servicer, server)
+    return server
+
+
+def _add_standard_services(server: Any, service: Service, with_reflection: bool) -> Any:
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    if with_reflection:
+        names = [full_name for _, _, full_name in service.servicers]
+        reflection.enable_server_reflection(
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+    return servicer
+
+
+async def _guard(service: str, loop: Awaitable[None]) -> None:
+    try:
+        await loop
+    except Exception as error:
+        telemetry.log(service).error("loop.died", error=repr(error), exc_info=error)
+        # Half a service is worse than none: the supervisor starts it anew.
+        signal.raise_signal(signal.SIGTERM)
+        raise

@@ -1,0 +1,122 @@
+"""Settings by environment, typed; every mistake is reported at start, all at once."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICES = ("program", "antifraud", "points", "tier", "benefits", "notification", "checkout")
+
+
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("expected host:port with a port of 1 to 65535")
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("expected a time with a zone, such as 1998-07-01T00:00:00Z")
+    return value.astimezone(UTC)
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Settings(BaseSettings):
+    """What one process of Laurel needs to know. Each field is the variable `LAUREL_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="LAUREL_", extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        description="Postgres that owns the data; may create roles and schemas at bootstrap"
+    )
+    nats_url: str = Field(
+        description="NATS server with JetStream: nats://, or tls:// with certificates from cert_dir"
+    )
+    cert_dir: Path = Field(
+        description="Folder with ca.crt and <identity>.crt, <identity>.key for every identity"
+    )
+    policy: Path = Field(description="File that says which identity may call which method")
+    listen_host: str = Field(
+        "127.0.0.1", description="Host that servers bind to; the port is that of the address"
+    )
+
+    program_addr: Address
+    antifraud_addr: Address
+    points_addr: Address
+    tier_addr: Address
+    benefits_addr: Address
+    notification_addr: Address
+    checkout_addr: Address
+    program_admin_addr: Address | None = None
+    antifraud_admin_addr: Address | None = None
+    points_admin_addr: Address | None = None
+    tier_admin_addr: Address | None = None
+    benefits_admin_addr: Address | None = None
+    notification_admin_addr: Address | None = None
+    checkout_admin_addr: Address | None = None
+
+    pool_size: int = Field(8, ge=2, le=100, description="Connections to Postgres, per service")
+    queue_size: int = Field(
+        4096, ge=1, le=1_000_000, description="Requests that may wait for a batch"
+    )
+    batch_size: int = Field(512, ge=1, le=1000, description="Requests that one batch takes")
+    drain_seconds: float = Field(
+        10, gt=0, le=300, description="How long a stopping server lets calls finish"
+    )
+    reflection: bool = Field(
+        True, description="Whether servers describe themselves to buf curl and its like"
+    )
+    scheduler: bool = Field(
+        True, description="Whether expiry, maturing and reviews run by themselves"
+    )
+    schedule_seconds: float = Field(
+        3600, gt=0, description="Seconds between runs of scheduled work"
+    )
+    clock_start: Annotated[datetime, AfterValidator(_aware)] | None = Field(
+        None,
+        description="Instant at which the service's clock starts, for replays of the past; real time when unset",
+    )
+    smtp_url: str | None = Field(
+        None, description="smtp://[user:password@]host:port for e-mail; none is sent when unset"
+    )
+    smtp_sender: str = Field("laurel@localhost", description="Sender of e-mail")
+    otlp_endpoint: str | None = Field(
+        None,
+        description="host:port of an OpenTelemetry collector, without TLS; no traces when unset",
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    def addr(self, service: str) -> str:
+        """Address at which a service is reached."""
+        return str(getattr(self, f"{service}_addr"))
+
+    def admin_addr(self, service: str) -> str | None:
+        """Address of a service's /metrics, /healthz and /readyz, if it has one."""
+        value = getattr(self, f"{service}_admin_addr")
+        return None if value is None else str(value)
+
+
+class SettingsInvalid(Exception):
+    """The environment has mistakes; the text names each variable, its value and the reason."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings from the environment; only `app.py` files and the command line call this."""
+    try:
+        if environ is None:
+            return Settings()  # type: ignore[call-arg]
+        values = {k[7:].lower(): v for k, v in environ.items() if k.startswith("LAUREL_")}
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"LAUREL_{'_'.join(str(part) for part in mistake['loc']).upper()}: {mistake['msg']}"
+            + ("" if mistake["type"] == "missing" else f" (got {mistake['input']!r})")
+            for mistake in error.errors()
+        ]
+        raise SettingsInvalid("the environment has mistakes:\n  " + "\n  ".join(lines)) from None

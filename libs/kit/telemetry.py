@@ -1,0 +1,118 @@
+"""Traces, metrics and logs, the same in every service."""
+
+import logging
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import structlog
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Counter, Gauge, Histogram
+
+RPC_SECONDS = Histogram(
+    "laurel_rpc_seconds",
+    "Time to answer a call, by service, method and gRPC code",
+    ("service", "method", "code"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+OUTBOX_PUBLISHED = Counter("laurel_outbox_published_total", "Events published", ("service", "type"))
+INBOX_HANDLED = Counter(
+    "laurel_inbox_handled_total", "Events that took effect", ("service", "type")
+)
+INBOX_FAILED = Counter(
+    "laurel_inbox_failed_total", "Deliveries that failed and come again", ("service",)
+)
+SCHEDULE_FAILED = Counter(
+    "laurel_schedule_failed_total", "Scheduled runs that failed", ("service", "name")
+)
+UP = Gauge("laurel_ready", "1 while the service is ready", ("service",))
+
+_propagator = TraceContextTextMapPropagator()
+_providers: dict[str, TracerProvider] = {}
+
+
+def set_up_logs(level: str) -> None:
+    """Logs are JSON lines on stderr, with the ids of the running trace."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_trace,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(
+                serializer=lambda event, **_: orjson.dumps(event, default=str).decode()
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(
+        level=logging.WARNING,
+        stream=sys.stderr,
+        format='{"event": "%(message)s", "logger": "%(name)s"}',
+    )
+
+
+def _add_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = format(span.trace_id, "032x")
+        event["span_id"] = format(span.span_id, "016x")
+    return event
+
+
+def log(service: str) -> Any:
+    """A logger that names the service on every line."""
+    return structlog.get_logger(service=service)
+
+
+def tracer(service: str, otlp_endpoint: str | None) -> trace.Tracer:
+    """The tracer of a service; it records nothing when there is no collector."""
+    if otlp_endpoint is None:
+        return trace.NoOpTracer()
+    if service not in _providers:
+        provider = TracerProvider(resource=Resource.create({"service.name": f"laurel-{service}"}))
+        exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+        _providers[service] = provider
+    return _providers[service].get_tracer("laurel")
+
+
+def flush_traces() -> None:
+    """Sends what is recorded; called once, when the process ends."""
+    for provider in _providers.values():
+        provider.shutdown()
+
+
+def extract(metadata: Any) -> Any:
+    """The trace context in a call's metadata."""
+    for key, value in metadata or ():
+        if key == "traceparent":
+            return _propagator.extract({"traceparent": value})
+    return None
+
+
+def trace_parent() -> str:
+    """W3C `traceparent` of the running span, empty outside of a trace."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+@contextmanager
+def span(
+    tracer_: trace.Tracer, name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: str
+) -> Iterator[Span]:
+    """A span around a block."""
+    with tracer_.start_as_current_span(name, kind=kind, attributes=attributes) as current:
+        yield current
