@@ -1,0 +1,42 @@
+"""The command `laurel`: a list of its commands, each in a module of its own, loaded when called."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+app = App(name="laurel", help="Laurel, a loyalty platform: run it, look at it, work with it.")
+app.command("cli.up:up", name="up", help="Run everything on this machine.")
+app.command("cli.up:down", name="down", help="End what `up --detach` started.")
+app.command(
+    "cli.status:status", name="status", help="Say what runs, where, and whether it is ready."
+)
+app.command("cli.serve:serve", name="serve", help="Serve one or more services in this process.")
+app.command("cli.serve:bootstrap", name="bootstrap", help="Make or update schemas and roles.")
+app.command("cli.serve:certificates", name="certificates", help="Make a throw-away CA.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; a mistake of the caller ends it with status 2 and one message."""
+    try:
+        app(arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        print(f"laurel: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _is_users(error: Exception) -> bool:
+    # Imported here: these modules are heavy, and `laurel --help` needs none of them.
+    from cli.errors import UserError
+    from kit.migrate import MigrationChanged
+    from kit.settings import SettingsInvalid
+
+    return isinstance(error, UserError | SettingsInvalid | MigrationChanged)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""`laurel up` and `laurel down`: the house in the foreground or on its own."""
+
+import asyncio
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+
+from cli.errors import InUse, UserError
+from cli.files import make_private, rotate
+from cli.state import DEFAULT_DATA, read_state, supervisor_of
+
+DETACH_S = 300.0
+DOWN_S = 120.0
+POLL_S = 0.1
+
+
+def up(*, data: Path = DEFAULT_DATA, detach: bool = False) -> None:
+    """Run Postgres, the broker and every service, until Ctrl-C.
+
+    LAUREL_DATABASE_URL and LAUREL_NATS_URL name servers to use instead of starting some.
+
+    Parameters
+    ----------
+    data
+        Folder for everything that lasts: data, certificates, logs.
+    detach
+        Return once all is ready and leave it running; `laurel down` ends it.
+    """
+    if detach:
+        _detach(data)
+        return
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    # Broken connections are what a supervisor's probes live on; they are no news.
+    for name in ("asyncio", "nats"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    uvloop.run(_run(data))
+
+
+def down(*, data: Path = DEFAULT_DATA) -> None:
+    """End the house that runs on the data folder and wait until it is gone.
+
+    Parameters
+    ----------
+    data
+        Data folder of the house.
+    """
+    pid = supervisor_of(data)
+    if pid is None:
+        print(f"nothing runs on {data}")
+        return
+    os.kill(pid, signal.SIGTERM)
+    for _ in range(int(DOWN_S / POLL_S)):
+        if supervisor_of(data) is None:
+            print(f"the house on {data} has ended")
+            return
+        time.sleep(POLL_S)
+    raise UserError(f"process {pid} still runs {DOWN_S:.0f} s after SIGTERM; see {data / 'logs'}")
+
+
+async def _run(data: Path) -> None:
+    task = asyncio.ensure_future(_live(data))
+
+    def end() -> None:
+        # Once: what ends already must not be cut short by an impatient second Ctrl-C.
+        if not task.cancelling():
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _live(data: Path) -> None:
+    from cli.status import find, table
+    from cli.supervisor import Supervisor
+
+    async with Supervisor(data) as house:
+        console = Console()
+        console.print(table(await find(house.data)))
+        console.print(f"for clients: . {shlex.quote(str(data / 'env'))}", soft_wrap=True)
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def _detach(data: Path) -> None:
+    if holder := supervisor_of(data):
+        raise InUse(f"the data folder {data} is already in use by process {holder}")
+    log = make_private(make_private(data) / "logs") / "up.log"
+    rotate(log)
+    with log.open("ab") as file:
+        begin = file.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up", "--data", str(data)],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
+    try:
+        came_up = _await_ready(data, process)
+    except BaseException:
+        process.terminate()
+        raise
+    with log.open("rb") as file:
+        file.seek(begin)
+        said = file.read().decode(errors="replace")
+    if not came_up:
+        print(said, file=sys.stderr)
+        sys.exit(1)
+    print(said)
+
+
+def _await_ready(data: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the house came up; ends it when that takes too long."""
+    for _ in range(int(DETACH_S / POLL_S)):
+        if process.poll() is not None:
+            return False
+        state = read_state(data)
+        if state is not None and state.pid == process.pid and state.ready:
+            return True
+        time.sleep(POLL_S)
+    process.terminate()
+    process.wait()
+    return False
