@@ -1,0 +1,26 @@
+"""Months and days of the program's calendar: counted on the wall clock of its time zone."""
+
+import calendar
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+def add_months(instant: datetime, months: int, zone: ZoneInfo) -> datetime:
+    """Returns the same wall time `months` later, or earlier when negative, in UTC.
+
+    A day that the month does not have becomes its last day: 31 January plus one month is 28 or
+    29 February. Raises ValueError outside the years 1 to 9999.
+    """
+    local = instant.astimezone(zone)
+    years, month0 = divmod(local.month - 1 + months, 12)
+    year, month = local.year + years, month0 + 1
+    day = local.day
+    if day > 28:
+        day = min(day, calendar.monthrange(year, month)[1])
+    # fold 0: of a wall time that occurs twice the first one counts, for everybody alike.
+    return local.replace(year=year, month=month, day=day, fold=0).astimezone(UTC)
+
+
+def add_days(instant: datetime, days: int, zone: ZoneInfo) -> datetime:
+    """Returns the same wall time `days` later, or earlier when negative, in UTC."""
+    return (instant.astimezone(zone) + timedelta(days=days)).replace(fold=0).astimezone(UTC)

@@ -1,0 +1,89 @@
+"""Conditions in CEL: checked when a program is applied, evaluated many at once when it decides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cel as engine
+
+from rules.cel_check import check
+from rules.cel_tokens import CelInvalid
+from rules.facts import FactSchema, Type, flat_name
+
+# What the operators of the engine raise.
+_ENGINE_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+_SAMPLES: tuple[Mapping[Type, object], ...] = (
+    {Type.INT: 0, Type.DOUBLE: 0.0, Type.STRING: "", Type.STRINGS: []},
+    {Type.INT: 7, Type.DOUBLE: 12.5, Type.STRING: "a", Type.STRINGS: ["a", "b"]},
+    {Type.INT: 10**9, Type.DOUBLE: 1e7, Type.STRING: "10", Type.STRINGS: ["10"]},
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """A compiled condition; `facts` are the paths it reads, `flat` its text over variables."""
+
+    source: str
+    facts: tuple[str, ...]
+    flat: str
+    program: engine.Program
+
+
+def compile_condition(source: str, schema: FactSchema) -> Condition:
+    """Compiles a condition after checking its facts and types; raises CelInvalid."""
+    checked = check(source, schema)
+    try:
+        program = engine.compile(checked.flat)
+    except ValueError as error:
+        raise CelInvalid(f"is not CEL: {str(error).partition(chr(10))[0]}") from None
+    return Condition(source, checked.facts, checked.flat, program)
+
+
+def try_out(condition: Condition, schema: FactSchema) -> None:
+    """Runs a condition on sample facts; raises CelInvalid when it can never give an answer."""
+    types = {path: schema.type_of(path) for path in condition.facts}
+    failures: list[Exception] = []
+    for sample in _SAMPLES:
+        values = {flat_name(path): sample[kind] for path, kind in types.items()}
+        try:
+            answer = condition.program.execute(values)
+        except _ENGINE_ERRORS as error:
+            # Division by zero or a missing item depends on the facts; a type never does.
+            if isinstance(error, TypeError):
+                raise CelInvalid(f"cannot be evaluated: {_first_line(error)}") from None
+            failures.append(error)
+            continue
+        if not isinstance(answer, bool):
+            raise CelInvalid("is not a condition; write one that is true or false")
+    if len(failures) == len(_SAMPLES):
+        raise CelInvalid(f"cannot be evaluated: {_first_line(failures[0])}")
+
+
+class Conditions:
+    """Several conditions over the same facts, evaluated in one go of the engine."""
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self._conditions = tuple(conditions)
+        self._combined = engine.compile(f"[{','.join(f'({c.flat})' for c in conditions)}]")
+
+    def evaluate(self, values: dict[str, Any]) -> Sequence[bool | None]:
+        """Returns one answer for each condition over flat variables; None where it broke."""
+        try:
+            answers: list[bool] = self._combined.execute(values)
+            return answers
+        except _ENGINE_ERRORS:
+            # One broken rule must not silence the others: ask each alone.
+            return [evaluate_one(condition, values) for condition in self._conditions]
+
+
+def evaluate_one(condition: Condition, values: dict[str, Any]) -> bool | None:
+    """Returns the answer of a condition over flat variables; None when it broke."""
+    try:
+        answer = condition.program.execute(values)
+    except _ENGINE_ERRORS:
+        return None
+    return answer if isinstance(answer, bool) else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(". ")[0]

@@ -1,0 +1,208 @@
+"""A program ready to decide: parsed once, then only whole numbers and compiled conditions."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from laurel.program.v1 import program_pb2 as pb
+from rules.cel import compile_condition
+from rules.earn_rules import Earning, compile_earning
+from rules.facts import EARN_FACTS, FRAUD_FACTS
+from rules.fraud_rules import Antifraud, compile_antifraud
+from rules.money import MINOR_UNITS, scaled
+from rules.values import (
+    Action,
+    Benefit,
+    Channel,
+    EarnRule,
+    Expiry,
+    FraudRule,
+    MessageRule,
+    Operation,
+    Redemption,
+    Rounding,
+    Tier,
+    TierDiscount,
+    Trigger,
+    UpgradeCoupon,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledProgram:
+    """One version of the program, ready to decide."""
+
+    version: int
+    effective_time: datetime
+    message: pb.Program
+    currency: str
+    minor_digits: int
+    zone: ZoneInfo
+    earning: Earning
+    pending_days: int
+    expiry: Expiry
+    redemption: Redemption
+    ladder: tuple[Tier, ...]
+    window_months: int
+    validity_months: int
+    benefits: tuple[Benefit, ...]
+    messages: tuple[MessageRule, ...]
+    antifraud: Antifraud
+    tiers_by_id: dict[str, Tier]
+
+    def tier(self, tier_id: str) -> Tier | None:
+        """Returns the tier of that id; None when this version has none."""
+        return self.tiers_by_id.get(tier_id)
+
+
+def compile_program(version: int, program: pb.Program, effective_time: datetime) -> CompiledProgram:
+    """Compiles a document that was found valid; ValueError when it never was."""
+    digits = MINOR_UNITS[program.currency]
+    ladder = tuple(_tier(tier, rank, digits) for rank, tier in enumerate(program.tiers.ladder))
+    return CompiledProgram(
+        version=version,
+        effective_time=effective_time,
+        message=program,
+        currency=program.currency,
+        minor_digits=digits,
+        zone=ZoneInfo(program.time_zone),
+        earning=_earning(program.earning, digits),
+        pending_days=program.earning.pending_days,
+        expiry=_expiry(program.expiry),
+        redemption=_redemption(program.redemption),
+        ladder=ladder,
+        window_months=program.tiers.window_months,
+        validity_months=program.tiers.validity_months,
+        benefits=tuple(_benefit(benefit, digits) for benefit in program.benefits),
+        messages=tuple(_message(rule) for rule in program.messages),
+        antifraud=_antifraud(program.antifraud, digits),
+        tiers_by_id={tier.id: tier for tier in ladder},
+    )
+
+
+class UnknownVersion(LookupError):
+    """No program was ever applied under that version."""
+
+
+class ProgramHistory:
+    """All versions of the program that were applied; never changes."""
+
+    def __init__(self, programs: Iterable[CompiledProgram]) -> None:
+        self._by_version = {program.version: program for program in programs}
+        if not self._by_version:
+            raise ValueError("a history needs at least one program")
+        self._first = self._by_version[min(self._by_version)]
+        self.newest = self._by_version[max(self._by_version)]
+        # Of those that begin at one instant only the highest version ever decides.
+        begins = {p.effective_time: p for _, p in sorted(self._by_version.items())}
+        self._times = sorted(begins)
+        self._programs = [begins[time] for time in self._times]
+
+    def in_force(self, at: datetime) -> CompiledProgram:
+        """Returns the version that decides at an instant: the latest to begin up to then.
+
+        Before all of them it is version 1, so that a version applied for a past time changes
+        nothing before that time.
+        """
+        index = bisect_right(self._times, at)
+        return self._programs[index - 1] if index else self._first
+
+    def version(self, number: int) -> CompiledProgram:
+        """Returns a version by its number; raises UnknownVersion."""
+        try:
+            return self._by_version[number]
+        except KeyError:
+            raise UnknownVersion(f"there is no version {number} of the program") from None
+
+    def versions(self) -> tuple[int, ...]:
+        """Returns the numbers of all versions, lowest first."""
+        return tuple(sorted(self._by_version))
+
+
+def _tier(tier: pb.Tier, rank: int, digits: int) -> Tier:
+    return Tier(
+        id=tier.id,
+        name=tier.name,
+        rank=rank,
+        qualify_minor=scaled(tier.qualify_spend, digits),
+        retain_minor=scaled(tier.retain_spend, digits),
+        multiplier=tier.points_multiplier,
+        multiplier_e4=scaled(tier.points_multiplier, 4),
+    )
+
+
+def _earning(earning: pb.Earning, digits: int) -> Earning:
+    rules = tuple(
+        EarnRule(
+            name=rule.name,
+            condition=compile_condition(rule.when, EARN_FACTS) if rule.when else None,
+            per_unit=rule.points_per_unit,
+            per_unit_e6=scaled(rule.points_per_unit, 6),
+            tier_multiplier=rule.tier_multiplier,
+            reason=f"{rule.points_per_unit} for each 1.00 of spend",
+        )
+        for rule in earning.rules
+    )
+    return compile_earning(rules, Rounding(earning.rounding), digits)
+
+
+def _expiry(expiry: pb.Expiry) -> Expiry:
+    days = tuple(sorted(expiry.warning_days, reverse=True))
+    return Expiry(expiry.rolling_months, days, expiry.restored_days_min)
+
+
+def _redemption(redemption: pb.Redemption) -> Redemption:
+    return Redemption(
+        per_unit=redemption.points_per_unit,
+        share_max=redemption.points_share_max,
+        share_max_e6=scaled(redemption.points_share_max, 6),
+        points_min=redemption.points_min,
+        hold_minutes=redemption.hold_minutes,
+        quote_minutes=redemption.quote_minutes,
+    )
+
+
+def _benefit(benefit: pb.Benefit, digits: int) -> Benefit:
+    if benefit.HasField("tier_discount"):
+        discount = benefit.tier_discount
+        percent_e2 = scaled(discount.percent_off, 2)
+        return TierDiscount(
+            benefit.id, benefit.name, discount.tier_id, discount.percent_off, percent_e2
+        )
+    coupon = benefit.upgrade_coupon
+    return UpgradeCoupon(
+        id=benefit.id,
+        name=benefit.name,
+        tier_id=coupon.tier_id,
+        amount_minor=scaled(coupon.amount_off, digits),
+        order_min_minor=scaled(coupon.order_amount_min, digits),
+        valid_days=coupon.valid_days,
+    )
+
+
+def _message(rule: pb.MessageRule) -> MessageRule:
+    return MessageRule(
+        name=rule.name,
+        trigger=Trigger(rule.on),
+        channels=tuple(Channel(channel) for channel in rule.channels),
+        subject=rule.subject,
+        body=rule.body,
+    )
+
+
+def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
+    rules = tuple(
+        FraudRule(
+            name=rule.name,
+            operations=frozenset(Operation(operation) for operation in rule.operations),
+            condition=compile_condition(rule.when, FRAUD_FACTS),
+            action=Action(rule.action),
+            score=rule.score,
+        )
+        for rule in antifraud.rules
+    )
+    return compile_antifraud(
+        rules, digits, antifraud.deadline_ms, antifraud.fallback_accrual_points_max
+    )

@@ -1,0 +1,40 @@
+"""Loads the program document: one YAML text in, the program or every mistake of it out (PG-01)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from laurel.program.v1.program_pb2 import Program
+from rules.checks import check_program
+from rules.mistakes import Mistake, ProgramInvalid, Report
+from rules.reading import read_into
+from rules.schema import check_schema
+from rules.yaml_tree import YamlInvalid, parse
+
+__all__ = ["LoadedProgram", "Mistake", "ProgramInvalid", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProgram:
+    """A valid program, and for every path that was written its line and column, from 1."""
+
+    program: Program
+    places: Mapping[str, tuple[int, int]]
+
+
+def load(source_yaml: str, file: str = "program.yaml") -> LoadedProgram:
+    """Reads and checks a document of at most 1 MiB; raises ProgramInvalid with every mistake."""
+    report = Report(file)
+    program = Program()
+    try:
+        root = parse(source_yaml)
+    except YamlInvalid as invalid:
+        report.add("", invalid.reason, (invalid.line, invalid.column))
+        raise ProgramInvalid(report.mistakes()) from None
+    read_into(program, root, "", report)
+    # What could not be read is left out, so that the later checks can judge the rest of it.
+    check_schema(program, report)
+    check_program(program, report)
+    mistakes = report.mistakes()
+    if mistakes:
+        raise ProgramInvalid(mistakes)
+    return LoadedProgram(program, report.places)

@@ -1,0 +1,113 @@
+"""The facts that conditions may read: their names, types and sample values."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from rules.cel_tokens import CelInvalid
+from rules.mistakes import did_you_mean
+
+_COUNTER = re.compile(r"([a-z]+)_([1-9][0-9]{0,6})([mhd])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+WINDOW_SECONDS_MAX = 90 * 86400
+
+
+class Type(Enum):
+    """The type of a part of a condition."""
+
+    BOOL = "bool"
+    INT = "int"
+    DOUBLE = "double"
+    STRING = "string"
+    BOOLS = "list of bool"
+    INTS = "list of int"
+    DOUBLES = "list of double"
+    STRINGS = "list of string"
+
+
+ORDER_FACTS: Mapping[str, Type] = MappingProxyType(
+    {
+        "order.amount": Type.DOUBLE,
+        "order.channel": Type.STRING,
+        "order.store": Type.STRING,
+        "order.categories": Type.STRINGS,
+        "member.tier": Type.STRING,
+    }
+)
+REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
+    {
+        "request.points": Type.INT,
+        "request.amount": Type.DOUBLE,
+        "request.channel": Type.STRING,
+        "request.store": Type.STRING,
+        "request.device": Type.STRING,
+        "request.ip": Type.STRING,
+        "request.card": Type.STRING,
+        "member.tier": Type.STRING,
+    }
+)
+VELOCITY_KEYS = ("member", "device", "ip", "card", "store")
+VELOCITY_MEASURES: Mapping[str, Type] = MappingProxyType(
+    {"count": Type.INT, "amount": Type.DOUBLE, "points": Type.INT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A sliding window over the assessments that share a key; name is such as `member_1h`."""
+
+    name: str
+    key: str
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactSchema:
+    """What one kind of condition may read."""
+
+    facts: Mapping[str, Type]
+    velocity: bool
+
+    def type_of(self, path: str) -> Type:
+        """Returns the type of a fact; raises CelInvalid with what was probably meant."""
+        if self.velocity and path.split(".", 1)[0] == "velocity":
+            return velocity_fact(path)[1]
+        known = self.facts.get(path)
+        if known is not None:
+            return known
+        choices = list(self.facts)
+        if self.velocity:
+            choices.append("velocity.<key>_<window>.count")
+        raise CelInvalid(f"{path} is not a known fact{did_you_mean(path, choices)}")
+
+
+EARN_FACTS = FactSchema(ORDER_FACTS, velocity=False)
+FRAUD_FACTS = FactSchema(REQUEST_FACTS, velocity=True)
+
+
+def velocity_fact(path: str) -> tuple[Counter, Type]:
+    """Returns counter and type of a fact such as `velocity.member_1h.count`, or CelInvalid."""
+    parts = path.split(".")
+    if len(parts) != 3:
+        raise CelInvalid(f"{path} is not a counter; write it like velocity.member_1h.count")
+    measure = VELOCITY_MEASURES.get(parts[2])
+    if measure is None:
+        hint = did_you_mean(parts[2], list(VELOCITY_MEASURES))
+        raise CelInvalid(f"{path} has no measure {parts[2]}{hint}")
+    match = _COUNTER.fullmatch(parts[1])
+    if match is None:
+        raise CelInvalid(f"{path}: {parts[1]} is not <key>_<window>, such as member_1h or ip_30m")
+    key, number, unit = match.groups()
+    if key not in VELOCITY_KEYS:
+        raise CelInvalid(f"{path} has no key {key}{did_you_mean(key, list(VELOCITY_KEYS))}")
+    seconds = int(number) * _SECONDS[unit]
+    if seconds > WINDOW_SECONDS_MAX:
+        raise CelInvalid(f"{path}: the window is longer than 90d; shorten it")
+    return Counter(parts[1], key, seconds), measure
+
+
+def flat_name(path: str) -> str:
+    """Returns the variable that carries a fact: `order.amount` travels as `order_amount`."""
+    return path.replace(".", "_")

@@ -1,0 +1,56 @@
+"""Whether points may move (AF-02)."""
+
+from typing import NamedTuple
+
+from rules.compiled import CompiledProgram
+from rules.facts import Counter, flat_name
+from rules.fraud_rules import FraudFacts
+from rules.values import Action
+
+SCORE_MAX = 1000
+
+
+class Fired(NamedTuple):
+    """A rule that fired, with the facts that its condition read."""
+
+    rule: str
+    action: Action
+    score: int
+    facts: dict[str, str]
+
+
+class FraudDecision(NamedTuple):
+    """The strictest action of the rules that fired; `broken` names rules that gave no answer."""
+
+    action: Action
+    score: int
+    fired: tuple[Fired, ...]
+    broken: tuple[str, ...]
+
+
+_ALLOWED = FraudDecision(Action.ALLOW, 0, (), ())
+
+
+def velocity_counters(program: CompiledProgram) -> tuple[Counter, ...]:
+    """Returns every counter that a rule of the program reads, each once."""
+    return program.antifraud.counters
+
+
+def decide(facts: FraudFacts, program: CompiledProgram) -> FraudDecision:
+    """Decides an operation by all rules on it; a rule that breaks is named and left out."""
+    chosen = program.antifraud.by_operation[facts.operation]
+    values = {name: get(facts) for name, get in chosen.getters}
+    answers = chosen.conditions.evaluate(values)
+    if True not in answers and None not in answers:
+        return _ALLOWED
+    fired: list[Fired] = []
+    broken: list[str] = []
+    for rule, answer in zip(chosen.rules, answers, strict=True):
+        if answer:
+            read = {path: str(values[flat_name(path)]) for path in rule.condition.facts}
+            fired.append(Fired(rule.name, rule.action, rule.score, read))
+        elif answer is None:
+            broken.append(rule.name)
+    action = max((f.action for f in fired), default=Action.ALLOW)
+    score = min(sum(f.score for f in fired), SCORE_MAX)
+    return FraudDecision(action, score, tuple(fired), tuple(broken))

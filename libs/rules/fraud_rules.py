@@ -1,0 +1,114 @@
+"""The compiled form of the anti-fraud rules, and the facts they read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rules.cel import Conditions
+from rules.facts import Counter, flat_name, velocity_fact
+from rules.values import FraudRule, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a velocity counter holds, this assessment included."""
+
+    count: int
+    amount_minor: int
+    points: int
+
+
+NO_COUNTS = Counts(0, 0, 0)
+
+
+class FraudFacts(NamedTuple):
+    """What is known of an operation; unknown texts are empty, unknown counters are 0.
+
+    `velocity` maps the name of a counter, such as `member_1h`, to its counts.
+    """
+
+    operation: Operation
+    points: int
+    amount_minor: int = 0
+    channel: str = ""
+    store: str = ""
+    device: str = ""
+    ip: str = ""
+    card: str = ""
+    tier: str = ""
+    velocity: Mapping[str, Counts] = {}
+
+
+Getter = Callable[[FraudFacts], Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OperationRules:
+    """The rules on one operation, in the order of the program."""
+
+    rules: tuple[FraudRule, ...]
+    conditions: Conditions
+    getters: tuple[tuple[str, Getter], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Antifraud:
+    """All anti-fraud rules, the counters they read, and what holds when no decision can be had."""
+
+    rules: tuple[FraudRule, ...]
+    by_operation: Mapping[Operation, OperationRules]
+    counters: tuple[Counter, ...]
+    deadline_ms: int
+    fallback_accrual_points_max: int
+
+
+def compile_antifraud(
+    rules: tuple[FraudRule, ...], digits: int, deadline_ms: int, fallback_accrual_points_max: int
+) -> Antifraud:
+    """Prepares the rules so that an operation costs one evaluation of all their conditions."""
+    return Antifraud(
+        rules=rules,
+        by_operation={o: _operation_rules(rules, o, digits) for o in Operation},
+        counters=_counters(rules),
+        deadline_ms=deadline_ms,
+        fallback_accrual_points_max=fallback_accrual_points_max,
+    )
+
+
+def _operation_rules(
+    rules: tuple[FraudRule, ...], operation: Operation, digits: int
+) -> OperationRules:
+    chosen = tuple(rule for rule in rules if operation in rule.operations)
+    paths = dict.fromkeys(path for rule in chosen for path in rule.condition.facts)
+    return OperationRules(
+        rules=chosen,
+        conditions=Conditions([rule.condition for rule in chosen]),
+        getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
+    )
+
+
+def _counters(rules: tuple[FraudRule, ...]) -> tuple[Counter, ...]:
+    paths = (path for rule in rules for path in rule.condition.facts)
+    found = {velocity_fact(p)[0]: None for p in paths if p.startswith("velocity.")}
+    return tuple(found)
+
+
+def getter(path: str, digits: int) -> Getter:
+    """Returns what fetches a fact; amounts come in units of the currency."""
+    scale = 10**digits
+    root, _, name = path.partition(".")
+    if root == "velocity":
+        counter, _, measure = name.partition(".")
+        return _counter_getter(counter, measure, scale)
+    if path == "request.amount":
+        return lambda facts: facts.amount_minor / scale
+    index = FraudFacts._fields.index(name)
+    return lambda facts: facts[index]
+
+
+def _counter_getter(counter: str, measure: str, scale: int) -> Getter:
+    if measure == "amount":
+        return lambda facts: facts.velocity.get(counter, NO_COUNTS).amount_minor / scale
+    if measure == "points":
+        return lambda facts: facts.velocity.get(counter, NO_COUNTS).points
+    return lambda facts: facts.velocity.get(counter, NO_COUNTS).count

@@ -1,0 +1,139 @@
+"""The parts of a compiled program: frozen values, decimals as scaled whole numbers.
+
+A name ending in `_minor` counts the currency's smallest unit; one ending in `_e4` is times 10**4.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from rules.cel import Condition
+
+
+class Rounding(Enum):
+    """How a fraction of a point is rounded; numbers as in the contract."""
+
+    HALF_UP = 1
+    DOWN = 2
+
+
+class Operation(IntEnum):
+    """What anti-fraud looks at; numbers as in the contract."""
+
+    ACCRUAL = 1
+    REDEMPTION = 2
+
+
+class Action(IntEnum):
+    """What anti-fraud decides, strictest last; numbers as in the contract."""
+
+    ALLOW = 1
+    REVIEW = 2
+    DENY = 3
+
+
+class Trigger(IntEnum):
+    """The event that a message is sent on; numbers as in the contract."""
+
+    TIER_UP = 1
+    POINTS_EXPIRING = 2
+
+
+class Channel(IntEnum):
+    """A way to reach a member; numbers as in the contract."""
+
+    INBOX = 1
+    EMAIL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A step of the ladder; rank 0 is the lowest."""
+
+    id: str
+    name: str
+    rank: int
+    qualify_minor: int
+    retain_minor: int
+    multiplier: str
+    multiplier_e4: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarnRule:
+    """Points for spend; without a condition it always applies."""
+
+    name: str
+    condition: Condition | None
+    per_unit: str
+    per_unit_e6: int
+    tier_multiplier: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """How points end; 0 rolling months means never. Warning days are longest first."""
+
+    rolling_months: int
+    warning_days: tuple[int, ...]
+    restored_days_min: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """How points are spent; `per_unit` points pay 1.00 of the currency."""
+
+    per_unit: int
+    share_max: str
+    share_max_e6: int
+    points_min: int
+    hold_minutes: int
+    quote_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TierDiscount:
+    """A percentage off every order of the members of one tier."""
+
+    id: str
+    name: str
+    tier_id: str
+    percent: str
+    percent_e2: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeCoupon:
+    """An amount off one order, given when a tier is reached."""
+
+    id: str
+    name: str
+    tier_id: str
+    amount_minor: int
+    order_min_minor: int
+    valid_days: int
+
+
+Benefit = TierDiscount | UpgradeCoupon
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRule:
+    """A message for an event; subject and body hold `${variable}`."""
+
+    name: str
+    trigger: Trigger
+    channels: tuple[Channel, ...]
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class FraudRule:
+    """A condition that asks for an action and adds to the score."""
+
+    name: str
+    operations: frozenset[Operation]
+    condition: Condition
+    action: Action
+    score: int
