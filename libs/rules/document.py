@@ -1,11 +1,12 @@
 """Loads the program document: one YAML text in, the program or every mistake of it out (PG-01)."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from laurel.program.v1.program_pb2 import Program
 from rules.checks import check_program
-from rules.mistakes import Mistake, ProgramInvalid, Report
+from rules.mistakes import Mistake, ProgramInvalid, Report, TooManyMistakes
 from rules.reading import read_into
 from rules.schema import check_schema
 from rules.yaml_tree import YamlInvalid, parse
@@ -22,7 +23,10 @@ class LoadedProgram:
 
 
 def load(source_yaml: str, file: str = "program.yaml") -> LoadedProgram:
-    """Reads and checks a document of at most 1 MiB; raises ProgramInvalid with every mistake."""
+    """Reads and checks a document of at most 1 MiB.
+
+    Raises ProgramInvalid with every mistake, the first 1,000 where there are more.
+    """
     report = Report(file)
     program = Program()
     try:
@@ -30,10 +34,11 @@ def load(source_yaml: str, file: str = "program.yaml") -> LoadedProgram:
     except YamlInvalid as invalid:
         report.add("", invalid.reason, (invalid.line, invalid.column))
         raise ProgramInvalid(report.mistakes()) from None
-    read_into(program, root, "", report)
-    # What could not be read is left out, so that the later checks can judge the rest of it.
-    check_schema(program, report)
-    check_program(program, report)
+    with suppress(TooManyMistakes):
+        read_into(program, root, "", report)
+        # What could not be read is left out, so that the later checks can judge the rest of it.
+        check_schema(program, report)
+        check_program(program, report)
     mistakes = report.mistakes()
     if mistakes:
         raise ProgramInvalid(mistakes)

@@ -3,6 +3,8 @@
 import difflib
 from dataclasses import dataclass
 
+MISTAKES_MAX = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -28,6 +30,10 @@ class ProgramInvalid(Exception):
         self.mistakes = mistakes
 
 
+class TooManyMistakes(Exception):
+    """So much is wrong that looking further helps nobody."""
+
+
 class Report:
     """Gathers the mistakes of one document and knows the line and column of every path."""
 
@@ -38,7 +44,12 @@ class Report:
         self.places: dict[str, tuple[int, int]] = {"": (1, 1)}
 
     def add(self, path: str, reason: str, place: tuple[int, int] | None = None) -> None:
-        """Records a mistake, at the place of the path or of the nearest one around it."""
+        """Records a mistake, at the place of the path or of the nearest one around it.
+
+        Raises TooManyMistakes beyond 1,000.
+        """
+        if len(self._mistakes) >= MISTAKES_MAX:
+            raise TooManyMistakes
         line, column = place or self.place(path)
         self._mistakes.append(Mistake(self._file, line, column, path, reason))
         self._blamed.add(path)

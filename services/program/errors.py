@@ -1,0 +1,52 @@
+"""What the program service refuses."""
+
+from collections.abc import Sequence
+
+from grpc import StatusCode
+
+from kit.errors import LaurelError, Violation
+from rules.document import Mistake
+
+# An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default, in base64.
+VIOLATION_BYTES_MAX = 4096
+
+
+class ProgramInvalid(LaurelError):
+    """The document has mistakes; each is a field violation `file:line:column: reason`."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    reason = "PROGRAM_INVALID"
+    text = (
+        "the program has {mistake_count} mistakes, of which {told_count} are listed here; "
+        "ValidateProgram lists all of them"
+    )
+
+    @classmethod
+    def of(cls, mistakes: Sequence[Mistake]) -> "ProgramInvalid":
+        """The error for these mistakes; the last ones are left out where they do not fit."""
+        violations: list[Violation] = []
+        room = VIOLATION_BYTES_MAX
+        for mistake in mistakes:
+            place = f"{mistake.file}:{mistake.line}:{mistake.column}: {mistake.reason}"
+            violation = Violation(mistake.path or "source_yaml", place)
+            room -= len(violation.field.encode()) + len(place.encode()) + 8
+            if room < 0 and violations:
+                break
+            violations.append(violation)
+        return cls(violations=violations, mistake_count=len(mistakes), told_count=len(violations))
+
+
+class ProgramNotFound(LaurelError):
+    """There is no such version."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "PROGRAM_NOT_FOUND"
+    text = "there is no version {version} of the program; ListProgramVersions lists them"
+
+
+class ProgramVersionChanged(LaurelError):
+    """Somebody else applied a version that the author has not seen."""
+
+    code = StatusCode.ABORTED
+    reason = "PROGRAM_VERSION_CHANGED"
+    text = "version {newest} is the newest, not {expected}; look at what changed and apply again"
