@@ -106,10 +106,14 @@ class Gate(grpc.aio.ServerInterceptor):
         return behaviour
 
     def _refusal(self, error: Exception, method: str) -> LaurelError:
-        if isinstance(error, LaurelError):
-            return error
-        self._log.error("rpc.failed", method=method, error=repr(error), exc_info=error)
-        return Internal()
+        if not isinstance(error, LaurelError):
+            self._log.error("rpc.failed", method=method, error=repr(error), exc_info=error)
+        return refusal_of(error)
+
+
+def refusal_of(error: Exception) -> LaurelError:
+    """What the caller is told of an error: itself when it is meant for callers, Internal otherwise."""
+    return error if isinstance(error, LaurelError) else Internal()
 
 
 async def _abort(context: Context, error: LaurelError) -> None:

@@ -1,0 +1,77 @@
+"""Wires the points service.
+
+Single writes wait in one queue and share batches; each batch asks anti-fraud once and commits once. Members' tiers are noted on
+their accounts: by event, and by asking the tier service once for a member not known yet.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from kit.batch import Batcher
+from kit.clock import from_timestamp
+from kit.db import Transaction
+from kit.events import Consumer
+from kit.schedule import Schedule
+from kit.server import Runtime, Service
+from laurel.event.v1.event_pb2 import Event
+from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
+from rules.feed import ProgramFeed
+
+from points.reading import LedgerReader
+from points.remote import AntifraudClient, TierClient
+from points.scheduled import ScheduledWork
+from points.service import PointsService, Queue
+from points.store import CONSTRAINTS, LedgerStore
+from points.writing import TierBook, WritePath
+
+PARTITION_SECONDS = 24 * 3600
+
+
+async def wire(runtime: Runtime) -> Service:
+    """The points service."""
+    settings, clock, new_id = runtime.settings, runtime.clock, runtime.new_id
+    database = await runtime.database(CONSTRAINTS)
+    feed = ProgramFeed(await runtime.channel("program"))
+    fraud = AntifraudClient(await runtime.channel("antifraud"))
+    tiers = TierBook(database, TierClient(await runtime.channel("tier")))
+    path = WritePath(LedgerStore(database, new_id), feed, fraud, tiers, clock, new_id)
+    queue: Queue = Batcher(path.work, queue_max=settings.queue_size, batch_max=settings.batch_size)
+    scheduled = ScheduledWork(database, feed, clock, new_id)
+    servicer = PointsService(queue, path, LedgerReader(database), scheduled, feed, clock)
+    await scheduled.ensure_partitions()
+
+    async def take_events(tx: Transaction, events: Sequence[Event]) -> None:
+        await feed.handle_event(tx, events)
+        await note_tiers(tx, events)
+
+    return Service(
+        database=database,
+        servicers=[
+            (add_PointsServiceServicer_to_server, servicer, "laurel.points.v1.PointsService")
+        ],
+        consumer=Consumer(("program_applied", "tier_changed", "member_enrolled"), take_events),
+        schedules=[
+            Schedule("maturation", settings.schedule_seconds, scheduled.run_maturation),
+            Schedule("expiry", settings.schedule_seconds, scheduled.run_expiry),
+            Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),
+        ],
+        loops=[feed.loop],
+        drains=[queue.close],
+    )
+
+
+async def note_tiers(tx: Transaction, events: Sequence[Event]) -> None:
+    """Keeps the accounts' note of tiers: the latest decision of each member; asked anew for who has just enrolled."""
+    latest: dict[str, tuple[str, datetime]] = {}
+    for event in events:
+        if event.HasField("tier_changed"):
+            instant = from_timestamp(event.occurred_time)
+            known = latest.get(event.member_id)
+            if known is None or known[1] <= instant:
+                latest[event.member_id] = (event.tier_changed.to_tier_id, instant)
+    if latest:
+        tiers, times = zip(*latest.values(), strict=True)
+        await tx.execute("set_tiers", list(latest), list(tiers), list(times))
+    enrolled = [event.member_id for event in events if event.HasField("member_enrolled")]
+    if enrolled:
+        await tx.execute("forget_unknown_tiers", sorted(enrolled))

@@ -1,0 +1,91 @@
+"""The working set of a batch: what was loaded under the locks, and what of it has changed."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from points.values import AccountState, AccrualRecord, HoldRecord, LotState
+
+_NEVER = datetime.max.replace(tzinfo=None)
+
+
+class Book:
+    """Accounts, lots and holds by id. Decisions read and change it; the store writes what changed."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, AccountState] = {}
+        self.holds: dict[UUID, HoldRecord] = {}
+        self.accruals: dict[UUID, AccrualRecord] = {}
+        self._lots: dict[UUID, LotState] = {}
+        self._lots_of: defaultdict[str, list[LotState]] = defaultdict(list)
+        self.changed_accounts: set[str] = set()
+        self.new_lots: list[LotState] = []
+        self.changed_lots: dict[UUID, LotState] = {}
+        self.changed_holds: dict[UUID, HoldRecord] = {}
+        self.changed_accruals: dict[UUID, AccrualRecord] = {}
+
+    def account(self, member_id: str) -> AccountState:
+        """The member's account; all zeros for one who has none."""
+        account = self.accounts.get(member_id)
+        if account is None:
+            account = self.accounts[member_id] = AccountState(member_id)
+        return account
+
+    def add_loaded_lots(self, lots: Iterable[LotState]) -> None:
+        """Puts lots in as they stand in the database; one that is here already stays."""
+        for lot in lots:
+            if lot.lot_id not in self._lots:
+                self._lots[lot.lot_id] = lot
+                self._lots_of[lot.member_id].append(lot)
+
+    def add_new_lot(self, lot: LotState) -> None:
+        """Puts in a lot that the database does not have yet."""
+        self._lots[lot.lot_id] = lot
+        self._lots_of[lot.member_id].append(lot)
+        self.new_lots.append(lot)
+
+    def lot(self, lot_id: UUID) -> LotState:
+        """A lot that was loaded or made."""
+        return self._lots[lot_id]
+
+    def change_lot(self, lot: LotState) -> None:
+        """Notes that a loaded lot has changed; a new one is written as it stands at the end."""
+        self.changed_lots[lot.lot_id] = lot
+
+    def spendable_lots(self, member_id: str, at: datetime) -> list[LotState]:
+        """Active lots with points that have not expired at an instant, in the order they are spent: first to expire, then oldest."""
+        lots = [
+            lot
+            for lot in self._lots_of.get(member_id, ())
+            if lot.remaining
+            and not lot.pending
+            and (lot.expire_time is None or lot.expire_time > at)
+        ]
+        lots.sort(key=spending_order)
+        return lots
+
+    def active_lots(self, member_id: str) -> list[LotState]:
+        """All active lots with points, expired or not, in the order they are spent."""
+        lots = [
+            lot for lot in self._lots_of.get(member_id, ()) if lot.remaining and not lot.pending
+        ]
+        lots.sort(key=spending_order)
+        return lots
+
+    def lots_of_accrual(self, member_id: str, transaction_id: UUID) -> list[LotState]:
+        """The lots that stem from an accrual."""
+        return [
+            lot for lot in self._lots_of.get(member_id, ()) if lot.transaction_id == transaction_id
+        ]
+
+    def lots_to_update(self) -> list[LotState]:
+        """Loaded lots that have changed."""
+        new = {lot.lot_id for lot in self.new_lots}
+        return [lot for lot_id, lot in self.changed_lots.items() if lot_id not in new]
+
+
+def spending_order(lot: LotState) -> tuple[bool, datetime, UUID]:
+    """First to expire first, those that never expire last; ties by age, which the id tells."""
+    expire = lot.expire_time.replace(tzinfo=None) if lot.expire_time else _NEVER
+    return (lot.expire_time is None, expire, lot.lot_id)

@@ -1,0 +1,127 @@
+"""What points refuses, and why."""
+
+from typing import ClassVar
+
+from grpc import StatusCode
+from kit.errors import FieldInvalid, LaurelError
+
+
+class InsufficientPoints(LaurelError):
+    """The member does not have that many active points."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "INSUFFICIENT_POINTS"
+    text = "{asked} points were asked for and {available} can be spent; ask for no more than that"
+
+
+class Denied(LaurelError):
+    """Anti-fraud refuses; why is for operators, not for the caller."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "DENIED"
+    text = "the operation was refused; operators find out why under assessment {assessment_id}"
+
+
+class UnderReview(LaurelError):
+    """Anti-fraud wants someone to look first."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "UNDER_REVIEW"
+    text = "the operation needs a review; operators find it under assessment {assessment_id}"
+
+
+class AntifraudUnavailable(LaurelError):
+    """No decision could be had in time."""
+
+    code = StatusCode.UNAVAILABLE
+    reason = "ANTIFRAUD_UNAVAILABLE"
+    text = "anti-fraud gave no answer in time; nothing was done, try again with the same request_id"
+    RETRY_AFTER_MS: ClassVar[int] = 1000
+
+
+class HoldNotFound(LaurelError):
+    """There is no such hold."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "HOLD_NOT_FOUND"
+    text = "there is no hold {hold_id}; give the id that HoldPoints returned"
+
+
+class HoldNotOpen(LaurelError):
+    """Nothing is held any more."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "HOLD_NOT_OPEN"
+    text = "hold {hold_id} is {state}: {captured} captured, {released} released of {points}"
+
+
+class HoldExceeded(LaurelError):
+    """More was to be captured than is still held."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "HOLD_EXCEEDED"
+    text = "{asked} points were to be captured and {held} are still held; ask for no more than that"
+
+
+class RefundExceeded(LaurelError):
+    """More was to be refunded than was captured."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "REFUND_EXCEEDED"
+    text = "{asked} points were to be refunded and {refundable} are left of what was captured"
+
+
+class TransactionNotFound(LaurelError):
+    """There is no such transaction of this member."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "TRANSACTION_NOT_FOUND"
+    text = "member {member_id} has no transaction {transaction_id}"
+
+
+class NotAnAccrual(LaurelError):
+    """Only an accrual can be reversed."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "NOT_AN_ACCRUAL"
+    text = "transaction {transaction_id} is no accrual; only accruals can be reversed"
+
+
+class ReturnExceeded(LaurelError):
+    """More was returned than was bought."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "RETURN_EXCEEDED"
+    text = "{asked_minor} minor units were to be returned and {left_minor} are left of the purchase"
+
+
+class PointsBelowMinimum(FieldInvalid):
+    """Too few points to spend."""
+
+    reason = "POINTS_BELOW_MINIMUM"
+    field = "points"
+    text = "{points} points are fewer than the program's minimum of {points_min}"
+
+
+class PointsAboveShare(FieldInvalid):
+    """More points than may pay an order of that amount."""
+
+    reason = "POINTS_ABOVE_SHARE"
+    field = "points"
+    text = "{points} points are more than the {points_max} that may pay a part of this order"
+
+
+class AmountTooLarge(FieldInvalid):
+    """The purchase would earn more points than the ledger can count."""
+
+    reason = "AMOUNT_INVALID"
+    field = "purchase.amount"
+    text = "the amount would earn {points} points, more than {points_max}; give a smaller amount"
+
+
+class RequestRaced(LaurelError):
+    """Another process booked the same request id a moment ago; looked up again by whoever sees this."""
+
+    code = StatusCode.ABORTED
+    reason = "REQUEST_RACED"
+    text = "the same request is being booked elsewhere; try again with the same request_id"

@@ -1,0 +1,32 @@
+"""What the ledger counts for dashboards."""
+
+from collections.abc import Iterable
+
+from kit.errors import LaurelError
+from prometheus_client import Counter
+
+from points.values import Account, Posted
+
+MOVED = Counter(
+    "laurel_points_moved_total", "Points moved, by kind and account", ("kind", "account")
+)
+REFUSED = Counter("laurel_points_refused_total", "Commands refused, by reason", ("reason",))
+FALLBACKS = Counter(
+    "laurel_points_antifraud_fallback_total", "Operations decided without anti-fraud's answer"
+)
+
+
+def count(answers: Iterable[Posted | Exception]) -> None:
+    """Counts what became of a batch: issued points are `account="issued"`, redeemed ones `"redeemed"`."""
+    moved: dict[tuple[str, str], int] = {}
+    for answer in answers:
+        if isinstance(answer, Posted):
+            for posting in answer.postings:
+                for account in (posting.source, posting.target):
+                    if account >= Account.ISSUED:
+                        key = (answer.kind.name.lower(), account.name.lower())
+                        moved[key] = moved.get(key, 0) + posting.points
+        elif isinstance(answer, LaurelError):
+            REFUSED.labels(answer.reason).inc()
+    for key, points in moved.items():
+        MOVED.labels(*key).inc(points)

@@ -1,0 +1,114 @@
+"""Messages of the contract as commands; what is wrong with one is said here."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from kit.clock import parse_occurred
+from kit.money import to_minor
+from kit.requests import content_hash
+from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
+from laurel.points.v1 import points_service_pb2 as pb
+from rules.compiled import CompiledProgram, ProgramHistory
+
+from points.errors import HoldNotFound
+from points.values import Accrue, Capture, Hold, Origin, Refund, Release, Reverse
+
+if TYPE_CHECKING:
+    from google.type.money_pb2 import Money
+
+NOWHERE = Origin()
+
+
+def parse_accrual(
+    request: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
+) -> Accrue:
+    """Raises TimeInFuture, CurrencyMismatch or AmountInvalid."""
+    occurred = _occurred(request, now)
+    program = programs.in_force(occurred)
+    purchase = request.purchase
+    return Accrue(
+        request_id=request.request_id,
+        digest=content_hash(request),
+        member_id=request.member_id,
+        order_id=purchase.order_id,
+        amount_minor=_minor(purchase.amount, program, "purchase.amount"),
+        categories=tuple(purchase.categories),
+        origin=_origin(request.origin) if request.HasField("origin") else NOWHERE,
+        occurred_time=occurred,
+        program=program,
+    )
+
+
+def parse_hold(request: pb.HoldPointsRequest, now: datetime, programs: ProgramHistory) -> Hold:
+    """Raises TimeInFuture, CurrencyMismatch or AmountInvalid."""
+    occurred = _occurred(request, now)
+    program = programs.in_force(occurred)
+    order_minor = None
+    if request.HasField("order_amount"):
+        order_minor = _minor(request.order_amount, program, "order_amount")
+    return Hold(
+        request_id=request.request_id,
+        digest=content_hash(request),
+        member_id=request.member_id,
+        points=request.points,
+        order_id=request.order_id,
+        order_minor=order_minor,
+        origin=_origin(request.origin) if request.HasField("origin") else NOWHERE,
+        occurred_time=occurred,
+        program=program,
+    )
+
+
+def parse_capture(request: pb.CapturePointsRequest) -> Capture:
+    """Raises HoldNotFound for an id that HoldPoints never gave out."""
+    hold_id = _hold_id(request.hold_id)
+    digest = content_hash(request)
+    return Capture(request.request_id, digest, hold_id, request.points, request.release_rest)
+
+
+def parse_release(request: pb.ReleaseHoldRequest) -> Release:
+    """Raises HoldNotFound for an id that HoldPoints never gave out."""
+    return Release(request.request_id, content_hash(request), _hold_id(request.hold_id))
+
+
+def parse_refund(request: pb.RefundPointsRequest) -> Refund:
+    """Raises HoldNotFound for an id that HoldPoints never gave out."""
+    hold_id = _hold_id(request.hold_id)
+    return Refund(request.request_id, content_hash(request), hold_id, request.points)
+
+
+def parse_reversal(
+    request: pb.ReverseAccrualRequest, now: datetime, programs: ProgramHistory
+) -> Reverse:
+    """Raises CurrencyMismatch or AmountInvalid."""
+    returned = None
+    if request.HasField("returned_amount"):
+        program = programs.in_force(now)
+        returned = _minor(request.returned_amount, program, "returned_amount")
+    return Reverse(
+        request.request_id,
+        content_hash(request),
+        request.member_id,
+        UUID(request.transaction_id),
+        returned,
+    )
+
+
+def _occurred(request: pb.AccruePointsRequest | pb.HoldPointsRequest, now: datetime) -> datetime:
+    return parse_occurred(request.occurred_time if request.HasField("occurred_time") else None, now)
+
+
+def _minor(money: "Money", program: CompiledProgram, field: str) -> int:
+    return to_minor(money, program.currency, program.minor_digits, field)
+
+
+def _origin(message: OriginMessage) -> Origin:
+    return Origin(message.channel, message.store, message.device, message.ip, message.card)
+
+
+def _hold_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise HoldNotFound(hold_id=text) from None

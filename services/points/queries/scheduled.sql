@@ -1,0 +1,19 @@
+-- name: find_due_lots
+-- Lots for which something is due, oldest first; at most $4 of them, after the last one of the step before.
+SELECT member_id, lot_id, due_time
+FROM lot
+WHERE
+    remaining > 0 AND due_time <= $1
+    AND (due_time, lot_id) > ($2, $3)
+ORDER BY due_time, lot_id
+LIMIT $4
+
+-- name: find_due_holds
+SELECT member_id, hold_id
+FROM hold
+WHERE state = 1 AND expire_time <= $1
+ORDER BY expire_time
+LIMIT $2
+
+-- name: ensure_partitions
+SELECT ensure_partitions($1)

@@ -1,0 +1,123 @@
+"""The ledger's values as messages of the contract."""
+
+from datetime import datetime
+from typing import Any
+
+from kit.clock import to_timestamp
+from laurel.points.v1 import points_service_pb2 as pb
+
+from points.events import spend_of
+from points.reading import BalanceView, Totals
+from points.values import Account, Posted
+
+MEMBER_ACCOUNTS = (Account.ACTIVE, Account.PENDING, Account.DEBT)
+
+
+def render_transaction(posted: Posted) -> pb.Transaction:
+    """A transaction with its entries, lots and explanation."""
+    entries: dict[Account, int] = {}
+    for posting in posted.postings:
+        entries[posting.source] = entries.get(posting.source, 0) - posting.points
+        entries[posting.target] = entries.get(posting.target, 0) + posting.points
+    message = pb.Transaction(
+        transaction_id=str(posted.transaction_id),
+        member_id=posted.member_id,
+        kind=int(posted.kind),  # type: ignore[arg-type]
+        points=sum(entries.get(account, 0) for account in MEMBER_ACCOUNTS),
+        entries=[pb.Entry(account=int(a), points=p) for a, p in entries.items()],  # type: ignore[arg-type]
+        program_version=posted.program_version,
+        request_id=posted.request_id or "",
+        order_id=posted.order_id or "",
+        hold_id=str(posted.hold_id or ""),
+        reversed_transaction_id=str(posted.reversed_transaction_id or ""),
+        occurred_time=to_timestamp(posted.occurred_time),
+        record_time=to_timestamp(posted.record_time),
+        balance_after=render_balance_after(posted),
+    )
+    for move in posted.moves:
+        movement = message.lot_movements.add(
+            lot_id=str(move.lot_id),
+            points=move.points,
+            accrual_transaction_id=str(move.accrual_transaction_id),
+        )
+        if move.expire_time is not None:
+            movement.expire_time.CopyFrom(to_timestamp(move.expire_time))
+    if posted.explanation is not None:
+        message.explanation.CopyFrom(_render_explanation(posted, posted.explanation))
+    return message
+
+
+def _render_explanation(posted: Posted, explanation: dict[str, Any]) -> pb.Explanation:
+    message = pb.Explanation(
+        spend=spend_of(posted),
+        tier_id=explanation.get("tier", ""),
+        under_review=explanation.get("review", False),
+        assessment_id=explanation.get("assessment", ""),
+    )
+    for rule, applied, factor, points, reason in explanation.get("lines", ()):
+        message.lines.add(rule=rule, applied=applied, factor=factor, points=points, reason=reason)
+    if "mature" in explanation:
+        message.mature_time.CopyFrom(to_timestamp(datetime.fromisoformat(explanation["mature"])))
+    return message
+
+
+def render_balance_after(posted: Posted) -> pb.Balance:
+    """The balance right after a transaction."""
+    return pb.Balance(
+        active=posted.active_after,
+        pending=posted.pending_after,
+        held=posted.held_after,
+        debt=posted.debt_after,
+    )
+
+
+def render_hold(posted: Posted) -> pb.Hold:
+    """The hold as it stood right after a transaction."""
+    assert posted.explanation is not None
+    hold = posted.explanation["hold"]
+    return pb.Hold(
+        hold_id=str(posted.hold_id),
+        member_id=posted.member_id,
+        points=hold["points"],
+        captured_points=hold["captured"],
+        released_points=hold["released"],
+        refunded_points=hold["refunded"],
+        state=hold["state"],
+        order_id=posted.order_id or "",
+        expire_time=to_timestamp(datetime.fromisoformat(hold["expire"])),
+        create_time=to_timestamp(datetime.fromisoformat(hold["create"])),
+    )
+
+
+def render_accrued(posted: Posted) -> pb.AccruedPoints:
+    """The short form of an accrual."""
+    assert posted.explanation is not None
+    return pb.AccruedPoints(
+        transaction_id=str(posted.transaction_id),
+        points=posted.explanation["points"],
+        balance_after=render_balance_after(posted),
+        under_review=posted.explanation["review"],
+    )
+
+
+def render_balance(view: BalanceView) -> pb.GetBalanceResponse:
+    """A balance with the next points to expire."""
+    account = view.account
+    response = pb.GetBalanceResponse(
+        balance=pb.Balance(
+            active=account.active, pending=account.pending, held=account.held, debt=account.debt
+        ),
+        next_expire_points=view.next_expire_points,
+    )
+    if view.next_expire_time is not None:
+        response.next_expire_time.CopyFrom(to_timestamp(view.next_expire_time))
+    return response
+
+
+def render_totals(totals: Totals) -> pb.GetLedgerTotalsResponse:
+    """The balances of all accounts."""
+    return pb.GetLedgerTotalsResponse(
+        totals=[pb.Entry(account=int(a), points=points) for a, points in totals.points],  # type: ignore[arg-type]
+        transaction_count=totals.transaction_count,
+        member_count=totals.member_count,
+    )

@@ -1,0 +1,172 @@
+"""Work by the calendar: points mature, expire and are warned of; holds time out.
+
+Each step takes what is due in the order it is due, locks the accounts, looks again and books: it can stop anywhere,
+run again, and run twice at once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from kit.clock import Clock, NewId
+from kit.db import Database, Transaction
+from kit.events import publish
+from rules.feed import ProgramFeed
+
+from points import ledger, metrics
+from points.book import Book
+from points.events import expiring_event, render_events
+from points.ledger import Desk
+from points.saving import save
+from points.store import load_holds, load_lots, lock_accounts
+from points.values import HoldState, LotState, Posted, Release
+
+STEP_ROWS_MAX = 500
+NO_ID = UUID(int=0)
+BEGINNING = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+
+
+@dataclass(slots=True)
+class Done:
+    """What a run did."""
+
+    matured_lot_count: int = 0
+    matured_points: int = 0
+    expired_lot_count: int = 0
+    expired_points: int = 0
+    expired_hold_count: int = 0
+    warned: set[str] = field(default_factory=set)
+
+    @property
+    def warned_member_count(self) -> int:
+        """Members who were warned."""
+        return len(self.warned)
+
+
+@dataclass(slots=True)
+class _Step:
+    """One step of a run: the book it works on and what came of it."""
+
+    book: Book
+    desk: Desk
+    as_of: datetime
+    done: Done
+    posted: list[Posted] = field(default_factory=list)
+    warnings: dict[tuple[str, int], list[LotState]] = field(default_factory=dict)
+
+
+Act = Callable[[LotState, _Step], None]
+
+
+class ScheduledWork:
+    """RunExpiry and RunMaturation."""
+
+    def __init__(self, database: Database, feed: ProgramFeed, clock: Clock, new_id: NewId) -> None:
+        self._database = database
+        self._feed = feed
+        self._clock = clock
+        self._new_id = new_id
+
+    async def run_maturation(self, as_of: datetime | None = None) -> Done:
+        """Turns active what is due as of an instant."""
+        return await self._run_lots(as_of or self._clock(), _mature)
+
+    async def run_expiry(self, as_of: datetime | None = None) -> Done:
+        """Ends holds and lots that are due as of an instant, and warns of those that will be."""
+        instant = as_of or self._clock()
+        ended = await self._run_holds(instant)
+        done = await self._run_lots(instant, _expire_or_warn)
+        done.expired_hold_count = ended
+        return done
+
+    async def ensure_partitions(self) -> None:
+        """Makes the partitions of history for this month and the next two."""
+        async with self._database.transaction() as tx:
+            await tx.execute("ensure_partitions", self._clock())
+
+    async def _run_lots(self, as_of: datetime, act: Act) -> Done:
+        done = Done()
+        due_time, lot_id = BEGINNING, NO_ID
+        while True:
+            desk = Desk(self._clock(), self._new_id, await self._feed.ensure())
+            async with self._database.transaction() as tx:
+                rows = await tx.fetch("find_due_lots", as_of, due_time, lot_id, STEP_ROWS_MAX)
+                if not rows:
+                    return done
+                await self._step(tx, rows, _Step(Book(), desk, as_of, done), act)
+            due_time, lot_id = rows[-1]["due_time"], rows[-1]["lot_id"]
+
+    async def _step(self, tx: Transaction, rows: Sequence[Any], step: _Step, act: Act) -> None:
+        keys = [(row["member_id"], row["lot_id"]) for row in rows]
+        await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
+        await load_lots(tx, step.book, keys)
+        for _, lot_id in keys:
+            # Looked at again under the lock: another run, or a spender, may have been faster.
+            lot = step.book.lot(lot_id)
+            if lot.remaining and lot.due_time is not None and lot.due_time <= step.as_of:
+                act(lot, step)
+        await self._finish(tx, step)
+
+    async def _finish(self, tx: Transaction, step: _Step) -> None:
+        if step.posted or step.book.changed_lots:
+            await save(tx, step.book, step.posted, step.desk.now)
+        events = render_events(step.posted, self._new_id)
+        for (member_id, days), lots in step.warnings.items():
+            first = min(lot.expire_time for lot in lots if lot.expire_time is not None)
+            points = sum(lot.remaining for lot in lots)
+            event_id = self._new_id()
+            events.append(expiring_event(member_id, points, first, days, step.as_of, event_id))
+            step.done.warned.add(member_id)
+        await publish(tx, self._new_id, events)
+        metrics.count(step.posted)
+
+    async def _run_holds(self, as_of: datetime) -> int:
+        count = 0
+        while True:
+            desk = Desk(max(as_of, self._clock()), self._new_id, await self._feed.ensure())
+            async with self._database.transaction() as tx:
+                rows = await tx.fetch("find_due_holds", as_of, STEP_ROWS_MAX)
+                if not rows:
+                    return count
+                keys = [(row["member_id"], row["hold_id"]) for row in rows]
+                step = _Step(Book(), desk, as_of, Done())
+                await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
+                await load_holds(tx, step.book, keys)
+                for _, hold_id in keys:
+                    if step.book.holds[hold_id].state is HoldState.OPEN:
+                        command = Release("", b"", hold_id, timed_out=True)
+                        step.posted.append(ledger.release(command, step.book, desk))
+                await self._finish(tx, step)
+                count += len(step.posted)
+
+
+def _mature(lot: LotState, step: _Step) -> None:
+    if not lot.pending or lot.mature_time is None or lot.mature_time > step.as_of:
+        return
+    step.done.matured_lot_count += 1
+    step.done.matured_points += lot.remaining
+    step.posted.append(ledger.mature_lot(lot, step.book, step.desk))
+
+
+def _expire_or_warn(lot: LotState, step: _Step) -> None:
+    if lot.expire_time is None:
+        return
+    if lot.expire_time <= step.as_of:
+        step.done.expired_lot_count += 1
+        step.done.expired_points += lot.remaining
+        step.posted.append(ledger.expire_lot(lot, step.book, step.desk))
+    elif not lot.pending:
+        _warn(lot, lot.expire_time, step)
+
+
+def _warn(lot: LotState, expire_time: datetime, step: _Step) -> None:
+    """Warns once of the nearest term that has begun; the next look is at the next term."""
+    terms = [timedelta(days=days) for days in step.desk.program.expiry.warning_days]
+    begun = [term for term in terms if expire_time - term <= step.as_of]
+    ahead = [expire_time - term for term in terms if expire_time - term > step.as_of]
+    lot.due_time = min((*ahead, expire_time))
+    step.book.change_lot(lot)
+    if begun:
+        step.warnings.setdefault((lot.member_id, min(begun).days), []).append(lot)

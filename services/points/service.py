@@ -1,0 +1,205 @@
+"""The calls of PointsService."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import grpc
+from kit.batch import Batcher
+from kit.clock import Clock, parse_time
+from kit.errors import LaurelError, to_status
+from kit.interceptor import refusal_of
+from kit.paging import decode_token, encode_token, page_size
+from kit.validate import check
+from laurel.points.v1 import points_service_pb2 as pb
+from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
+from rules.compiled import ProgramHistory
+from rules.feed import ProgramFeed
+
+from points import parse
+from points.reading import LedgerReader
+from points.render import (
+    render_accrued,
+    render_balance,
+    render_hold,
+    render_totals,
+    render_transaction,
+)
+from points.scheduled import ScheduledWork
+from points.values import Accrue, Command, Posted
+from points.writing import WritePath
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Queue = Batcher[Command, Posted]
+
+
+class PointsService(PointsServiceServicer):
+    """Proto to domain and back; single calls share batches through the queue, bulk calls enter below it."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        path: WritePath,
+        reader: LedgerReader,
+        scheduled: ScheduledWork,
+        feed: ProgramFeed,
+        clock: Clock,
+    ) -> None:
+        self._queue = queue
+        self._path = path
+        self._reader = reader
+        self._scheduled = scheduled
+        self._feed = feed
+        self._clock = clock
+
+    async def AccruePoints(
+        self, request: pb.AccruePointsRequest, context: Context
+    ) -> pb.AccruePointsResponse:
+        """See the contract."""
+        programs = await self._feed.ensure()
+        command = parse.parse_accrual(request, self._clock(), programs)
+        posted = await self._queue.submit(command)
+        return pb.AccruePointsResponse(transaction=render_transaction(posted))
+
+    async def BatchAccruePoints(
+        self, request: pb.BatchAccruePointsRequest, context: Context
+    ) -> pb.BatchAccruePointsResponse:
+        """See the contract."""
+        programs = await self._feed.ensure()
+        now = self._clock()
+        parsed = [_parse_row(row, now, programs) for row in request.requests]
+        commands = [row for row in parsed if isinstance(row, Accrue)]
+        answers = iter(await self._path.work(commands) if commands else ())
+        results = [next(answers) if isinstance(row, Accrue) else row for row in parsed]
+        return pb.BatchAccruePointsResponse(results=_render_results(results))
+
+    async def HoldPoints(
+        self, request: pb.HoldPointsRequest, context: Context
+    ) -> pb.HoldPointsResponse:
+        """See the contract."""
+        programs = await self._feed.ensure()
+        command = parse.parse_hold(request, self._clock(), programs)
+        posted = await self._queue.submit(command)
+        return pb.HoldPointsResponse(
+            hold=render_hold(posted), transaction=render_transaction(posted)
+        )
+
+    async def CapturePoints(
+        self, request: pb.CapturePointsRequest, context: Context
+    ) -> pb.CapturePointsResponse:
+        """See the contract."""
+        posted = await self._queue.submit(parse.parse_capture(request))
+        return pb.CapturePointsResponse(
+            hold=render_hold(posted), transaction=render_transaction(posted)
+        )
+
+    async def ReleaseHold(
+        self, request: pb.ReleaseHoldRequest, context: Context
+    ) -> pb.ReleaseHoldResponse:
+        """See the contract."""
+        posted = await self._queue.submit(parse.parse_release(request))
+        return pb.ReleaseHoldResponse(
+            hold=render_hold(posted), transaction=render_transaction(posted)
+        )
+
+    async def RefundPoints(
+        self, request: pb.RefundPointsRequest, context: Context
+    ) -> pb.RefundPointsResponse:
+        """See the contract."""
+        posted = await self._queue.submit(parse.parse_refund(request))
+        return pb.RefundPointsResponse(
+            hold=render_hold(posted), transaction=render_transaction(posted)
+        )
+
+    async def ReverseAccrual(
+        self, request: pb.ReverseAccrualRequest, context: Context
+    ) -> pb.ReverseAccrualResponse:
+        """See the contract."""
+        programs = await self._feed.ensure()
+        command = parse.parse_reversal(request, self._clock(), programs)
+        posted = await self._queue.submit(command)
+        return pb.ReverseAccrualResponse(
+            transaction=render_transaction(posted), debt_points=posted.debt_made
+        )
+
+    async def GetBalance(
+        self, request: pb.GetBalanceRequest, context: Context
+    ) -> pb.GetBalanceResponse:
+        """See the contract."""
+        return render_balance(await self._reader.get_balance(request.member_id))
+
+    async def ListTransactions(
+        self, request: pb.ListTransactionsRequest, context: Context
+    ) -> pb.ListTransactionsResponse:
+        """See the contract."""
+        size = page_size(request.page_size)
+        token = decode_token(request.page_token, str)
+        before = UUID(str(token[0])) if token else None
+        found = await self._reader.list_transactions(request.member_id, before, size + 1)
+        page = found[:size]
+        more = len(found) > size
+        return pb.ListTransactionsResponse(
+            transactions=[render_transaction(posted) for posted in page],
+            next_page_token=encode_token(str(page[-1].transaction_id)) if more else "",
+        )
+
+    async def GetTransaction(
+        self, request: pb.GetTransactionRequest, context: Context
+    ) -> pb.GetTransactionResponse:
+        """See the contract."""
+        transaction_id = UUID(request.transaction_id)
+        posted = await self._reader.get_transaction(request.member_id, transaction_id)
+        return pb.GetTransactionResponse(transaction=render_transaction(posted))
+
+    async def GetLedgerTotals(
+        self, request: pb.GetLedgerTotalsRequest, context: Context
+    ) -> pb.GetLedgerTotalsResponse:
+        """See the contract."""
+        return render_totals(await self._reader.get_totals())
+
+    async def RunExpiry(
+        self, request: pb.RunExpiryRequest, context: Context
+    ) -> pb.RunExpiryResponse:
+        """See the contract."""
+        done = await self._scheduled.run_expiry(self._as_of(request))
+        return pb.RunExpiryResponse(
+            expired_lot_count=done.expired_lot_count,
+            expired_points=done.expired_points,
+            expired_hold_count=done.expired_hold_count,
+            warned_member_count=done.warned_member_count,
+        )
+
+    async def RunMaturation(
+        self, request: pb.RunMaturationRequest, context: Context
+    ) -> pb.RunMaturationResponse:
+        """See the contract."""
+        done = await self._scheduled.run_maturation(self._as_of(request))
+        return pb.RunMaturationResponse(
+            matured_lot_count=done.matured_lot_count, matured_points=done.matured_points
+        )
+
+    def _as_of(self, request: pb.RunExpiryRequest | pb.RunMaturationRequest) -> datetime:
+        if not request.HasField("as_of_time"):
+            return self._clock()
+        return parse_time(request.as_of_time, "as_of_time")
+
+
+def _parse_row(
+    row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
+) -> Accrue | LaurelError:
+    try:
+        check(row)
+        return parse.parse_accrual(row, now, programs)
+    except LaurelError as error:
+        return error
+
+
+def _render_results(results: Sequence[Posted | Exception]) -> list[pb.AccrueResult]:
+    rendered = []
+    for result in results:
+        if isinstance(result, Posted):
+            rendered.append(pb.AccrueResult(accrued=render_accrued(result)))
+        else:
+            rendered.append(pb.AccrueResult(error=to_status(refusal_of(result))))
+    return rendered

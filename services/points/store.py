@@ -1,0 +1,245 @@
+"""The write path of the ledger: one transaction for a whole batch, a few set-based statements."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from kit.clock import NewId
+from kit.db import Database, Transaction
+from kit.errors import LaurelError, RequestIdReused
+from kit.events import publish
+
+from points import ledger
+from points.book import Book
+from points.errors import RequestRaced
+from points.events import render_events
+from points.ledger import Desk
+from points.reading import load_origins, posted_from_row
+from points.saving import save
+from points.values import (
+    AccountState,
+    AccrualRecord,
+    Accrue,
+    Capture,
+    Command,
+    Grant,
+    Hold,
+    HoldLot,
+    HoldRecord,
+    HoldState,
+    LotState,
+    Posted,
+    Refund,
+    Release,
+    Reverse,
+)
+
+CONSTRAINTS: dict[str, type[LaurelError]] = {"request_pkey": RequestRaced}
+
+Answer = Posted | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known about a batch before it was decided, read without a lock."""
+
+    done: Mapping[str, Answer]
+    """By request id, the answer to requests that took effect before."""
+    tiers: Mapping[str, str | None]
+    """By member, the id of the tier; None where it was not asked for yet. A member without an account is not in it."""
+    holders: Mapping[UUID, str]
+    """By hold, the member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A command with what was decided about it before it is booked."""
+
+    command: Command
+    grant: Grant | None = None
+    assessment_id: str = ""
+
+
+class LedgerStore:
+    """Looks up, locks, loads, decides and writes."""
+
+    def __init__(self, database: Database, new_id: NewId) -> None:
+        self._database = database
+        self._new_id = new_id
+
+    async def look_up(self, commands: Sequence[Command]) -> Known:
+        """What is known about commands: those done before, the tiers of their members, the members of their holds."""
+        members = sorted({c.member_id for c in commands if isinstance(c, Accrue | Hold | Reverse)})
+        holds = list({c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)})
+        async with self._database.transaction(readonly=True) as tx:
+            done = await self._find_done(tx, commands)
+            accounts = await tx.fetch("find_accounts", members) if members else []
+            holders = await tx.fetch("find_holds", holds) if holds else []
+        return Known(
+            done=done,
+            tiers={row["member_id"]: row["tier_id"] for row in accounts},
+            holders={row["hold_id"]: row["member_id"] for row in holders},
+        )
+
+    async def _find_done(self, tx: Transaction, commands: Sequence[Command]) -> dict[str, Answer]:
+        rows = await tx.fetch("find_requests", [command.request_id for command in commands])
+        if not rows:
+            return {}
+        digests = {command.request_id: command.digest for command in commands}
+        keys = {
+            row["request_id"]: (row["response"][16:].decode(), UUID(bytes=row["response"][:16]))
+            for row in rows
+            if row["content_hash"] == digests[row["request_id"]]
+        }
+        columns = [list(column) for column in zip(*keys.values(), strict=True)] or [[], []]
+        found = await tx.fetch("get_transactions", *columns)
+        origins = await load_origins(tx, found)
+        posted = {row["transaction_id"]: posted_from_row(row, origins) for row in found}
+        done: dict[str, Answer] = {}
+        for row in rows:
+            request_id = row["request_id"]
+            if request_id in keys:
+                done[request_id] = posted[keys[request_id][1]]
+            else:
+                done[request_id] = RequestIdReused(request_id=request_id)
+        return done
+
+    async def write(
+        self, entries: Sequence[Ready], holders: Mapping[UUID, str], desk: Desk
+    ) -> list[Answer]:
+        """Books what can be booked, in one transaction, and says of each command what became of it.
+
+        Raises RequestRaced when another process booked one of the requests in the meantime.
+        """
+        async with self._database.transaction() as tx:
+            book = await self._load(tx, [entry.command for entry in entries], holders)
+            answers = [_decide(entry, book, desk) for entry in entries]
+            booked = [
+                (entry.command, answer)
+                for entry, answer in zip(entries, answers, strict=True)
+                if isinstance(answer, Posted)
+            ]
+            if booked:
+                await save(tx, book, [posted for _, posted in booked], desk.now)
+                await _save_requests(tx, booked)
+                events = render_events((posted for _, posted in booked), self._new_id)
+                await publish(tx, self._new_id, events)
+        return answers
+
+    async def _load(
+        self, tx: Transaction, commands: Sequence[Command], holders: Mapping[UUID, str]
+    ) -> Book:
+        book = Book()
+        members = sorted({_member_of(command, holders) for command in commands} - {""})
+        earners = sorted({c.member_id for c in commands if isinstance(c, Accrue)})
+        await lock_accounts(tx, book, members, earners)
+        holds = {c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)}
+        if known := [(holders[hold_id], hold_id) for hold_id in holds if hold_id in holders]:
+            await load_holds(tx, book, known)
+        if reversals := [c for c in commands if isinstance(c, Reverse)]:
+            await _load_accruals(tx, book, reversals)
+        await _load_open_lots(tx, book, commands)
+        return book
+
+
+def _member_of(command: Command, holders: Mapping[UUID, str]) -> str:
+    if isinstance(command, Accrue | Hold | Reverse):
+        return command.member_id
+    return holders.get(command.hold_id, "")
+
+
+def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
+    command = entry.command
+    try:
+        match command:
+            case Accrue():
+                assert entry.grant is not None
+                return ledger.accrue(command, entry.grant, book, desk)
+            case Hold():
+                return ledger.hold(command, entry.assessment_id, book, desk)
+            case Capture():
+                return ledger.capture(command, book, desk)
+            case Release():
+                return ledger.release(command, book, desk)
+            case Refund():
+                return ledger.refund(command, book, desk)
+            case Reverse():
+                return ledger.reverse(command, book, desk)
+    except LaurelError as refusal:
+        return refusal
+
+
+async def lock_accounts(
+    tx: Transaction, book: Book, members: Sequence[str], earners: Sequence[str] = ()
+) -> None:
+    """Locks accounts in the order of their members, and opens those that earners do not have yet."""
+    if earners:
+        await tx.execute("open_accounts", earners)
+    for row in await tx.fetch("lock_accounts", members):
+        book.accounts[row["member_id"]] = AccountState(*row)
+
+
+async def load_holds(tx: Transaction, book: Book, keys: Sequence[tuple[str, UUID]]) -> None:
+    """Loads holds with the lots they drew from; their accounts are locked."""
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    for row in await tx.fetch("load_holds", *columns):
+        record = HoldRecord(*row)
+        record.state = HoldState(record.state)
+        book.holds[record.hold_id] = record
+    parts = await tx.fetch("load_hold_lots", *columns)
+    for row in parts:
+        book.holds[row["hold_id"]].lots.append(HoldLot(*tuple(row)[2:]))
+    await load_lots(tx, book, {(row["member_id"], row["lot_id"]) for row in parts})
+
+
+async def load_lots(tx: Transaction, book: Book, keys: Iterable[tuple[str, UUID]]) -> None:
+    """Loads lots by id; their accounts are locked."""
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    if columns:
+        rows = await tx.fetch("load_lots", *columns)
+        book.add_loaded_lots(LotState(*row) for row in rows)
+
+
+async def _load_accruals(tx: Transaction, book: Book, reversals: Sequence[Reverse]) -> None:
+    columns = [[c.member_id for c in reversals], [c.transaction_id for c in reversals]]
+    for row in await tx.fetch("load_accruals", *columns):
+        record = AccrualRecord(*row)
+        book.accruals[record.transaction_id] = record
+    rows = await tx.fetch("load_accrual_lots", *columns)
+    book.add_loaded_lots(LotState(*row) for row in rows)
+
+
+async def _load_open_lots(tx: Transaction, book: Book, commands: Sequence[Command]) -> None:
+    """Enough open lots for all that the batch may draw from each member, and no more."""
+    asked: defaultdict[str, int] = defaultdict(int)
+    since: dict[str, datetime] = {}
+    for command in commands:
+        if isinstance(command, Hold):
+            asked[command.member_id] += command.points
+            first = since.get(command.member_id, command.occurred_time)
+            since[command.member_id] = min(first, command.occurred_time)
+        elif isinstance(command, Reverse) and command.transaction_id in book.accruals:
+            asked[command.member_id] += book.accruals[command.transaction_id].explanation.get(
+                "points", 0
+            )
+            # A claw-back takes expired points, too, where nobody has booked their end yet.
+            since[command.member_id] = _LONG_AGO
+    if asked:
+        limits = [min(points, 2**62) for points in asked.values()]
+        rows = await tx.fetch("load_open_lots", list(asked), limits, [since[m] for m in asked])
+        book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
+
+
+async def _save_requests(tx: Transaction, booked: Sequence[tuple[Command, Posted]]) -> None:
+    await tx.execute(
+        "insert_requests",
+        [command.request_id for command, _ in booked],
+        [type(command).__name__ for command, _ in booked],
+        [command.digest for command, _ in booked],
+        [posted.transaction_id.bytes + posted.member_id.encode() for _, posted in booked],
+    )
+
+
+_LONG_AGO = datetime.fromisoformat("0001-01-01T00:00:00+00:00")

@@ -1,0 +1,259 @@
+"""The nouns of the ledger: accounts, lots, holds, postings and the commands that make them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+from uuid import UUID
+
+from rules.compiled import CompiledProgram
+
+
+class Account(IntEnum):
+    """An account of the ledger; numbers as in the contract."""
+
+    ACTIVE = 1
+    PENDING = 2
+    HELD = 3
+    DEBT = 4
+    ISSUED = 11
+    REDEEMED = 12
+    EXPIRED = 13
+    REVERSED = 14
+
+
+class Kind(IntEnum):
+    """What a transaction is; numbers as in the contract."""
+
+    ACCRUAL = 1
+    MATURATION = 2
+    HOLD = 3
+    CAPTURE = 4
+    RELEASE = 5
+    REFUND = 6
+    REVERSAL = 7
+    EXPIRY = 8
+
+
+class HoldState(IntEnum):
+    """Where a hold stands; numbers as in the contract."""
+
+    OPEN = 1
+    CLOSED = 2
+    EXPIRED = 3
+
+
+@dataclass(slots=True)
+class AccountState:
+    """A member's balances, as a batch works on them."""
+
+    member_id: str
+    active: int = 0
+    pending: int = 0
+    held: int = 0
+    debt: int = 0
+
+
+@dataclass(slots=True)
+class LotState:
+    """What is left of one accrual, as a batch works on it."""
+
+    member_id: str
+    lot_id: UUID
+    transaction_id: UUID
+    pending: bool
+    points: int
+    remaining: int
+    expired: int
+    mature_time: datetime | None
+    expire_time: datetime | None
+    due_time: datetime | None
+
+
+@dataclass(slots=True)
+class HoldLot:
+    """What a hold drew from one lot."""
+
+    ordinal: int
+    lot_id: UUID
+    points: int
+    captured: int = 0
+    released: int = 0
+    refunded: int = 0
+
+
+@dataclass(slots=True)
+class HoldRecord:
+    """A hold, as a batch works on it."""
+
+    member_id: str
+    hold_id: UUID
+    points: int
+    captured: int
+    released: int
+    refunded: int
+    state: HoldState
+    order_id: str
+    program_version: int
+    expire_time: datetime
+    create_time: datetime
+    lots: list[HoldLot] = field(default_factory=list)
+
+    @property
+    def still_held(self) -> int:
+        """Points that are neither captured nor released."""
+        return self.points - self.captured - self.released
+
+
+@dataclass(slots=True)
+class AccrualRecord:
+    """A booked accrual and how much of it was taken back."""
+
+    member_id: str
+    transaction_id: UUID
+    kind: int
+    order_id: str | None
+    occurred_time: datetime
+    program_version: int
+    explanation: dict[str, Any]
+    returned_minor: int
+    reversed_points: int
+    forgiven_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Points that move from one account to another."""
+
+    source: Account
+    target: Account
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class LotMove:
+    """Points that a transaction put into a lot, or drew from it where negative."""
+
+    lot_id: UUID
+    points: int
+    expire_time: datetime | None
+    accrual_transaction_id: UUID
+
+
+@dataclass(slots=True)
+class Posted:
+    """A transaction, as it is booked and as it is answered."""
+
+    member_id: str
+    transaction_id: UUID
+    kind: Kind
+    postings: tuple[Posting, ...]
+    moves: tuple[LotMove, ...]
+    active_after: int
+    pending_after: int
+    held_after: int
+    debt_after: int
+    program_version: int
+    request_id: str | None
+    order_id: str | None
+    hold_id: UUID | None
+    reversed_transaction_id: UUID | None
+    occurred_time: datetime
+    record_time: datetime
+    explanation: dict[str, Any] | None
+
+    @property
+    def debt_made(self) -> int:
+        """Points that the member went into debt by it."""
+        return sum(posting.points for posting in self.postings if posting.source is Account.DEBT)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an operation comes from."""
+
+    channel: str = ""
+    store: str = ""
+    device: str = ""
+    ip: str = ""
+    card: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What every command has: the caller's id and a digest of all that was asked."""
+
+    request_id: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accrue(Request):
+    """Book the points of a purchase."""
+
+    member_id: str
+    order_id: str
+    amount_minor: int
+    categories: tuple[str, ...]
+    origin: Origin
+    occurred_time: datetime
+    program: CompiledProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Hold(Request):
+    """Set points aside."""
+
+    member_id: str
+    points: int
+    order_id: str
+    order_minor: int | None
+    origin: Origin
+    occurred_time: datetime
+    program: CompiledProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Capture(Request):
+    """Spend held points; 0 stands for all."""
+
+    hold_id: UUID
+    points: int
+    release_rest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Request):
+    """End a hold; `timed_out` when nobody asked for it."""
+
+    hold_id: UUID
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(Request):
+    """Give captured points back; 0 stands for all."""
+
+    hold_id: UUID
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse(Request):
+    """Take an accrual back; None stands for all that is left of it."""
+
+    member_id: str
+    transaction_id: UUID
+    returned_minor: int | None
+
+
+Command = Accrue | Hold | Capture | Release | Refund | Reverse
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What was decided about an accrual before it is booked."""
+
+    points: int
+    explanation: dict[str, Any]
+    under_review: bool

@@ -1,0 +1,233 @@
+"""What happens to a batch of commands: look up, decide what they earn, ask anti-fraud, book."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from kit.clock import Clock, NewId
+from kit.db import Database
+from kit.errors import LaurelError, RequestIdReused
+from kit.money import from_minor
+from rules.compiled import ProgramHistory
+from rules.earn_rules import Purchase
+from rules.earning import Line, PointsOutOfRange, earn
+from rules.feed import ProgramFeed
+from rules.values import Action, Operation
+
+from points import errors, metrics
+from points.ledger import Desk, check_redemption
+from points.remote import AntifraudClient, Asked, Decided, TierClient
+from points.store import Answer, Known, LedgerStore, Ready
+from points.values import Accrue, Command, Grant, Hold
+
+ATTEMPTS_MAX = 3
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+NO_ANSWER = ["antifraud", False, "", "0", "anti-fraud gave no answer; booked until it is reviewed"]
+
+
+class WritePath:
+    """Works off batches of commands. Each command gets its own answer, in the order they came."""
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        feed: ProgramFeed,
+        fraud: AntifraudClient,
+        tiers: "TierBook",
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._fraud = fraud
+        self._tiers = tiers
+        self._clock = clock
+        self._new_id = new_id
+
+    async def work(self, commands: Sequence[Command]) -> list[Answer]:
+        """Books a batch. A request id that comes twice in it takes effect once."""
+        history = await self._feed.ensure()
+        firsts: dict[str, Command] = {}
+        for command in commands:
+            firsts.setdefault(command.request_id, command)
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                answers = await self._once(list(firsts.values()), history)
+                break
+            except errors.RequestRaced:
+                if attempt == ATTEMPTS_MAX:
+                    raise
+        metrics.count(answers.values())
+        return [_answer_of(command, firsts, answers) for command in commands]
+
+    async def _once(
+        self, commands: Sequence[Command], history: ProgramHistory
+    ) -> dict[str, Answer]:
+        known = await self._store.look_up(commands)
+        answers: dict[str, Answer] = dict(known.done)
+        open_commands = [command for command in commands if command.request_id not in answers]
+        ready = await self._decide(open_commands, known, answers, history)
+        if ready:
+            desk = Desk(self._clock(), self._new_id, history)
+            written = await self._store.write(ready, known.holders, desk)
+            answers.update(
+                (entry.command.request_id, answer)
+                for entry, answer in zip(ready, written, strict=True)
+            )
+        return answers
+
+    async def _decide(
+        self,
+        commands: Sequence[Command],
+        known: Known,
+        answers: dict[str, Answer],
+        history: ProgramHistory,
+    ) -> list[Ready]:
+        """What each command earns and what anti-fraud says to it; refusals go to `answers`."""
+        earners = [command for command in commands if isinstance(command, Accrue)]
+        tiers = await self._tiers.tiers_of({command.member_id for command in earners}, known)
+        prepared: dict[str, tuple[Command, dict[str, Any] | None]] = {}
+        asked: list[Asked] = []
+        for command in commands:
+            try:
+                explanation = None
+                if isinstance(command, Accrue):
+                    explanation = _explain(command, tiers.get(command.member_id))
+                    asked.append(_ask_accrual(command, explanation))
+                elif isinstance(command, Hold):
+                    check_redemption(command)
+                    asked.append(_ask_hold(command, known))
+                prepared[command.request_id] = (command, explanation)
+            except LaurelError as refusal:
+                answers[command.request_id] = refusal
+        decisions = await self._assess(asked, history)
+        ready = []
+        for request_id, (command, explanation) in prepared.items():
+            try:
+                ready.append(_settle(command, explanation, decisions, request_id))
+            except LaurelError as refusal:
+                answers[request_id] = refusal
+        return ready
+
+    async def _assess(
+        self, asked: Sequence[Asked], history: ProgramHistory
+    ) -> dict[str, Decided] | None:
+        if not asked:
+            return {}
+        deadline_ms = history.in_force(self._clock()).antifraud.deadline_ms
+        decided = await self._fraud.assess(asked, deadline_ms)
+        if decided is None:
+            metrics.FALLBACKS.inc(len(asked))
+            return None
+        return {one.request_id: answer for one, answer in zip(asked, decided, strict=True)}
+
+
+class TierBook:
+    """What is known of members' tiers: the account's own note, else what the tier service says."""
+
+    def __init__(self, database: Database, client: TierClient) -> None:
+        self._database = database
+        self._client = client
+
+    async def tiers_of(self, members: set[str], known: Known) -> dict[str, str]:
+        """By member, the id of the tier; none for one whose tier could not be found out."""
+        tiers = {member: known.tiers.get(member) for member in members}
+        unknown = sorted(member for member, tier in tiers.items() if tier is None)
+        if unknown:
+            told = await self._client.get_tiers(unknown)
+            if told:
+                await self._note(told)
+                tiers.update(told)
+        return {member: tier for member, tier in tiers.items() if tier is not None}
+
+    async def _note(self, tiers: dict[str, str]) -> None:
+        # Older than any event, so that what an event says wins.
+        ids = list(tiers)
+        columns = (ids, [tiers[i] for i in ids], [LONG_AGO] * len(ids))
+        async with self._database.transaction() as tx:
+            await tx.execute("set_tiers", *columns)
+
+
+def _explain(command: Accrue, tier_id: str | None) -> dict[str, Any]:
+    program = command.program
+    tier = program.tier(tier_id) if tier_id else None
+    purchase = Purchase(
+        command.amount_minor, command.categories, command.origin.channel, command.origin.store
+    )
+    try:
+        earned = earn(purchase, tier, program)
+    except PointsOutOfRange as error:
+        raise errors.AmountTooLarge(points=error.points, points_max=error.points_max) from error
+    return {
+        "points": earned.points,
+        "lines": [_line(line) for line in earned.lines],
+        "spend": command.amount_minor,
+        "currency": program.currency,
+        "digits": program.minor_digits,
+        "tier": tier.id if tier else "",
+        "review": False,
+    }
+
+
+def _line(line: Line) -> list[object]:
+    return list(line)
+
+
+def _ask_accrual(command: Accrue, explanation: dict[str, Any]) -> Asked:
+    program = command.program
+    amount = from_minor(command.amount_minor, program.currency, program.minor_digits)
+    return Asked(
+        command.request_id, Operation.ACCRUAL, command.member_id, explanation["points"], amount,
+        command.occurred_time, command.origin, explanation["tier"], command.order_id,
+    )  # fmt: skip
+
+
+def _ask_hold(command: Hold, known: Known) -> Asked:
+    program, amount = command.program, None
+    if command.order_minor is not None:
+        amount = from_minor(command.order_minor, program.currency, program.minor_digits)
+    return Asked(
+        command.request_id, Operation.REDEMPTION, command.member_id, command.points, amount,
+        command.occurred_time, command.origin, known.tiers.get(command.member_id) or "",
+        command.order_id,
+    )  # fmt: skip
+
+
+def _settle(
+    command: Command,
+    explanation: dict[str, Any] | None,
+    decisions: dict[str, Decided] | None,
+    request_id: str,
+) -> Ready:
+    """A command with its decision. Raises Denied, UnderReview or AntifraudUnavailable."""
+    if not isinstance(command, Accrue | Hold):
+        return Ready(command)
+    if decisions is None:
+        return _settle_without_answer(command, explanation)
+    decided = decisions[request_id]
+    if decided.action is Action.DENY:
+        raise errors.Denied(assessment_id=decided.assessment_id)
+    under_review = decided.action is Action.REVIEW
+    if explanation is None:
+        if under_review:
+            raise errors.UnderReview(assessment_id=decided.assessment_id)
+        return Ready(command, assessment_id=decided.assessment_id)
+    explanation["assessment"] = decided.assessment_id
+    explanation["review"] = under_review
+    return Ready(command, Grant(explanation["points"], explanation, under_review))
+
+
+def _settle_without_answer(command: Accrue | Hold, explanation: dict[str, Any] | None) -> Ready:
+    """The program's policy for a silent anti-fraud: small accruals wait for a review, all else is refused."""
+    limit = command.program.antifraud.fallback_accrual_points_max
+    if explanation is None or explanation["points"] > limit:
+        raise errors.AntifraudUnavailable(retry_after_ms=errors.AntifraudUnavailable.RETRY_AFTER_MS)
+    explanation["lines"].append(NO_ANSWER)
+    explanation["review"] = True
+    return Ready(command, Grant(explanation["points"], explanation, under_review=True))
+
+
+def _answer_of(command: Command, firsts: dict[str, Command], answers: dict[str, Answer]) -> Answer:
+    if firsts[command.request_id].digest != command.digest:
+        return RequestIdReused(request_id=command.request_id)
+    return answers[command.request_id]
