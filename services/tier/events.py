@@ -1,0 +1,114 @@
+"""Domain facts <-> laurel.event.v1.Event."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from google.type.money_pb2 import Money
+
+from kit.clock import from_timestamp, to_timestamp
+from kit.money import to_minor
+from kit.telemetry import trace_parent
+from laurel.event.v1.event_pb2 import Event, MemberEnrolled, TierChanged
+from rules.money import MINOR_UNITS
+from tier.enrolment import Enrolment
+from tier.growth import Spend
+from tier.ids import derived_id
+from tier.standing import Kind
+from tier.steps import Step
+
+Events = Sequence[Event]
+
+
+class Purchase(NamedTuple):
+    """Spend of a member, or its return, as the ledger told it."""
+
+    member_id: str
+    transaction_id: str
+    spend: Spend
+
+
+def members_of(events: Events) -> list[str]:
+    """The members whom events are about, in key order."""
+    return sorted({event.member_id for event in events if event.member_id})
+
+
+def program_version_of(events: Events) -> int:
+    """The newest version of the program that any of the events was decided by."""
+    return max((event.program_version for event in events), default=0)
+
+
+def read_purchases(events: Events) -> list[Purchase]:
+    """Spend that counts for a tier; what is or was under review by anti-fraud never does."""
+    return [
+        purchase
+        for event in events
+        if (purchase := _read_purchase(event)) is not None and purchase.spend.spend_minor
+    ]
+
+
+def _read_purchase(event: Event) -> Purchase | None:
+    if event.HasField("points_accrued") and not event.points_accrued.under_review:
+        accrued = event.points_accrued
+        spend = Spend(
+            from_timestamp(event.occurred_time), UUID(event.event_id), _minor(accrued.spend)
+        )
+        return Purchase(event.member_id, accrued.transaction_id, spend)
+    if event.HasField("accrual_reversed") and not event.accrual_reversed.under_review:
+        returned = event.accrual_reversed
+        counted = from_timestamp(returned.accrual_occurred_time)
+        spend = Spend(counted, UUID(event.event_id), -_minor(returned.spend))
+        return Purchase(event.member_id, returned.transaction_id, spend)
+    return None
+
+
+def _minor(spend: Money) -> int:
+    if not spend.currency_code:
+        return 0
+    return to_minor(spend, spend.currency_code, MINOR_UNITS[spend.currency_code], "spend")
+
+
+def member_enrolled(enrolment: Enrolment, now: datetime) -> Event:
+    """The fact that a member joined."""
+    member_id, profile = enrolment.member_id, enrolment.profile
+    return Event(
+        event_id=str(derived_id(profile.enrol_time, member_id, "member_enrolled")),
+        member_id=member_id,
+        occurred_time=to_timestamp(profile.enrol_time),
+        record_time=to_timestamp(now),
+        trace_parent=trace_parent(),
+        member_enrolled=MemberEnrolled(channel=profile.channel, birth_month=profile.birth_month),
+    )
+
+
+def tier_changes(steps: Iterable[Step], now: datetime) -> list[Event]:
+    """The facts that members are in another tier; keeping the same one is none."""
+    return [
+        _tier_changed(step, now)
+        for step in steps
+        if step.decision.from_tier_id != step.decision.target.id
+    ]
+
+
+def _tier_changed(step: Step, now: datetime) -> Event:
+    decision = step.decision
+    changed = TierChanged(
+        decision_id=str(step.decision_id),
+        from_tier_id=decision.from_tier_id,
+        to_tier_id=decision.target.id,
+        from_rank=decision.origin.rank,
+        to_rank=decision.target.rank,
+        reason="UPGRADE" if decision.kind is Kind.UPGRADE else "DEMOTION",
+    )
+    if decision.valid_until is not None:
+        changed.valid_until_time.CopyFrom(to_timestamp(decision.valid_until))
+    return Event(
+        event_id=str(derived_id(decision.occurred_time, step.decision_id, "tier_changed")),
+        member_id=step.member_id,
+        occurred_time=to_timestamp(decision.occurred_time),
+        record_time=to_timestamp(now),
+        program_version=decision.program_version,
+        trace_parent=trace_parent(),
+        tier_changed=changed,
+    )

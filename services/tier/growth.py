@@ -1,0 +1,61 @@
+"""What a member spent, and what of it counts in a window (TR-01)."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import NamedTuple
+from uuid import UUID
+
+from rules.calendar import add_months
+from rules.compiled import CompiledProgram
+
+BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
+RESOLUTION = timedelta(microseconds=1)
+
+
+class Spend(NamedTuple):
+    """Spend in minor units at the time of a purchase; below 0 where it was returned."""
+
+    counted_time: datetime
+    event_id: UUID
+    spend_minor: int
+
+
+class Window(NamedTuple):
+    """A stretch of time, both ends counted."""
+
+    start: datetime
+    end: datetime
+
+
+def window_at(instant: datetime, program: CompiledProgram) -> Window:
+    """The months up to and with an instant; the same instant months ago counts no more."""
+    start = add_months(instant, -program.window_months, program.zone) + RESOLUTION
+    return Window(start, instant)
+
+
+def window_before(instant: datetime, program: CompiledProgram) -> Window:
+    """The months up to the end of a validity; what is spent at that very instant comes after."""
+    return Window(window_at(instant, program).start, instant - RESOLUTION)
+
+
+class Growth:
+    """All spend of one member that a decision may look at."""
+
+    def __init__(self, spends: Iterable[Spend]) -> None:
+        ordered = sorted(spends)
+        self._times = [spend.counted_time for spend in ordered]
+        self._sums = list(accumulate((spend.spend_minor for spend in ordered), initial=0))
+
+    def spend_in(self, window: Window) -> int:
+        """Minor units spent in a window; 0 where a return has overtaken its purchase."""
+        first = bisect_left(self._times, window.start)
+        last = bisect_right(self._times, window.end)
+        return max(0, self._sums[last] - self._sums[first]) if last > first else 0
+
+    def instants(self, first: datetime, last: datetime | None = None) -> list[datetime]:
+        """When something was spent or returned, from `first` to `last`, in order and each once."""
+        begin = bisect_left(self._times, first)
+        end = len(self._times) if last is None else bisect_right(self._times, last)
+        return list(dict.fromkeys(self._times[begin:end]))

@@ -1,0 +1,160 @@
+"""Reads tiers, growth and decisions from Postgres."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from kit.db import Database
+from rules.compiled import CompiledProgram, ProgramHistory
+from rules.feed import ProgramFeed
+from rules.tiers import next_tier
+from rules.values import Tier
+from tier.errors import MemberNotFound
+from tier.growth import window_at
+from tier.standing import Kind, Standing, tier_in
+from tier.tier_store import read_standing
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a member stands and what is missing, in minor units (TR-12)."""
+
+    member_id: str
+    tier: Tier
+    held: Tier
+    valid_until: datetime | None
+    window_spend_minor: int
+    above: Tier | None
+    program: CompiledProgram
+
+    @property
+    def missing_to_next_minor(self) -> int:
+        """Spend that is missing for the tier above; 0 at the top."""
+        return max(0, self.above.qualify_minor - self.window_spend_minor) if self.above else 0
+
+    @property
+    def missing_to_keep_minor(self) -> int:
+        """Spend that is missing to keep the tier, were the review now."""
+        return max(0, self.tier.retain_minor - self.window_spend_minor)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision as it was written down."""
+
+    decision_id: UUID
+    member_id: str
+    number: int
+    kind: Kind
+    from_tier_id: str
+    to_tier_id: str
+    window_spend_minor: int
+    threshold_minor: int
+    window_start_time: datetime
+    occurred_time: datetime
+    record_time: datetime
+    valid_until_time: datetime | None
+    program: CompiledProgram
+    cause_event_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class TierCount:
+    """How many members a tier has."""
+
+    tier_id: str
+    name: str
+    member_count: int
+
+
+class TierReader:
+    """What is known of members' tiers; changes nothing."""
+
+    def __init__(self, database: Database, feed: ProgramFeed) -> None:
+        self._database = database
+        self._feed = feed
+
+    async def status(self, member_id: str, as_of: datetime) -> Status:
+        """A member's tier, with spend counted back from `as_of`. Raises MemberNotFound."""
+        history = await self._feed.ensure()
+        program = history.in_force(as_of)
+        window = window_at(as_of, program)
+        async with self._database.transaction(readonly=True) as tx:
+            rows = await tx.fetch("get_standings", [member_id])
+            sums = await tx.fetch("sum_growth", [member_id], [window.start], [window.end])
+        if not rows:
+            raise MemberNotFound(member_id=member_id)
+        standing = read_standing(rows[0])
+        tier = tier_in(standing, program, history)
+        return Status(
+            member_id=member_id,
+            tier=tier,
+            held=_held(standing, tier, history),
+            valid_until=standing.valid_until,
+            window_spend_minor=max(0, sums[0]["spend_minor"]),
+            above=next_tier(tier, program.ladder),
+            program=program,
+        )
+
+    async def tiers(self, member_ids: Sequence[str], now: datetime) -> dict[str, tuple[str, int]]:
+        """Ids and ranks of the tiers of those members that are known."""
+        history = await self._feed.ensure()
+        program = history.in_force(now)
+        async with self._database.transaction(readonly=True) as tx:
+            rows = await tx.fetch("get_standings", list(set(member_ids)))
+        found = {}
+        for row in rows:
+            tier = tier_in(read_standing(row), program, history)
+            found[row["member_id"]] = (row["tier_id"] or tier.id, tier.rank)
+        return found
+
+    async def decisions(self, member_id: str, before: int, size: int) -> list[Recorded]:
+        """The decisions about a member with numbers below `before`, newest first."""
+        history = await self._feed.ensure()
+        async with self._database.transaction(readonly=True) as tx:
+            rows = await tx.fetch("list_decisions", member_id, before, size)
+        return [_read_decision(row, history) for row in rows]
+
+    async def counts(self) -> list[TierCount]:
+        """Members of every tier of the newest ladder, lowest first, then of tiers that left it."""
+        history = await self._feed.ensure()
+        ladder = history.newest.ladder
+        async with self._database.transaction(readonly=True) as tx:
+            rows = await tx.fetch("count_tiers")
+        counts = {tier.id: 0 for tier in ladder}
+        names = {tier.id: tier.name for tier in ladder}
+        for row in sorted(rows, key=lambda row: row["tier_id"] or ""):
+            tier_id = row["tier_id"] or ladder[0].id
+            counts[tier_id] = counts.get(tier_id, 0) + row["member_count"]
+            if tier_id not in names:
+                gone = history.version(row["program_version"]).tier(tier_id)
+                names[tier_id] = gone.name if gone else tier_id
+        return [TierCount(tier_id, names[tier_id], count) for tier_id, count in counts.items()]
+
+
+def _held(standing: Standing, tier: Tier, history: ProgramHistory) -> Tier:
+    """The tier that the member was told, also where it left the ladder since."""
+    if standing.tier_id is None or standing.tier_id == tier.id:
+        return tier
+    return history.version(standing.program_version).tier(standing.tier_id) or tier
+
+
+def _read_decision(row: Any, history: ProgramHistory) -> Recorded:
+    return Recorded(
+        decision_id=row["decision_id"],
+        member_id=row["member_id"],
+        number=row["number"],
+        kind=Kind(row["kind"]),
+        from_tier_id=row["from_tier_id"],
+        to_tier_id=row["to_tier_id"],
+        window_spend_minor=row["window_spend_minor"],
+        threshold_minor=row["threshold_minor"],
+        window_start_time=row["window_start_time"],
+        occurred_time=row["occurred_time"],
+        record_time=row["record_time"],
+        valid_until_time=row["valid_until_time"],
+        program=history.version(row["program_version"]),
+        cause_event_id=row["cause_event_id"],
+    )

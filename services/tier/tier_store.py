@@ -1,0 +1,205 @@
+"""Growth, tiers and decisions in Postgres."""
+
+from collections import Counter as Count
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import Counter
+
+from kit.clock import Clock, NewId
+from kit.db import Database, Transaction
+from kit.events import publish
+from rules.compiled import ProgramHistory
+from rules.feed import ProgramFeed
+from tier.errors import ProgramBehind
+from tier.events import (
+    Events,
+    Purchase,
+    members_of,
+    program_version_of,
+    read_purchases,
+    tier_changes,
+)
+from tier.growth import Growth, Spend
+from tier.standing import (
+    Kind,
+    Standing,
+    decide,
+    growth_needed_since,
+    review_at,
+    review_window,
+)
+from tier.steps import Moved, Step, steps_of
+
+MEMBERS_PER_STEP = 1000
+RETRY_AFTER_MS = 500
+
+DECISIONS = Counter(
+    "laurel_tier_decisions_total", "Decisions about members' tiers, by kind", ("kind",)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a run of the review came to."""
+
+    kept_count: int
+    demoted_count: int
+
+
+class TierStore:
+    """Decides about tiers: at once on purchases, and at the end of a validity."""
+
+    def __init__(
+        self, database: Database, feed: ProgramFeed, *, clock: Clock, new_id: NewId
+    ) -> None:
+        self._database = database
+        self._feed = feed
+        self._clock = clock
+        self._new_id = new_id
+
+    async def take_events(self, tx: Transaction, events: Events) -> None:
+        """Counts the spend of events and decides about their members, in the given transaction."""
+        await self._feed.handle_event(tx, events)
+        members = members_of(events)
+        if not members:
+            return
+        history = await self._history_for(events)
+        await tx.execute("add_members", members)
+        standings = _standings(await tx.fetch("lock_members", members))
+        fresh = await _add_growth(tx, read_purchases(events))
+        growth = await _load_growth(tx, standings, fresh, history)
+        steps: list[Step] = []
+        moved: list[Moved] = []
+        for member_id, spends in fresh.items():
+            before = standings[member_id]
+            after, decisions = decide(before, Growth(growth[member_id]), spends, history)
+            if decisions:
+                steps += steps_of(member_id, before, decisions)
+                moved.append(Moved(member_id, after))
+        await self._write(tx, steps, moved)
+
+    async def _history_for(self, events: Events) -> ProgramHistory:
+        # Remote only while a version is missing, and then nothing but the inbox row is held.
+        history = await self._feed.ensure()
+        version = program_version_of(events)
+        if version > history.newest.version:
+            await self._feed.refresh()
+            history = await self._feed.ensure()
+        if version > history.newest.version:
+            known = history.newest.version
+            raise ProgramBehind(version=version, known=known, retry_after_ms=RETRY_AFTER_MS)
+        return history
+
+    async def run_review(self, as_of: datetime) -> Reviewed:
+        """Reviews until nobody is due: one level for each validity that has ended."""
+        history = await self._feed.ensure()
+        counts: Count[Kind] = Count()
+        # First whoever is free, so that two runs share the work; then those whom others hold.
+        for statement in ("lock_due_free", "lock_due"):
+            while made := await self._review_some(statement, as_of, history):
+                counts += made
+        return Reviewed(counts[Kind.RETENTION], counts[Kind.DEMOTION])
+
+    async def _review_some(
+        self, statement: str, as_of: datetime, history: ProgramHistory
+    ) -> Count[Kind]:
+        async with self._database.transaction() as tx:
+            due = await tx.fetch(statement, as_of, MEMBERS_PER_STEP)
+            if not due:
+                return Count()
+            windows = [review_window(row["valid_until_time"], history) for row in due]
+            members = [row["member_id"] for row in due]
+            starts, ends = [w.start for w in windows], [w.end for w in windows]
+            sums = await tx.fetch("sum_growth", members, starts, ends)
+            steps: list[Step] = []
+            moved: list[Moved] = []
+            for row, total in zip(due, sums, strict=True):
+                before, spend = read_standing(row), max(0, total["spend_minor"])
+                after, decisions = review_at(row["valid_until_time"], before, spend, history)
+                steps += steps_of(row["member_id"], before, decisions)
+                moved.append(Moved(row["member_id"], after))
+            await self._write(tx, steps, moved)
+        return Count(step.decision.kind for step in steps)
+
+    async def _write(self, tx: Transaction, steps: Sequence[Step], moved: Sequence[Moved]) -> None:
+        if not steps:
+            return
+        now = self._clock()
+        await tx.execute("add_decisions", *_columns(_step_row(step) for step in steps), now)
+        await tx.execute("set_standings", *_columns(_moved_row(member) for member in moved))
+        await publish(tx, self._new_id, tier_changes(steps, now))
+        for kind, count in Count(step.decision.kind for step in steps).items():
+            DECISIONS.labels(kind.name).inc(count)
+
+
+async def _add_growth(tx: Transaction, purchases: Sequence[Purchase]) -> dict[str, list[Spend]]:
+    """Counts what was not counted before, and says what that was, by member."""
+    fresh: dict[str, list[Spend]] = defaultdict(list)
+    if purchases:
+        for row in await tx.fetch("add_growth", *_columns(map(_purchase_row, purchases))):
+            fresh[row["member_id"]].append(_read_spend(row))
+    return fresh
+
+
+async def _load_growth(
+    tx: Transaction,
+    standings: Mapping[str, Standing],
+    fresh: Mapping[str, Sequence[Spend]],
+    history: ProgramHistory,
+) -> dict[str, list[Spend]]:
+    found: dict[str, list[Spend]] = defaultdict(list)
+    if fresh:
+        since = [growth_needed_since(standings[m], fresh[m], history) for m in fresh]
+        for row in await tx.fetch("get_growth", list(fresh), since):
+            found[row["member_id"]].append(_read_spend(row))
+    return found
+
+
+def _purchase_row(purchase: Purchase) -> tuple[object, ...]:
+    member_id, transaction_id, spend = purchase
+    return member_id, spend.counted_time, spend.event_id, transaction_id, spend.spend_minor
+
+
+def _read_spend(row: Any) -> Spend:
+    return Spend(row["counted_time"], row["event_id"], row["spend_minor"])
+
+
+def _standings(rows: Iterable[Any]) -> dict[str, Standing]:
+    return {row["member_id"]: read_standing(row) for row in rows}
+
+
+def read_standing(row: Any) -> Standing:
+    """Where a member stands, from a row of `member`."""
+    return Standing(
+        tier_id=row["tier_id"],
+        valid_until=row["valid_until_time"],
+        program_version=row["program_version"],
+        decide_time=row["decide_time"],
+        decision_count=row["decision_count"],
+    )
+
+
+def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _step_row(step: Step) -> tuple[object, ...]:
+    made = step.decision
+    return (
+        step.member_id, step.number, step.decision_id, int(made.kind), made.from_tier_id,
+        made.origin.rank, made.target.id, made.target.rank, made.window_spend_minor,
+        made.threshold_minor, made.window.start, made.occurred_time, made.valid_until,
+        made.program_version, made.cause_event_id,
+    )  # fmt: skip
+
+
+def _moved_row(moved: Moved) -> tuple[object, ...]:
+    member_id, now = moved
+    return (
+        member_id, now.tier_id, now.valid_until, now.program_version, now.decide_time,
+        now.decision_count,
+    )  # fmt: skip
