@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.rpc.error_details_pb2 import BadRequest
 from grpc import StatusCode
+from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from house import SAMPLE, Ground, House, Refused, new_id, refusedfrom nats.js.api import ConsumerConfig, DeliverPolicy
-
+from house import SAMPLE, Ground, House, Refused, new_id, refused
 from kit.clock import from_timestamp, to_timestamp
 from laurel.event.v1.event_pb2 import Event, EventBatch
 from laurel.program.v1 import program_service_pb2 as pb
