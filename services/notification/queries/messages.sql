@@ -1,0 +1,52 @@
+-- Messages, and what members see of them.
+
+-- name: add_messages
+-- Those that are new; what a cause has set off already is not said again.
+INSERT INTO message (
+    member_id, message_id, rule, subject, body, create_time, cause_event_id, program_version
+)
+SELECT
+    member_id, message_id, rule, subject, body, create_time, cause_event_id, program_version
+FROM unnest(
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::uuid[],
+    $8::integer[]
+) AS t (
+    member_id, message_id, rule, subject, body, create_time, cause_event_id, program_version
+)
+ORDER BY member_id, message_id
+ON CONFLICT (member_id, cause_event_id, rule) DO NOTHING
+RETURNING message_id
+
+-- name: add_deliveries
+INSERT INTO delivery (
+    member_id, message_id, channel, state, next_attempt_time, deliver_time, reason
+)
+SELECT
+    member_id, message_id, channel, state,
+    CASE WHEN state = 'PENDING' THEN now() END,
+    deliver_time, reason
+FROM unnest(
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[]
+) AS t (member_id, message_id, channel, state, deliver_time, reason)
+ORDER BY member_id, message_id, channel
+
+-- name: list_inbox
+SELECT
+    member_id, message_id, rule, subject, body, create_time, cause_event_id, program_version
+FROM message
+WHERE member_id = $1
+AND ($2::uuid IS NULL OR message_id < $2)
+AND EXISTS (
+    SELECT FROM delivery
+    WHERE delivery.member_id = message.member_id
+    AND delivery.message_id = message.message_id
+    AND delivery.channel = 'INBOX'
+)
+ORDER BY message_id DESC
+LIMIT $3
+
+-- name: get_deliveries
+SELECT message_id, channel, state, attempt_count, deliver_time, reason
+FROM delivery
+WHERE member_id = $1 AND message_id = ANY($2::uuid[])
+ORDER BY message_id, channel DESC
