@@ -41,21 +41,23 @@ def window_before(instant: datetime, program: CompiledProgram) -> Window:
 
 
 class Growth:
-    """All spend of one member that a decision may look at."""
+    """All spend of one member that a decision may look at, ordered by time and then by event."""
 
     def __init__(self, spends: Iterable[Spend]) -> None:
-        ordered = sorted(spends)
-        self._times = [spend.counted_time for spend in ordered]
-        self._sums = list(accumulate((spend.spend_minor for spend in ordered), initial=0))
+        self.spends = sorted(spends)
+        self._times = [spend.counted_time for spend in self.spends]
+        self._sums = list(accumulate((spend.spend_minor for spend in self.spends), initial=0))
 
     def spend_in(self, window: Window) -> int:
         """Minor units spent in a window; 0 where a return has overtaken its purchase."""
-        first = bisect_left(self._times, window.start)
-        last = bisect_right(self._times, window.end)
-        return max(0, self._sums[last] - self._sums[first]) if last > first else 0
+        return self.spend_through(bisect_right(self._times, window.end), window.start)
 
-    def instants(self, first: datetime, last: datetime | None = None) -> list[datetime]:
-        """When something was spent or returned, from `first` to `last`, in order and each once."""
-        begin = bisect_left(self._times, first)
+    def spend_through(self, count: int, start: datetime) -> int:
+        """Minor units of the first `count` spends, from `start` on; 0 or more."""
+        first = bisect_left(self._times, start)
+        return max(0, self._sums[count] - self._sums[first]) if count > first else 0
+
+    def between(self, first: datetime, last: datetime | None = None) -> range:
+        """Which of `spends` are from `first` to `last`, both with all of the same instant."""
         end = len(self._times) if last is None else bisect_right(self._times, last)
-        return list(dict.fromkeys(self._times[begin:end]))
+        return range(bisect_left(self._times, first), end)

@@ -5,6 +5,7 @@ at, the reviews that were due by then are made. So it does not matter how purcha
 batches, or how late a review runs.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -97,7 +98,7 @@ def decide(
     if standing.decide_time is not None and first < standing.decide_time:
         first = standing.decide_time
         standing, made = _restate(standing, first, growth, gains, history)
-    standing, more = _advance(standing, growth, growth.instants(first), gains, history)
+    standing, more = _advance(standing, growth, growth.between(first), gains, history)
     return standing, made + more
 
 
@@ -158,15 +159,17 @@ def _reviews_due(
 def _advance(
     standing: Standing,
     growth: Growth,
-    instants: Sequence[datetime],
+    turns: range,
     gains: Sequence[Spend],
     history: ProgramHistory,
 ) -> Steps:
     made: list[Decision] = []
-    for instant in instants:
-        standing, reviews = _reviews_due(standing, instant, growth, history)
+    for turn in turns:
+        standing, reviews = _reviews_due(
+            standing, growth.spends[turn].counted_time, growth, history
+        )
         made += reviews
-        upgrade = _upgrade_at(standing, instant, growth, gains, history)
+        upgrade = _upgrade_at(standing, turn, growth, gains, history)
         if upgrade is not None:
             standing = _after(standing, upgrade)
             made.append(upgrade)
@@ -175,15 +178,16 @@ def _advance(
 
 def _upgrade_at(
     standing: Standing,
-    instant: datetime,
+    turn: int,
     growth: Growth,
     gains: Sequence[Spend],
     history: ProgramHistory,
 ) -> Decision | None:
+    instant = growth.spends[turn].counted_time
     program = history.in_force(instant)
     origin = tier_in(standing, program, history)
     window = window_at(instant, program)
-    spend = growth.spend_in(window)
+    spend = growth.spend_through(turn + 1, window.start)
     target = decide_upgrade(origin, spend, program.ladder)
     if target is None:
         return None
@@ -200,14 +204,18 @@ def _upgrade_at(
         # A purchase that came late never shortens what the member was told.
         valid_until=max(held_until, standing.valid_until or held_until),
         program_version=program.version,
-        cause_event_id=_cause(gains, instant),
+        cause_event_id=_cause(gains, growth.spends[turn]),
     )
 
 
-def _cause(gains: Sequence[Spend], instant: datetime) -> UUID:
-    """The newest of the new spends up to an instant: without it there would be no step."""
-    earlier = [spend for spend in gains if spend.counted_time <= instant]
-    return (earlier or gains)[-1].event_id
+def _cause(gains: Sequence[Spend], turn: Spend) -> UUID:
+    """The newest of the new spends up to a turn: without it there would be no step."""
+    return gains[max(0, bisect_right(gains, turn) - 1)].event_id
+
+
+def _late_cause(gains: Sequence[Spend], until: datetime) -> UUID:
+    count = bisect_right(gains, until, key=lambda spend: spend.counted_time)
+    return gains[max(0, count - 1)].event_id
 
 
 def _restate(
@@ -218,8 +226,8 @@ def _restate(
     history: ProgramHistory,
 ) -> Steps:
     """Raises a member to where they would stand had late spend come in time; never lowers."""
-    instants = growth.instants(BEGINNING, horizon)
-    replayed, steps = _advance(Standing(), growth, instants, gains, history)
+    turns = growth.between(BEGINNING, horizon)
+    replayed, steps = _advance(Standing(), growth, turns, gains, history)
     replayed, reviews = _reviews_due(replayed, horizon, growth, history)
     last = (steps + reviews)[-1:]
     if not last or replayed.valid_until is None:
@@ -236,6 +244,6 @@ def _restate(
         # The level below a tier that was not kept is given without any spend.
         threshold_minor=0 if step.kind is Kind.DEMOTION else step.threshold_minor,
         valid_until=max(replayed.valid_until, standing.valid_until or replayed.valid_until),
-        cause_event_id=_cause(gains, step.occurred_time),
+        cause_event_id=step.cause_event_id or _late_cause(gains, step.occurred_time),
     )
     return _after(standing, decision), [decision]
