@@ -1,0 +1,57 @@
+# `make help` lists what there is. Everything stays inside of the checkout: .venv and .laurel.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/.ready
+UV_VERSION := 0.13.9
+ARGS ?=
+
+# A .venv that was set up from this very lock is used as it is: the second time needs no network.
+$(READY): requirements.lock pyproject.toml Makefile
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not to be found; name one with make PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: setup
+setup: $(READY) ## Set up .venv from the lock
+
+.PHONY: demo
+demo: $(READY) ## Replay 69,659 real orders and tell their story
+	@$(BIN)/laurel demo
+
+.PHONY: test
+test: $(READY) ## Run all tests against real servers (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Check style, types, import rules, dependencies, migrations, files
+	@tools/dev/lint.sh
+
+.PHONY: contract
+contract: $(READY) ## Check the contract: generated code, lint, compatibility
+	@tools/dev/contract.sh
+
+.PHONY: bench
+bench: $(READY) ## Measure against the yardstick; writes .laurel/bench.json
+	@$(BIN)/python -m tests.bench
+
+.PHONY: proto
+proto: $(READY) ## Regenerate the code from the protos
+	@tools/dev/generate.sh
+
+.PHONY: format
+format: $(READY) ## Format code and protos
+	@$(BIN)/ruff format && $(BIN)/ruff check --fix && $(BIN)/buf format --write
+
+.PHONY: lock
+lock: $(READY) ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/python -m uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev --output-file requirements.lock

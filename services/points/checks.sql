@@ -1,0 +1,137 @@
+-- check: the entries of every transaction sum to 0, and all of them together
+SELECT t.member_id, t.transaction_id
+FROM points.transaction AS t
+WHERE
+    cardinality(t.sources) <> cardinality(t.points) OR cardinality(t.targets) <> cardinality(t.points)
+    OR 0 >= ANY (t.points)
+
+-- check: a balance equals the sum of its lots and holds
+SELECT a.member_id, a.active, l.active AS lots_active, a.pending, l.pending AS lots_pending, a.held, h.held AS holds_held
+FROM points.account AS a
+LEFT JOIN (
+    SELECT
+        member_id, sum(remaining) FILTER (WHERE NOT pending) AS active, sum(remaining) FILTER (WHERE pending) AS pending
+    FROM points.lot GROUP BY member_id
+) AS l USING (member_id)
+LEFT JOIN (
+    SELECT member_id, sum(points - captured - released) AS held FROM points.hold GROUP BY member_id
+) AS h USING (member_id)
+WHERE (a.active, a.pending, a.held) <> (coalesce(l.active, 0), coalesce(l.pending, 0), coalesce(h.held, 0))
+
+-- check: a balance equals the sum of its entries
+SELECT a.member_id, a.active, a.pending, a.held, a.debt, e.active AS entries_active, e.pending AS entries_pending,
+    e.held AS entries_held, e.debt AS entries_debt
+FROM points.account AS a
+LEFT JOIN (
+    SELECT
+        member_id,
+        sum(points) FILTER (WHERE account = 1) AS active, sum(points) FILTER (WHERE account = 2) AS pending,
+        sum(points) FILTER (WHERE account = 3) AS held, -sum(points) FILTER (WHERE account = 4) AS debt
+    FROM (
+        SELECT member_id, unnest(sources) AS account, -unnest(points) AS points FROM points.transaction
+        UNION ALL
+        SELECT member_id, unnest(targets), unnest(points) FROM points.transaction
+    ) AS entry
+    GROUP BY member_id
+) AS e USING (member_id)
+WHERE
+    (a.active, a.pending, a.held, a.debt)
+    <> (coalesce(e.active, 0), coalesce(e.pending, 0), coalesce(e.held, 0), coalesce(e.debt, 0))
+
+-- check: every member with transactions has an account
+SELECT DISTINCT t.member_id
+FROM points.transaction AS t
+WHERE NOT EXISTS (SELECT 1 FROM points.account AS a WHERE a.member_id = t.member_id)
+
+-- check: no balance is below 0
+SELECT member_id, active, pending, held, debt FROM points.account WHERE least(active, pending, held, debt) < 0
+
+-- check: what is left of a lot equals what was put into it less what was drawn from it
+SELECT l.member_id, l.lot_id, l.remaining, m.points AS movements
+FROM points.lot AS l
+LEFT JOIN (
+    SELECT member_id, lot_id, sum(points) AS points
+    FROM (SELECT member_id, unnest(lot_ids) AS lot_id, unnest(lot_points) AS points FROM points.transaction) AS move
+    GROUP BY member_id, lot_id
+) AS m USING (member_id, lot_id)
+WHERE l.remaining IS DISTINCT FROM coalesce(m.points, 0)
+
+-- check: one effect per request id
+SELECT request_id, count(*) AS effects
+FROM points.transaction
+WHERE request_id IS NOT NULL
+GROUP BY request_id
+HAVING count(*) > 1
+
+-- check: every effect of a request is remembered under its id
+SELECT t.member_id, t.transaction_id, t.request_id
+FROM points.transaction AS t
+LEFT JOIN points.request AS r USING (request_id)
+WHERE t.request_id IS NOT NULL AND r.response IS DISTINCT FROM uuid_send(t.transaction_id) || convert_to(t.member_id, 'UTF8')
+
+-- check: held = captured + released + still held, for every hold and each of its lots
+SELECT h.member_id, h.hold_id, h.points, h.captured, h.released, h.refunded
+FROM points.hold AS h
+LEFT JOIN (
+    SELECT
+        member_id, hold_id, sum(points) AS points, sum(captured) AS captured, sum(released) AS released,
+        sum(refunded) AS refunded
+    FROM points.hold_lot GROUP BY member_id, hold_id
+) AS l USING (member_id, hold_id)
+WHERE
+    (h.points, h.captured, h.released, h.refunded)
+    IS DISTINCT FROM (l.points::bigint, l.captured::bigint, l.released::bigint, l.refunded::bigint)
+
+-- check: what the ledger says of a hold equals the hold
+SELECT h.member_id, h.hold_id, h.points, t.held, h.captured, t.captured AS ledger_captured, h.refunded, t.refunded AS ledger_refunded
+FROM points.hold AS h
+LEFT JOIN (
+    SELECT
+        member_id, hold_id,
+        sum(points) FILTER (WHERE target = 3) AS held,
+        sum(points) FILTER (WHERE source = 3 AND target = 12) AS captured,
+        sum(points) FILTER (WHERE source = 3 AND target = 1) AS released,
+        sum(points) FILTER (WHERE source = 12) AS refunded
+    FROM (
+        SELECT member_id, hold_id, unnest(sources) AS source, unnest(targets) AS target, unnest(points) AS points
+        FROM points.transaction WHERE hold_id IS NOT NULL
+    ) AS posting
+    GROUP BY member_id, hold_id
+) AS t USING (member_id, hold_id)
+WHERE
+    (h.points, h.captured, h.released, h.refunded) IS DISTINCT FROM (
+        t.held::bigint, coalesce(t.captured, 0)::bigint, coalesce(t.released, 0)::bigint, coalesce(t.refunded, 0)::bigint
+    )
+
+-- check: refunded never exceeds captured
+SELECT member_id, hold_id, captured, refunded FROM points.hold WHERE refunded > captured
+
+-- check: no accrual is taken back beyond what it earned
+SELECT r.member_id, r.transaction_id, r.reversed_points, t.explanation -> 'points' AS earned
+FROM points.accrual_return AS r
+LEFT JOIN points.transaction AS t USING (member_id, transaction_id)
+WHERE
+    t.transaction_id IS NULL OR r.reversed_points > (t.explanation ->> 'points')::bigint
+    OR r.returned_minor > (t.explanation ->> 'spend')::bigint
+
+-- check: what members hold equals what the program has issued less what it took back
+SELECT m.holdings, p.issued_less_taken
+FROM (SELECT coalesce(sum(active + pending + held - debt), 0) AS holdings FROM points.account) AS m
+CROSS JOIN (
+    SELECT coalesce(sum(points), 0) AS issued_less_taken
+    FROM (
+        SELECT unnest(sources) AS account, unnest(points) AS points FROM points.transaction
+        UNION ALL
+        SELECT unnest(targets), -unnest(points) FROM points.transaction
+    ) AS entry
+    WHERE account > 10
+) AS p
+WHERE m.holdings <> p.issued_less_taken
+
+-- check: every accrual and every redemption was assessed by anti-fraud, or waits for a review because it gave no answer
+SELECT t.member_id, t.transaction_id, t.kind
+FROM points.transaction AS t
+LEFT JOIN antifraud.assessment AS a ON a.assessment_id::text = t.explanation ->> 'assessment'
+WHERE
+    t.kind IN (1, 3) AND a.assessment_id IS NULL
+    AND NOT (t.kind = 1 AND t.explanation ->> 'assessment' IS NULL AND (t.explanation ->> 'review')::boolean)
