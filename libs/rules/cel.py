@@ -48,9 +48,7 @@ def try_out(condition: Condition, schema: FactSchema) -> None:
         try:
             answer = condition.program.execute(values)
         except _ENGINE_ERRORS as error:
-            # Division by zero or a missing item depends on the facts; a type never does.
-            if isinstance(error, TypeError):
-                raise CelInvalid(f"cannot be evaluated: {_first_line(error)}") from None
+            # Whether it divides by zero, compares 0.0 / 0.0 or misses an item depends on the facts.
             failures.append(error)
             continue
         if not isinstance(answer, bool):

@@ -1,0 +1,89 @@
+"""Months and days on the wall clock of the program's time zone; when points mature and end."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules.calendar import add_days, add_months
+from rules.compiled import CompiledProgram
+from rules.expiry import expire_time, mature_time, restored_expire_time
+
+Compile = Callable[..., CompiledProgram]
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def local(text: str, fold: int = 0) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK, fold=fold)
+
+
+@pytest.mark.parametrize(
+    ("start", "months", "end"),
+    [
+        ("1997-01-31T10:00", 1, "1997-02-28T10:00"),
+        ("1996-01-31T10:00", 1, "1996-02-29T10:00"),
+        ("1996-02-29T10:00", 12, "1997-02-28T10:00"),
+        ("1997-03-31T10:00", -1, "1997-02-28T10:00"),
+        ("1997-12-15T23:59:59", 1, "1998-01-15T23:59:59"),
+        ("1997-01-15T00:00", -13, "1995-12-15T00:00"),
+        # Clocks go forward on 6 April 1997 at 2:00, and back on 26 October at 2:00.
+        ("1997-01-06T02:30", 3, "1997-04-06T03:30"),
+        ("1997-03-26T12:00", 7, "1997-10-26T12:00"),
+        ("1997-09-26T01:30", 1, "1997-10-26T01:30"),
+    ],
+)
+def test_months_are_added_on_the_wall_clock_and_end_with_the_month(
+    start: str, months: int, end: str
+) -> None:
+    found = add_months(local(start), months, NEW_YORK)
+    assert found.tzinfo is UTC
+    assert found == local(end).astimezone(UTC)
+
+
+def test_an_hour_that_occurs_twice_means_the_first_one() -> None:
+    second = local("1997-10-26T01:30", fold=1)
+    assert add_days(second, 0, NEW_YORK) == second.astimezone(UTC) - timedelta(hours=1)
+
+
+def test_days_are_added_on_the_wall_clock() -> None:
+    found = add_days(local("1997-04-05T12:00"), 1, NEW_YORK)
+    assert found == local("1997-04-06T12:00").astimezone(UTC)
+    assert found - local("1997-04-05T12:00").astimezone(UTC) == timedelta(hours=23)
+
+
+instants = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(
+    lambda d: d.replace(tzinfo=UTC)
+)
+
+
+@given(instants, st.integers(1, 120))
+def test_more_months_are_never_earlier(instant: datetime, months: int) -> None:
+    fewer, more = (add_months(instant, n, NEW_YORK) for n in (months - 1, months))
+    assert timedelta(days=27) < more - fewer < timedelta(days=33)
+
+
+def test_points_mature_after_the_return_window_and_expire_after_their_months(
+    program: CompiledProgram,
+) -> None:
+    earned = local("1997-01-31T10:00")
+    assert mature_time(earned, program) == local("1997-02-14T10:00").astimezone(UTC)
+    assert expire_time(earned, program) == local("1998-01-31T10:00").astimezone(UTC)
+
+
+def test_points_can_be_active_at_once_and_live_for_ever(compiled: Compile) -> None:
+    at_once, for_ever = ("pending_days: 14", "pending_days: 0"), ("ing_months: 12", "ing_months: 0")
+    program = compiled(at_once, for_ever)
+    assert mature_time(local("1997-01-31T10:00"), program) is None
+    assert expire_time(local("1997-01-31T10:00"), program) is None
+
+
+def test_refunded_points_keep_their_end_or_get_the_floor(program: CompiledProgram) -> None:
+    refunded = local("1997-06-01T10:00")
+    floor = local("1997-07-01T10:00").astimezone(UTC)
+    soon, late = floor - timedelta(days=1), floor + timedelta(days=1)
+    assert restored_expire_time(soon, refunded, program) == floor
+    assert restored_expire_time(late, refunded, program) == late
+    assert restored_expire_time(None, refunded, program) is None

@@ -1,0 +1,212 @@
+"""A document becomes a program, or every mistake of it is told (PG-01)."""
+
+import pytest
+
+from laurel.program.v1.program_pb2 import Channel, FraudAction, FraudOperation, Rounding
+from rules.document import Mistake, ProgramInvalid, load
+from rules.mistakes import MISTAKES_MAX
+
+MINIMAL = """\
+name: Test
+time_zone: UTC
+currency: USD
+earning:
+  rules:
+    - {name: spend, points_per_unit: 1.20, tier_multiplier: true}
+  rounding: half_up
+expiry: {}
+redemption: {points_per_unit: 100, points_share_max: 1, hold_minutes: 30, quote_minutes: 15}
+tiers:
+  window_months: 12
+  validity_months: 12
+  ladder:
+    - {id: member, name: Member, qualify_spend: 0, retain_spend: 0, points_multiplier: 1}
+    - {id: gold, name: Gold, qualify_spend: 100, retain_spend: 50, points_multiplier: 2}
+benefits:
+  - {id: off, name: Off, upgrade_coupon: {tier_id: gold, amount_off: 5, order_amount_min: 5, valid_days: 9}}
+  - {id: five, name: Five, tier_discount: {tier_id: gold, percent_off: 5}}
+messages:
+  - {name: up, on: tier_up, channels: [inbox], subject: "${tier}", body: Hello}
+antifraud:
+  deadline_ms: 500
+  rules:
+    - {name: big, operations: [accrual], when: request.amount > 5, action: deny}
+"""
+
+
+def mistakes(text: str) -> tuple[Mistake, ...]:
+    with pytest.raises(ProgramInvalid) as caught:
+        load(text, "test.yaml")
+    return caught.value.mistakes
+
+
+def only_mistake(text: str) -> Mistake:
+    found = mistakes(text)
+    assert len(found) == 1, "\n".join(map(str, found))
+    return found[0]
+
+
+def changed(before: str, after: str) -> str:
+    assert before in MINIMAL
+    return MINIMAL.replace(before, after, 1)
+
+
+def test_the_sample_program_is_valid(sample_text: str) -> None:
+    program = load(sample_text).program
+    assert [tier.id for tier in program.tiers.ladder] == ["member", "silver", "gold", "diamond"]
+    assert program.antifraud.rules[0].action == FraudAction.FRAUD_ACTION_REVIEW
+
+
+def test_decimals_keep_the_text_they_were_written_in() -> None:
+    assert load(MINIMAL).program.earning.rules[0].points_per_unit == "1.20"
+
+
+def test_enum_values_are_short_lower_case_names_in_any_case() -> None:
+    program = load(changed("half_up", "Half_Up")).program
+    assert program.earning.rounding == Rounding.ROUNDING_HALF_UP
+    assert list(program.antifraud.rules[0].operations) == [FraudOperation.FRAUD_OPERATION_ACCRUAL]
+    assert list(program.messages[0].channels) == [Channel.CHANNEL_INBOX]
+
+
+def test_words_that_yaml_1_1_takes_for_booleans_stay_words() -> None:
+    assert load(changed("name: Test", "name: on")).program.name == "on"
+
+
+def test_every_written_path_has_its_place(sample_text: str) -> None:
+    places = load(sample_text).places
+    line = sample_text.splitlines().index("    - id: gold") + 1
+    assert places["tiers.ladder[2].id"] == (line, 7)
+    assert places["currency"][1] == 1
+
+
+def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> None:
+    text = (
+        MINIMAL.replace("currency: USD", "currency: USX")  # meaning
+        .replace("half_up", "halfup")  # enum
+        .replace("hold_minutes: 30", "hold_minutes: 0")  # schema
+        .replace("window_months: 12", "windowmonths: 12")  # unknown field
+        .replace("qualify_spend: 100", "qualify_spend: 0")  # order of the ladder
+        .replace("valid_days: 9", 'valid_days: "9"')  # type
+        .replace("request.amount > 5", "request.amuont > 5")  # condition
+    )
+    found = [(m.line, m.path) for m in mistakes(text)]
+    assert found == [
+        (3, "currency"),
+        (7, "earning.rounding"),
+        (9, "redemption.hold_minutes"),
+        (11, "tiers.windowmonths"),
+        (15, "tiers.ladder[1].qualify_spend"),
+        (15, "tiers.ladder[1].retain_spend"),
+        (17, "benefits[0].upgrade_coupon.valid_days"),
+        (24, "antifraud.rules[0].when"),
+    ]
+    assert all(m.file == "test.yaml" and m.column > 0 and m.reason for m in mistakes(text))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "words"),
+    [
+        # What cannot be read.
+        ("name: Test", "nmae: Test", "nmae", "did you mean name?"),
+        ("name: Test", "name: Test\nname: Best", "name", "twice, first in line 1"),
+        ("name: Test", "name:", "name", "has no value"),
+        ("name: Test", "name: [a]", "name", "a single value"),
+        ("window_months: 12", "window_months: 1.5", "tiers.window_months", "a whole number"),
+        ("window_months: 12", "window_months: 99999999999", "tiers.window_months", "below"),
+        ("tier_multiplier: true", "tier_multiplier: yes", ".tier_multiplier", "true or false"),
+        ("channels: [inbox]", "channels: inbox", ".channels", "must be a list"),
+        ("channels: [inbox]", "channels: [pigeon]", ".channels[0]", "not known"),
+        ("expiry: {}", "expiry: 5", "expiry", "a group of fields"),
+        ("expiry: {}", "expiry: !!map {}", "expiry", "has a tag"),
+        # What the schema refuses.
+        ("name: Test", f"name: {'x' * 101}", "name", "at most 100 characters"),
+        ("points_per_unit: 1.20", "points_per_unit: -1", ".points_per_unit", "a decimal"),
+        ("name: spend", "name: Spend", ".name", "lower-case letters"),
+        ("expiry: {}", "expiry: {rolling_months: 121}", "expiry.rolling_months", "is 121;"),
+        ("expiry: {}", "expiry: {warning_days: [1, 1]}", "expiry.warning_days", "unique"),
+        ("points_share_max: 1", "points_share_max: 1.1", ".points_share_max", "from 0 to 1"),
+        ("rounding: half_up\n", "pending_days: 1\n", "earning.rounding", "half_up, down"),
+        # What the schema cannot say.
+        ("time_zone: UTC", "time_zone: Mars", "time_zone", "no time zone"),
+        ("currency: USD", "currency: ABC", "currency", "ISO 4217"),
+        ("name: spend", "name: rounding", ".name", "name of a step"),
+        ("points_per_unit: 1.20", "points_per_unit: 1000.1", ".points_per_unit", "at most 1000"),
+        ("qualify_spend: 0", "qualify_spend: 1", "[0].qualify_spend", "write 0"),
+        ("retain_spend: 50", "retain_spend: 100.01", ".retain_spend", "above qualify_spend"),
+        ("points_multiplier: 2", "points_multiplier: 0.5", ".points_multiplier", "from 1 to 100"),
+        ("percent_off: 5", "percent_off: 90.01", ".percent_off", "at most 90"),
+        ("percent_off: 5", "percent_off: 0", ".percent_off", "above 0"),
+        ("amount_off: 5", "amount_off: 0", ".amount_off", "take something off"),
+        ("order_amount_min: 5", "order_amount_min: 4.99", ".order_amount_min", "below amount_off"),
+        ("tier_discount: {tier_id: gold", "tier_discount: {tier_id: glod", ".tier_id", "gold?"),
+        ("coupon: {tier_id: gold", "coupon: {tier_id: member", ".tier_id", "nobody rises to"),
+        ("id: five", "id: off", "benefits[1].id", "as in line 17"),
+        ('"${tier}"', '"${teir}"', ".subject", "did you mean tier?"),
+        ('"${tier}"', '"${points}"', ".subject", "does not have"),
+        ("body: Hello", "body: 5 $", ".body", "$$"),
+        ("when: request.amount > 5", "when: request.amount", ".when", "of type double"),
+        ("when: request.amount > 5", "when: velocity.member_1y.count > 5", ".when", "member_1y"),
+    ],
+)
+def test_pg_01_one_slip_is_one_mistake(before: str, after: str, path: str, words: str) -> None:
+    mistake = only_mistake(changed(before, after))
+    assert mistake.path.endswith(path)
+    assert words in mistake.reason
+
+
+def test_amounts_have_no_more_decimals_than_the_currency() -> None:
+    text = changed("currency: USD", "currency: JPY").replace("amount_off: 5", "amount_off: 4.5")
+    assert "JPY has 0 decimals" in only_mistake(text).reason
+
+
+def test_a_benefit_is_of_one_kind_only() -> None:
+    text = changed("percent_off: 5}", "percent_off: 5}, upgrade_coupon: {tier_id: gold}")
+    assert "cannot stand beside tier_discount" in only_mistake(text).reason
+    text = changed(", tier_discount: {tier_id: gold, percent_off: 5}", "")
+    assert only_mistake(text).reason == "needs one of tier_discount, upgrade_coupon"
+
+
+def test_two_tiers_cannot_share_an_id() -> None:
+    found = mistakes(changed("id: gold", "id: member"))
+    assert found[0].path == "tiers.ladder[1].id"
+    assert found[0].reason == "is member, as in line 14; give each its own id"
+
+
+def test_a_tier_has_one_discount() -> None:
+    more = "  - {id: six, name: Six, tier_discount: {tier_id: gold, percent_off: 6}}\nmessages:"
+    assert "only one can apply" in only_mistake(changed("messages:", more)).reason
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
+        ("name: [", "is not YAML"),
+        ("a: 1\n---\nb: 2\n", "a second document"),
+        ("x: " + "[" * 50, "nested deeper than 20"),
+        ("name: \x01", "a character that YAML does not allow"),
+        ("#" * ((1 << 20) + 1), "larger than"),
+        ("[" + "1," * 60_000 + "]", "more than 50000 values"),
+        ("- a", "a group of fields"),
+    ],
+)
+def test_a_text_that_is_no_document_is_refused_at_once(text: str, words: str) -> None:
+    assert any(words in m.reason for m in mistakes(text))
+
+
+def test_an_alias_cannot_blow_up_the_document() -> None:
+    laughs = "a: &a [x]\nb: &b [*a, *a]\nname: *b\n"
+    assert "is an alias; write the value out" in [m.reason for m in mistakes(laughs)]
+
+
+def test_no_more_than_a_thousand_mistakes_are_told() -> None:
+    text = MINIMAL + "".join(f"wrong_{n}: 1\n" for n in range(2 * MISTAKES_MAX))
+    assert len(mistakes(text)) == MISTAKES_MAX
+
+
+def test_a_mistake_reads_as_compilers_write_it() -> None:
+    mistake = only_mistake(changed("currency: USD", "currency: usd"))
+    assert str(mistake) == (
+        "test.yaml:3:1: currency: is usd; it must be a code of ISO 4217 in capitals, such as USD"
+    )
