@@ -44,7 +44,9 @@ def read_purchases(events: Events) -> list[Purchase]:
     return [
         purchase
         for event in events
-        if (purchase := _read_purchase(event)) is not None and purchase.spend.spend_minor
+        if event.member_id
+        and (purchase := _read_purchase(event)) is not None
+        and purchase.spend.spend_minor
     ]
 
 

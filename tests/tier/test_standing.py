@@ -1,0 +1,120 @@
+"""The steps of a member, decided without I/O: what holds for any purchases (TR-03, TR-04)."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from house import SAMPLE
+from rules.compiled import ProgramHistory, compile_program
+from rules.document import load
+from tier.growth import Growth, Spend
+from tier.standing import Decision, Kind, Standing, decide, review_at, review_window
+
+START = datetime(2020, 3, 1, 17, tzinfo=UTC)
+PROGRAM = load(SAMPLE.read_text()).program
+HISTORY = ProgramHistory([compile_program(1, PROGRAM, START - timedelta(days=3650))])
+Told = tuple[Standing, list[Decision]]
+
+
+def stories(days_max: int) -> st.SearchStrategy[list[Spend]]:
+    """Purchases on days, several on one day among them, in the order of their time."""
+    one = st.tuples(st.integers(0, days_max), st.integers(1, 40_000))
+    return st.lists(one, min_size=1, max_size=14).map(
+        lambda rows: [
+            Spend(START + timedelta(days=day), UUID(int=number), minor)
+            for number, (day, minor) in enumerate(sorted(rows))
+        ]
+    )
+
+
+def tell(*messages: list[Spend]) -> Told:
+    """What a member's standing comes to when messages arrive one after the other."""
+    standing, made, known = Standing(), [], []
+    for fresh in messages:
+        known += fresh
+        standing, steps = decide(standing, Growth(known), fresh, HISTORY)
+        made += steps
+    return standing, made
+
+
+def rank(standing: Standing) -> int:
+    ids = [tier.id for tier in HISTORY.newest.ladder]
+    return ids.index(standing.tier_id) if standing.tier_id else 0
+
+
+def review_until(standing: Standing, growth: Growth, until: datetime) -> Standing:
+    while (end := standing.valid_until) is not None and end <= until:
+        spend = growth.spend_in(review_window(end, HISTORY))
+        standing, _ = review_at(end, standing, spend, HISTORY)
+    return standing
+
+
+@given(stories(1500))
+@settings(max_examples=200, deadline=None)
+def test_one_message_or_many_come_to_the_same_steps(story: list[Spend]):
+    assert tell(story) == tell(*([spend] for spend in story))
+
+
+@given(stories(1500))
+@settings(max_examples=200, deadline=None)
+def test_reviews_in_time_and_reviews_never_come_to_the_same(story: list[Spend]):
+    """A scheduler that was down for years changes nothing: late decides as timely."""
+    timely = Standing()
+    for count, spend in enumerate(story, 1):
+        timely = review_until(timely, Growth(story[: count - 1]), spend.counted_time)
+        timely, _ = decide(timely, Growth(story[:count]), [spend], HISTORY)
+    assert timely == tell(story)[0]
+
+
+@given(stories(360), st.randoms())
+@settings(max_examples=200, deadline=None)
+def test_any_order_of_arrival_comes_to_the_same_tier(story: list[Spend], chance):
+    """Within a validity: the same tier, and a validity that is never shorter."""
+    expected = tell(story)[0]
+    shuffled = story[:]
+    chance.shuffle(shuffled)
+    cut = chance.randrange(len(shuffled) + 1)
+    rest = [[spend] for spend in shuffled[cut:]]
+    standing = tell(*[part for part in [shuffled[:cut], *rest] if part])[0]
+    assert standing.tier_id == expected.tier_id
+    assert (standing.valid_until is None) == (expected.valid_until is None)
+    assert standing.valid_until is None or standing.valid_until >= expected.valid_until
+
+
+@given(stories(1500), st.randoms())
+@settings(max_examples=200, deadline=None)
+def test_late_news_never_lowers_and_each_step_follows_the_one_before(story: list[Spend], chance):
+    chance.shuffle(story)
+    tier_id, standing, known = "member", Standing(), []
+    for spend in story:
+        known.append(spend)
+        before = standing
+        standing, steps = decide(before, Growth(known), [spend], HISTORY)
+        for step in steps:
+            assert step.from_tier_id == tier_id
+            tier_id = step.target.id
+            gained = step.target.rank - step.origin.rank
+            assert gained > 0 if step.kind is Kind.UPGRADE else gained in (0, -1)
+            enough = step.window_spend_minor >= step.threshold_minor
+            assert enough is (step.kind is not Kind.DEMOTION)
+        if before.decide_time and spend.counted_time < before.decide_time and not any(
+            step.kind is Kind.DEMOTION for step in steps
+        ):  # fmt: skip
+            assert rank(standing) >= rank(before)
+        assert standing.decision_count == before.decision_count + len(steps)
+
+
+def test_a_return_alone_moves_nobody():
+    bought = Spend(START, UUID(int=1), 30_000)
+    back = Spend(START, UUID(int=2), -30_000)
+    standing, made = tell([bought], [back])
+    assert (standing.tier_id, len(made)) == ("gold", 1)
+
+
+def test_a_return_that_overtakes_its_purchase_lifts_nobody():
+    """Documented: the order of a purchase and its return matters until the review."""
+    bought = Spend(START, UUID(int=1), 30_000)
+    back = Spend(START, UUID(int=0), -30_000)
+    assert tell([back], [bought])[0].tier_id is None
