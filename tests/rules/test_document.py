@@ -23,7 +23,9 @@ tiers:
     - {id: member, name: Member, qualify_spend: 0, retain_spend: 0, points_multiplier: 1}
     - {id: gold, name: Gold, qualify_spend: 100, retain_spend: 50, points_multiplier: 2}
 benefits:
-  - {id: off, name: Off, upgrade_coupon: {tier_id: gold, amount_off: 5, order_amount_min: 5, valid_days: 9}}
+  - id: off
+    name: Off
+    upgrade_coupon: {tier_id: gold, amount_off: 5, order_amount_min: 5, valid_days: 9}
   - {id: five, name: Five, tier_discount: {tier_id: gold, percent_off: 5}}
 messages:
   - {name: up, on: tier_up, channels: [inbox], subject: "${tier}", body: Hello}
@@ -97,8 +99,8 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
         (11, "tiers.windowmonths"),
         (15, "tiers.ladder[1].qualify_spend"),
         (15, "tiers.ladder[1].retain_spend"),
-        (17, "benefits[0].upgrade_coupon.valid_days"),
-        (24, "antifraud.rules[0].when"),
+        (19, "benefits[0].upgrade_coupon.valid_days"),
+        (26, "antifraud.rules[0].when"),
     ]
     assert all(m.file == "test.yaml" and m.column > 0 and m.reason for m in mistakes(text))
 
