@@ -83,7 +83,7 @@ def reason_to_skip(contact: Contact | None) -> str:
 
 
 def judge(outcome: Outcome, number: int, spread: float) -> Verdict:
-    """What an outcome makes of a delivery; `spread`, 0 to 1, keeps retries apart from each other."""
+    """What an outcome makes of a delivery; `spread`, 0 to 1, keeps retries apart."""
     match outcome:
         case Delivered():
             return Verdict(State.DELIVERED, "", None)
@@ -98,6 +98,6 @@ def judge(outcome: Outcome, number: int, spread: float) -> Verdict:
 
 
 def backoff(number: int, spread: float) -> timedelta:
-    """The wait after an attempt: 1 s, 4 s, 16 s and so on up to an hour, each give or take a half."""
+    """The wait after an attempt: 1 s, 4 s, 16 s and so on up to an hour, each give or take half."""
     seconds = min(BACKOFF_SECONDS * BACKOFF_FACTOR ** (number - 1), BACKOFF_SECONDS_MAX)
     return timedelta(seconds=seconds * (0.5 + spread))

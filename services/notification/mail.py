@@ -32,7 +32,7 @@ class MailServer:
             port = None
         if parts.scheme != "smtp" or not parts.hostname or not port:
             raise SettingsInvalid(
-                "LAUREL_SMTP_URL: expected smtp://[user:password@]host:port, the port from 1 to 65535"
+                "LAUREL_SMTP_URL: expected smtp://[user:password@]host:port"
             )
         self._host, self._port = parts.hostname, port
         self._username = unquote(parts.username) if parts.username else None

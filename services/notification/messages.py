@@ -127,7 +127,7 @@ def _day(instant: datetime | None, program: CompiledProgram) -> str:
 
 
 def first_delivery(channel: Channel, now: datetime, *, has_mail: bool) -> Delivery:
-    """How a delivery begins: the inbox has it at once; e-mail waits, or is skipped without a server."""
+    """How a delivery begins: the inbox has it at once; e-mail waits, or is skipped."""
     match channel:
         case Channel.INBOX:
             return Delivery(channel, State.DELIVERED, 0, now, "")
