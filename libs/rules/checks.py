@@ -121,9 +121,10 @@ def _check_benefits(program: Program, report: Report) -> None:
 
 def _check_tier_id(tier_id: str, path: str, program: Program, report: Report) -> None:
     path += ".tier_id"
-    # A ladder that could not be read in full may well hold the tier.
     ids = [tier.id for tier in program.tiers.ladder]
-    if report.faultless(path) and report.faultless("tiers.ladder") and tier_id not in ids:
+    # Where an id of the ladder is at fault, it may well be the one that is meant here.
+    ladder = ["tiers.ladder", *(f"tiers.ladder[{index}].id" for index in range(len(ids)))]
+    if report.faultless(path) and all(map(report.faultless, ladder)) and tier_id not in ids:
         report.add(path, f"is {tier_id:.60}, which is no tier{did_you_mean(tier_id, ids)}")
 
 

@@ -1,8 +1,13 @@
 """A document becomes a program, or every mistake of it is told (PG-01)."""
 
+from datetime import UTC, datetime
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from laurel.program.v1.program_pb2 import Channel, FraudAction, FraudOperation, Rounding
+from rules.compiled import compile_program
 from rules.document import Mistake, ProgramInvalid, load
 from rules.mistakes import MISTAKES_MAX
 
@@ -169,9 +174,9 @@ def test_a_benefit_is_of_one_kind_only() -> None:
 
 
 def test_two_tiers_cannot_share_an_id() -> None:
-    found = mistakes(changed("id: gold", "id: member"))
-    assert found[0].path == "tiers.ladder[1].id"
-    assert found[0].reason == "is member, as in line 14; give each its own id"
+    mistake = only_mistake(changed("id: gold", "id: member"))
+    assert mistake.path == "tiers.ladder[1].id"
+    assert mistake.reason == "is member, as in line 14; give each its own id"
 
 
 def test_a_tier_has_one_discount() -> None:
@@ -212,3 +217,24 @@ def test_a_mistake_reads_as_compilers_write_it() -> None:
     assert str(mistake) == (
         "test.yaml:3:1: currency: is usd; it must be a code of ISO 4217 in capitals, such as USD"
     )
+
+
+LINES = MINIMAL.splitlines()
+FRAGMENTS = ["", " ", "-", ": ", "0", "9" * 30, "gold", "{}", "[]", '"', "#", "${x}", "a && b", "~"]
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_damaged_document_is_refused_or_can_be_compiled(data: st.DataObject) -> None:
+    lines = list(LINES)
+    for _ in range(data.draw(st.integers(1, 3))):
+        index = data.draw(st.integers(0, len(lines) - 1))
+        line, fragment = lines[index], data.draw(st.sampled_from(FRAGMENTS))
+        cut = data.draw(st.integers(0, len(line)))
+        rest = data.draw(st.integers(cut, min(cut + 12, len(line))))
+        lines[index] = line[:cut] + fragment + line[rest:]
+    try:
+        program = load("\n".join(lines)).program
+    except ProgramInvalid:
+        return
+    compile_program(1, program, datetime(1997, 1, 1, tzinfo=UTC))
