@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 from tier_desk import Desk, bought, returned
 
 from house import new_id, refused, usd
@@ -100,6 +101,25 @@ async def test_reviews_that_run_at_once_review_everybody_once(desk: Desk):
         assert len(await desk.history(member)) == 2
     again = await desk.review(END)
     assert again.reviewed_count == 0
+
+
+async def test_a_review_waits_for_members_whom_others_hold(desk: Desk, member: str):
+    """Nobody who is due is left over, also when an event about them is just being handled."""
+    await desk.tell(bought(member, "120", NOON))
+    connection = await asyncpg.connect(desk.house.settings.database_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("SELECT FROM tier.member WHERE member_id = $1 FOR UPDATE", member)
+    running = asyncio.create_task(desk.review(END))
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while not await connection.fetch(waiting):
+            await asyncio.sleep(0.02)
+    assert not running.done()
+    await transaction.rollback()
+    await connection.close()
+    assert (await running).demoted_count >= 1
+    assert await desk.tier(member) == "member"
 
 
 async def test_more_members_than_fit_into_one_step_are_all_reviewed(desk: Desk):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from house import SAMPLE
+from laurel.program.v1.program_pb2 import Program
 from rules.compiled import ProgramHistory, compile_program
 from rules.document import load
 from tier.growth import Growth, Spend
@@ -104,6 +105,19 @@ def test_late_news_never_lowers_and_each_step_follows_the_one_before(story: list
         ):  # fmt: skip
             assert rank(standing) >= rank(before)
         assert standing.decision_count == before.decision_count + len(steps)
+
+
+def test_a_program_with_shorter_validities_shortens_none_that_was_given():
+    later = Program()
+    later.CopyFrom(PROGRAM)
+    later.tiers.validity_months = 1
+    change = START + timedelta(days=10)
+    history = ProgramHistory([HISTORY.newest, compile_program(2, later, change)])
+    silver, gold = Spend(START, UUID(int=1), 12_000), Spend(change, UUID(int=2), 30_000)
+    before, _ = decide(Standing(), Growth([silver]), [silver], history)
+    after, _ = decide(before, Growth([silver, gold]), [gold], history)
+    assert (after.tier_id, after.program_version) == ("gold", 2)
+    assert after.valid_until == before.valid_until
 
 
 def test_a_return_alone_moves_nobody():

@@ -150,7 +150,7 @@ async def test_a_late_purchase_lifts_at_the_time_when_the_threshold_was_reached(
 async def test_a_late_purchase_never_shortens_a_validity(desk: Desk, member: str):
     await desk.tell(bought(member, "150", NOON + 100 * DAY))
     before = await desk.status(member)
-    await desk.tell(bought(member, "150", NOON))
+    await desk.tell(bought(member, "300", NOON))
     after = await desk.status(member)
     assert (after.tier_id, after.valid_until_time) == ("gold", before.valid_until_time)
 
