@@ -1,0 +1,155 @@
+"""What a cart costs: discounts, points, cash, and what the cash will earn (CK-01, PT-10)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kit.errors import AmountInvalid
+from kit.money import MINOR_MAX
+from rules.compiled import CompiledProgram, ProgramHistory
+from rules.earn_rules import Purchase
+from rules.earning import PointsOutOfRange, earn
+from rules.redemption import quote
+from rules.values import TierDiscount
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a cart; the price is that of one, in minor units."""
+
+    line_id: str
+    category: str
+    quantity: int
+    unit_price_minor: int
+    refunded_quantity: int = 0
+
+    @property
+    def amount_minor(self) -> int:
+        """What the line costs before any discount."""
+        return self.quantity * self.unit_price_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What the benefits service says of one entitlement."""
+
+    entitlement_id: str
+    benefit_id: str
+    name: str
+    applies: bool
+    discount_minor: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """What is to be paid, and how the member would like to."""
+
+    member_id: str
+    order_id: str
+    lines: tuple[Line, ...]
+    lines_minor: int
+    points_wanted: int
+    entitlement_ids: tuple[str, ...]
+    channel: str
+    store: str
+    origin: bytes
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories in the cart, each once, as they come."""
+        return tuple(dict.fromkeys(line.category for line in self.lines if line.category))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the other services know that bears on a price."""
+
+    effects: tuple[Effect, ...]
+    active_points: int
+    tier_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a cart costs; lines_minor - discounts = points_minor + cash_minor."""
+
+    lines_minor: int
+    discounts: tuple[Effect, ...]
+    coupon_ids: tuple[str, ...]
+    points_max: int
+    points: int
+    points_minor: int
+    cash_minor: int
+    points_to_earn: int
+    program_version: int
+
+    @property
+    def discount_minor(self) -> int:
+        """What all benefits take off together."""
+        return sum(effect.discount_minor for effect in self.discounts)
+
+
+def sum_lines(lines: Sequence[Line]) -> int:
+    """The sum of a cart's lines in minor units; raises AmountInvalid above 10^15."""
+    total = sum(line.amount_minor for line in lines)
+    if total > MINOR_MAX:
+        problem = (
+            f"the lines sum up to {total} minor units; at most {MINOR_MAX} can be paid at once"
+        )
+        raise AmountInvalid("lines", problem=problem)
+    return total
+
+
+def price(
+    cart: Cart, standing: Standing, history: ProgramHistory, program: CompiledProgram
+) -> Price:
+    """Prices a cart: discounts first, then points as wanted and allowed, cash for the rest.
+
+    Raises AmountInvalid when the cash would earn more points than the ledger can count.
+    """
+    off = sum(effect.discount_minor for effect in standing.effects)
+    if not 0 <= off <= cart.lines_minor:
+        raise ValueError(f"benefits take {off} off an order of {cart.lines_minor} minor units")
+    split = quote(cart.lines_minor - off, cart.points_wanted, standing.active_points, program)
+    is_coupon = coupon_test(history)
+    return Price(
+        lines_minor=cart.lines_minor,
+        discounts=standing.effects,
+        coupon_ids=tuple(
+            effect.entitlement_id
+            for effect in standing.effects
+            if effect.applies and is_coupon(effect.benefit_id)
+        ),
+        points_max=split.points_max,
+        points=split.points,
+        points_minor=split.points_minor,
+        cash_minor=split.cash_minor,
+        points_to_earn=_points_to_earn(cart, split.cash_minor, standing.tier_id, program),
+        program_version=program.version,
+    )
+
+
+def coupon_test(history: ProgramHistory) -> Callable[[str], bool]:
+    """Tells whether an order uses a benefit up.
+
+    All are used up, but those that any version of the program knows as a tier discount.
+    """
+    standing = {
+        benefit.id
+        for version in history.versions()
+        for benefit in history.version(version).benefits
+        if isinstance(benefit, TierDiscount)
+    }
+    return lambda benefit_id: benefit_id not in standing
+
+
+def _points_to_earn(cart: Cart, cash_minor: int, tier_id: str, program: CompiledProgram) -> int:
+    if not cash_minor:
+        return 0
+    purchase = Purchase(cash_minor, cart.categories, cart.channel, cart.store)
+    try:
+        return earn(purchase, program.tier(tier_id), program).points
+    except PointsOutOfRange as error:
+        raise AmountInvalid(
+            "lines", problem=f"the cart would earn {error}; give a smaller one"
+        ) from None

@@ -1,0 +1,48 @@
+"""The remote steps of a checkout and what can become of one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+
+class Step(Enum):
+    """A call to another service, under the same request id at every try."""
+
+    HOLD = "hold"
+    RESERVE = "reserve"
+    CAPTURE = "capture"
+    REDEEM = "redeem"
+    ACCRUE = "accrue"
+    UNDO_CAPTURE = "undo_capture"
+    RELEASE_HOLD = "release_hold"
+    RELEASE_RESERVATION = "release_reservation"
+    REFUND_POINTS = "refund_points"
+    REVERSE_ACCRUAL = "reverse_accrual"
+
+
+class Mark(Enum):
+    """How far a step is: STARTED says that it may have taken effect, and only a repeat can tell."""
+
+    STARTED = "STARTED"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a step: what it made and until when that is good, or why it was refused."""
+
+    step: Step
+    mark: Mark
+    made_id: str = ""
+    expire_time: datetime | None = None
+    points: int = 0
+    reason: str = ""
+    text: str = ""
+
+
+def is_news(known: Mark | None, mark: Mark) -> bool:
+    """Whether a mark says more than the known one: what is done stays done."""
+    if known is Mark.REFUSED:
+        return mark is Mark.DONE
+    return known is not Mark.DONE
