@@ -119,7 +119,7 @@ class Desk:
         return pb.ReserveBenefitsRequest(
             entitlement_ids=ids,
             order_amount=money,
-            **values,  # type: ignore[arg-type]
+            **values,
         )
 
     async def reserve(
