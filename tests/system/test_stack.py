@@ -54,7 +54,8 @@ def stub_command(service: str) -> Sequence[str]:
 
 
 async def no_bootstrap(database_url: str) -> None:
-    """These services keep nothing."""
+    """These services keep nothing; but what migrates must find the database."""
+    await (await asyncpg.connect(database_url)).close()
 
 
 def a_house(data: Path, environ: Mapping[str, str] | None = None) -> Supervisor:

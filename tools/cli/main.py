@@ -15,7 +15,9 @@ app.command("cli.serve:serve", name="serve", help="Serve one or more services in
 app.command("cli.serve:bootstrap", name="bootstrap", help="Make or update schemas and roles.")
 app.command("cli.serve:certificates", name="certificates", help="Make a throw-away CA.")
 app.command("cli.check:check", name="check", help="Verify the invariants on a live database.")
-app.command("cli.program:program", name="program", help="Apply, show, compare and validate programs.")
+app.command(
+    "cli.program:program", name="program", help="Apply, show, compare and validate programs."
+)
 app.command("cli.replay:replay", name="replay", help="Replay a CSV file of orders.")
 app.command("cli.member:member", name="member", help="Look at members.")
 app.command("cli.demo:demo", name="demo", help="Tell the story of 69,659 real orders.")

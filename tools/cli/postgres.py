@@ -119,8 +119,8 @@ class Postgres:
         self._child.send(number)
 
     async def ready(self) -> bool:
-        """Whether it answers now."""
-        return await answers(self._url("postgres"))
+        """Whether the database exists and answers now."""
+        return await answers(self.url)
 
     @property
     def _data(self) -> Path:
@@ -178,7 +178,7 @@ class Postgres:
         for _ in range(int(READY_S / POLL_S)):
             if self.pid is None:
                 return False
-            if await self.ready():
+            if await answers(self._url("postgres")):
                 return True
             await asyncio.sleep(POLL_S)
         raise PartFailed(f"Postgres is not ready after {READY_S:.0f} s; see {self.log}")

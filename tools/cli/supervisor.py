@@ -244,8 +244,10 @@ class Supervisor:
 
     async def _wait(self, keepers: Sequence[Keeper], timeout_s: float) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
+        waiting = list(keepers)
         while True:
-            waiting = [k for k in keepers if k.kept and not await k.ready()]
+            # Those found ready are not asked again: each question costs a connection with TLS.
+            waiting = [k for k in waiting if k.kept and not await k.ready()]
             if not waiting:
                 return
             for keeper in waiting:
