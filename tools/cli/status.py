@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ def status(
     as_json
         Print JSON instead of a table.
     """
+    # The broker's client upgrades its connection to TLS in a way that asyncio warns of, for nothing.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     findings = uvloop.run(find(data)) if supervisor_of(data) else []
     if as_json:
         print(json.dumps([_as_dict(finding) for finding in findings], indent=1))
