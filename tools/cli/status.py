@@ -40,7 +40,7 @@ def status(
     as_json
         Print JSON instead of a table.
     """
-    # The broker's client upgrades its connection to TLS in a way that asyncio warns of, for nothing.
+    # asyncio warns, for nothing, of how the client of the broker upgrades to TLS.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     findings = uvloop.run(find(data)) if supervisor_of(data) else []
     if as_json:
