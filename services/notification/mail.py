@@ -31,9 +31,7 @@ class MailServer:
         except ValueError:
             port = None
         if parts.scheme != "smtp" or not parts.hostname or not port:
-            raise SettingsInvalid(
-                "LAUREL_SMTP_URL: expected smtp://[user:password@]host:port"
-            )
+            raise SettingsInvalid("LAUREL_SMTP_URL: expected smtp://[user:password@]host:port")
         self._host, self._port = parts.hostname, port
         self._username = unquote(parts.username) if parts.username else None
         self._password = unquote(parts.password) if parts.password else None
