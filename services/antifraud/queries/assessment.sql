@@ -1,0 +1,36 @@
+-- Decisions: looked up by request id, kept once, listed by member.
+
+-- name: find_assessments
+-- OFFSET 0 keeps it a probe of the key per row, whatever the planner believes about the size of the table.
+SELECT found.member_id, found.request_id, found.assessment_id, found.action, found.score, found.program_version
+FROM unnest($1::text[], $2::text[]) AS asked (member_id, request_id)
+CROSS JOIN LATERAL (
+    SELECT member_id, request_id, assessment_id, action, score, program_version
+    FROM assessment
+    WHERE member_id = asked.member_id AND request_id = asked.request_id
+    OFFSET 0
+) AS found
+
+-- name: add_assessments
+-- The rows come in the order of the key: two batches that share request ids must not deadlock.
+INSERT INTO assessment (
+    member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, create_time, fired
+)
+SELECT
+    member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, $11::timestamptz, fired::jsonb
+FROM unnest(
+    $1::text[], $2::text[], $3::uuid[], $4::smallint[], $5::smallint[], $6::smallint[], $7::integer[],
+    $8::bigint[], $9::timestamptz[], $10::text[]
+) AS added (member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, fired)
+ON CONFLICT (member_id, request_id) DO NOTHING
+
+-- name: list_assessments
+SELECT
+    member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, create_time, fired
+FROM assessment
+WHERE
+    member_id = $1
+    AND ($2::smallint = 0 OR action = $2::smallint)
+    AND ($3::uuid IS NULL OR assessment_id < $3::uuid)
+ORDER BY assessment_id DESC
+LIMIT $4

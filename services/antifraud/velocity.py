@@ -1,0 +1,140 @@
+"""Sliding windows: what was assessed lately under a key, and what of it a counter sees (AF-02).
+
+Every operation is an entry at its own time, to the microsecond. A busy key merges entries into
+cells of a thirtieth of the shortest window that still reaches them, so that its memory is bounded;
+then the edges of its windows are blurred by so much, to the strict side.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rules.facts import VELOCITY_KEYS, Counter
+from rules.fraud_rules import Counts
+
+SECOND_US = 1_000_000
+CELLS_PER_WINDOW = 30
+# Operations under way at the same time count for each other in whatever order they arrive.
+REORDER_US = 5 * SECOND_US
+STALE_MAX = 16
+INT64_MAX = 2**63 - 1
+
+DIMENSIONS = {name: number for number, name in enumerate(VELOCITY_KEYS, 1)}
+
+# (time_us, count, amount_minor, points) of one operation, or of several that a busy key has merged;
+# then the time is that of the latest. A plain tuple: a batch looks at thousands of them.
+Entry = tuple[int, int, int, int]
+
+_RECORD = struct.Struct("<qiqq")
+
+
+class Key(NamedTuple):
+    """What is counted together; sorted, it is the order in which rows are locked."""
+
+    key: str
+    dimension: int
+    kind: int
+
+
+class Watch(NamedTuple):
+    """The counters that rules on one kind of operation read under one dimension."""
+
+    dimension: str
+    counters: tuple[tuple[str, int], ...]
+    """(name, window in microseconds)"""
+    windows_us: tuple[int, ...]
+    """Shortest first."""
+
+
+def watches_of(counters: Iterable[Counter]) -> tuple[Watch, ...]:
+    """The counters by dimension, in the order of the contract."""
+    known = tuple(counters)
+    watches = []
+    for dimension in VELOCITY_KEYS:
+        own = tuple((c.name, c.window_seconds * SECOND_US) for c in known if c.key == dimension)
+        if own:
+            watches.append(Watch(dimension, own, tuple(sorted({window for _, window in own}))))
+    return tuple(watches)
+
+
+def pack(entries: Iterable[Entry]) -> bytes:
+    """The entries as they are stored."""
+    return b"".join(_RECORD.pack(*entry) for entry in entries)
+
+
+def unpack(stored: bytes) -> list[Entry]:
+    """The entries of a stored row."""
+    return list(_RECORD.iter_unpack(stored))
+
+
+class Track:
+    """The entries of one key while a batch is decided."""
+
+    __slots__ = ("_entries", "_entries_max", "_windows_us", "is_untidy")
+
+    def __init__(self, entries: list[Entry], windows_us: Sequence[int]) -> None:
+        self._entries = entries
+        self._windows_us = windows_us
+        self._entries_max = (len(windows_us) + 1) * (CELLS_PER_WINDOW + 2)
+        self.is_untidy = False
+        """Whether the stored row should be replaced by `tidied()`."""
+
+    def add(self, entry: Entry) -> None:
+        """Appends an operation."""
+        self._entries.append(entry)
+        if len(self._entries) > self._entries_max:
+            self._entries = merge(self._entries, self._windows_us)
+            self.is_untidy = True
+        elif len(self._entries) > STALE_MAX:
+            self._forget(entry[0] - self._windows_us[-1])
+
+    def _forget(self, until_us: int) -> None:
+        # Only what lies behind this very operation: a replay of old orders keeps its own windows.
+        fresh = [entry for entry in self._entries if entry[0] > until_us]
+        if len(self._entries) - len(fresh) >= STALE_MAX:
+            self._entries = fresh
+            self.is_untidy = True
+
+    def counts_with(self, entry: Entry, window_us: int) -> Counts:
+        """What the window up to and with an operation holds that is not added yet.
+
+        What lies exactly one window behind is out.
+        """
+        at_us, count, amount_minor, points = entry
+        low, high = at_us - window_us, at_us + REORDER_US
+        blurred = at_us + max(REORDER_US, window_us // CELLS_PER_WINDOW)
+        for time_us, number, amount, moved in self._entries:
+            if low < time_us and (time_us <= high or (number > 1 and time_us <= blurred)):
+                count += number
+                amount_minor += amount
+                points += moved
+        return Counts(count, min(amount_minor, INT64_MAX), min(points, INT64_MAX))
+
+    def tidied(self) -> bytes:
+        """The entries as they are to be stored."""
+        return pack(self._entries)
+
+
+def merge(entries: Iterable[Entry], windows_us: Sequence[int]) -> list[Entry]:
+    """At most 31 entries for each window; what no window of the latest entry reaches is dropped."""
+    known = list(entries)
+    latest_us = max(known)[0]
+    cells: dict[tuple[int, int], Entry] = {}
+    for entry in known:
+        age_us = latest_us - entry[0]
+        window_us = next((window for window in windows_us if age_us < window), None)
+        if window_us is None:
+            continue
+        cell = (window_us, entry[0] // (window_us // CELLS_PER_WINDOW))
+        other = cells.get(cell)
+        cells[cell] = entry if other is None else _sum(other, entry)
+    return sorted(cells.values())
+
+
+def _sum(one: Entry, other: Entry) -> Entry:
+    return (
+        max(one[0], other[0]),
+        one[1] + other[1],
+        min(one[2] + other[2], INT64_MAX),
+        min(one[3] + other[3], INT64_MAX),
+    )

@@ -1,0 +1,31 @@
+"""A house with the anti-fraud service."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+# Helpers of one folder: `antifraud` itself is the service.
+sys.path.append(str(Path(__file__).parent))
+
+from fraud_desk import EARLY, EARLY_RULES, LATE, RULES, Desk, program_with
+
+from house import Ground, House
+from kit.clock import to_timestamp
+
+
+@pytest.fixture(scope="session")
+async def fraud_house(ground: Ground) -> AsyncIterator[House]:
+    """A house of its own: one set of rules from 1990, another from 2000."""
+    async with ground.house() as house:
+        await house.apply(program_with(EARLY_RULES), effective_time=to_timestamp(EARLY))
+        await house.apply(program_with(RULES), effective_time=to_timestamp(LATE))
+        await house.start("antifraud")
+        yield house
+
+
+@pytest.fixture
+def desk(fraud_house: House) -> Desk:
+    """The anti-fraud service with the rules of `fraud_desk`."""
+    return Desk(fraud_house)
