@@ -31,8 +31,8 @@ from laurel.program.v1 import program_pb2, program_service_pb2
 from laurel.tier.v1.tier_service_pb2 import CountTiersRequest
 
 DATA = Path(".laurel/demo")
-ORDERS = "deploy/data/cdnow_orders.csv"
-PROGRAM = "deploy/programs/sample.yaml"
+ORDERS = "data/cdnow_orders.csv"
+PROGRAM = "programs/sample.yaml"
 COLUMNS = Columns("customer_id", "order_date", "amount_usd")
 # The services' clocks start the day after the last order, so that nothing of 1997 is old news to them.
 CLOCK_START = "1998-07-01T12:00:00Z"

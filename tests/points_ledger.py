@@ -1,0 +1,110 @@
+"""Calls of PointsService in a few words, and a program that does not get in their way."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from house import SAMPLE, House, new_id, usd
+from kit.clock import to_timestamp
+from laurel.points.v1 import points_service_pb2 as pb
+from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
+
+
+def calm_program(pending_days: int = 0) -> str:
+    """The sample program with little of a return window, no minimum and no rules of anti-fraud."""
+    text = SAMPLE.read_text()
+    text = re.sub(r"pending_days: \d+", f"pending_days: {pending_days}", text)
+    text = re.sub(r"points_min: \d+", "points_min: 1", text)
+    head, _, tail = text.partition("\nantifraud:\n")
+    return f"{head}\nantifraud:\n{tail.partition('  rules:')[0]}  rules: []\n"
+
+
+class Ledger:
+    """Calls of PointsService in a few words."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.stub = house.stub(PointsServiceStub, "points")
+
+    def accrual(
+        self, member: str, amount: str, at: datetime | None = None, **fields: Any
+    ) -> pb.AccruePointsRequest:
+        """A request to accrue, with ids of its own unless given."""
+        fields = {
+            "request_id": new_id(),
+            "purchase": pb.Purchase(order_id=new_id(), amount=usd(amount)),
+            **fields,
+        }
+        if at is not None:
+            fields["occurred_time"] = to_timestamp(at)
+        return pb.AccruePointsRequest(member_id=member, **fields)
+
+    async def accrue(
+        self, member: str, amount: str, at: datetime | None = None, **fields: Any
+    ) -> pb.Transaction:
+        """Accrues, and returns the transaction."""
+        response = await self.stub.AccruePoints(self.accrual(member, amount, at, **fields))
+        return response.transaction
+
+    async def hold(self, member: str, points: int, **fields: Any) -> pb.Hold:
+        """Holds points, and returns the hold."""
+        request = self.holding(member, points, **fields)
+        return (await self.stub.HoldPoints(request)).hold
+
+    def holding(self, member: str, points: int, **fields: Any) -> pb.HoldPointsRequest:
+        """A request to hold."""
+        fields = {"request_id": new_id(), "order_id": new_id(), **fields}
+        return pb.HoldPointsRequest(member_id=member, points=points, **fields)
+
+    async def capture(
+        self, hold: pb.Hold, points: int = 0, **fields: Any
+    ) -> pb.CapturePointsResponse:
+        """Captures a hold."""
+        fields = {"request_id": new_id(), **fields}
+        return await self.stub.CapturePoints(
+            pb.CapturePointsRequest(hold_id=hold.hold_id, points=points, **fields)
+        )
+
+    async def release(self, hold: pb.Hold, **fields: Any) -> pb.ReleaseHoldResponse:
+        """Releases a hold."""
+        fields = {"request_id": new_id(), **fields}
+        return await self.stub.ReleaseHold(pb.ReleaseHoldRequest(hold_id=hold.hold_id, **fields))
+
+    async def refund(
+        self, hold: pb.Hold, points: int = 0, **fields: Any
+    ) -> pb.RefundPointsResponse:
+        """Refunds what was captured of a hold."""
+        fields = {"request_id": new_id(), **fields}
+        return await self.stub.RefundPoints(
+            pb.RefundPointsRequest(hold_id=hold.hold_id, points=points, **fields)
+        )
+
+    async def reverse(
+        self, accrual: pb.Transaction, amount: str | None = None, **fields: Any
+    ) -> pb.ReverseAccrualResponse:
+        """Takes back an accrual, for a returned amount or for all of it."""
+        fields = {"request_id": new_id(), **fields}
+        if amount is not None:
+            fields["returned_amount"] = usd(amount)
+        return await self.stub.ReverseAccrual(
+            pb.ReverseAccrualRequest(
+                member_id=accrual.member_id, transaction_id=accrual.transaction_id, **fields
+            )
+        )
+
+    async def balance(self, member: str) -> pb.Balance:
+        """The balance."""
+        return (await self.stub.GetBalance(pb.GetBalanceRequest(member_id=member))).balance
+
+    async def transactions(self, member: str) -> list[pb.Transaction]:
+        """All transactions, oldest first."""
+        request = pb.ListTransactionsRequest(member_id=member, page_size=1000)
+        return list(reversed((await self.stub.ListTransactions(request)).transactions))
+
+    async def run_expiry(self, at: datetime) -> pb.RunExpiryResponse:
+        """Runs expiry as of an instant."""
+        return await self.stub.RunExpiry(pb.RunExpiryRequest(as_of_time=to_timestamp(at)))
+
+    async def run_maturation(self, at: datetime) -> pb.RunMaturationResponse:
+        """Runs maturation as of an instant."""
+        return await self.stub.RunMaturation(pb.RunMaturationRequest(as_of_time=to_timestamp(at)))
