@@ -49,24 +49,26 @@ class RefundStore:
             saga = await lock(tx, checkout_id)
             if not claimed.first:
                 number = await tx.fetchval("find_refund", checkout_id, claim.request_id)
-                return await _lock_refund(tx, RefundKey(checkout_id, number))
+                return await _get(tx, RefundKey(checkout_id, number))
             if saga.state is not State.COMPLETED:
                 raise in_state(saga, "COMPLETED")
             paid = await _get_paid(tx, checkout_id)
             key = RefundKey(checkout_id, paid.refund_count + 1)
             await self._insert(tx, claim, key, share(paid, asked))
-            refund = await _lock_refund(tx, key)
+            refund = await _get(tx, key)
             return await self._move(tx, refund, arrive(refund))
 
     async def get(self, key: RefundKey) -> RefundSaga:
         """A refund on its way."""
-        async with self._database.transaction() as tx:
-            return await _lock_refund(tx, key)
+        async with self._database.transaction(readonly=True) as tx:
+            return await _get(tx, key)
 
     async def record(self, key: RefundKey, outcome: Outcome) -> RefundSaga:
         """Notes what became of a step; returns where the refund stands then."""
         async with self._database.transaction() as tx:
-            saga = await _lock_refund(tx, key)
+            # The checkout first, as everywhere: a refund and its repeat must not deadlock.
+            await lock(tx, key.checkout_id)
+            saga = await _get(tx, key)
             return await self._move(tx, saga, apply(saga, outcome), outcome)
 
     async def take_due(self, now: datetime, count_max: int) -> list[RefundKey]:
@@ -107,8 +109,8 @@ class RefundStore:
         return new
 
 
-async def _lock_refund(tx: Transaction, key: RefundKey) -> RefundSaga:
-    row = await tx.fetchrow("lock_refund", *key)
+async def _get(tx: Transaction, key: RefundKey) -> RefundSaga:
+    row = await tx.fetchrow("get_refund", *key)
     saga = RefundSaga(**dict(row), marks={})
     return replace(saga, marks=await get_marks(tx, *key))
 

@@ -31,7 +31,7 @@ class CheckoutService(CheckoutServiceServicer):
     def __init__(self, store: CheckoutStore, quoter: Quoter, driver: Driver) -> None:
         self._store = store
         self._quoter = quoter
-        self._driver = driver
+        self.driver = driver
 
     async def QuoteCheckout(
         self, request: pb.QuoteCheckoutRequest, context: Context
@@ -46,7 +46,7 @@ class CheckoutService(CheckoutServiceServicer):
         self, request: pb.AuthorizeCheckoutRequest, context: Context
     ) -> pb.AuthorizeCheckoutResponse:
         """Holds the points and reserves the coupons."""
-        answer = await self._driver.run(
+        answer = await self.driver.run(
             claim(request), UUID(request.checkout_id),
             saga.begin_authorize, saga.check_authorized, _authorized,
         )  # fmt: skip
@@ -56,7 +56,7 @@ class CheckoutService(CheckoutServiceServicer):
         self, request: pb.CompleteCheckoutRequest, context: Context
     ) -> pb.CompleteCheckoutResponse:
         """Spends what was authorised."""
-        answer = await self._driver.run(
+        answer = await self.driver.run(
             claim(request), UUID(request.checkout_id),
             saga.begin_complete, saga.check_completed, _completed,
         )  # fmt: skip
@@ -66,7 +66,7 @@ class CheckoutService(CheckoutServiceServicer):
         self, request: pb.CancelCheckoutRequest, context: Context
     ) -> pb.CancelCheckoutResponse:
         """Gives back what was authorised."""
-        answer = await self._driver.run(
+        answer = await self.driver.run(
             claim(request), UUID(request.checkout_id),
             saga.begin_cancel, saga.check_cancelled, _cancelled,
         )  # fmt: skip
@@ -77,7 +77,7 @@ class CheckoutService(CheckoutServiceServicer):
     ) -> pb.RefundCheckoutResponse:
         """Refunds lines, or all that is left."""
         asked = parse_refund(request)
-        answer = await self._driver.refund(
+        answer = await self.driver.refund(
             claim(request), UUID(request.checkout_id), asked, _refunded
         )
         return pb.RefundCheckoutResponse.FromString(answer)

@@ -45,7 +45,8 @@ WHERE checkout_id = $1
 -- name: find_refund
 SELECT refund_number FROM refund WHERE checkout_id = $1 AND request_id = $2
 
--- name: lock_refund
+-- name: get_refund
+-- The checkout is locked already, and with it its refunds.
 SELECT
     refund.checkout_id, refund.refund_number AS number, checkout.member_id, checkout.order_id,
     checkout.hold_id, checkout.accrual_id, checkout.currency, checkout.currency_digits AS digits,
@@ -54,7 +55,6 @@ SELECT
 FROM refund
 INNER JOIN checkout ON checkout.checkout_id = refund.checkout_id
 WHERE refund.checkout_id = $1 AND refund.refund_number = $2
-FOR UPDATE OF refund
 
 -- name: set_refund
 UPDATE refund

@@ -1,0 +1,90 @@
+-- Invariants of checkouts, for `laurel check`: every row that a statement returns is a violation.
+
+-- check: the lines and discounts of a checkout sum up to its price
+SELECT c.checkout_id, c.lines_minor, c.discount_minor, l.lines_minor AS lines, d.discount_minor AS discounts
+FROM checkout.checkout AS c
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(quantity * unit_price_minor), 0) AS lines_minor
+    FROM checkout.line WHERE line.checkout_id = c.checkout_id
+) AS l
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(discount_minor), 0) AS discount_minor
+    FROM checkout.discount WHERE discount.checkout_id = c.checkout_id
+) AS d
+WHERE l.lines_minor <> c.lines_minor OR d.discount_minor <> c.discount_minor
+
+-- check: what went back of a checkout is what its refunds gave back
+SELECT c.checkout_id, c.refund_count, c.refunded_cash_minor, r.cash_minor, c.refunded_points, r.points
+FROM checkout.checkout AS c
+INNER JOIN (
+    SELECT checkout_id, count(*) AS refund_count, sum(cash_minor) AS cash_minor, sum(points) AS points
+    FROM checkout.refund GROUP BY checkout_id
+) AS r ON r.checkout_id = c.checkout_id
+WHERE c.refund_count <> r.refund_count OR c.refunded_cash_minor <> r.cash_minor
+-- A refund whose points were refused by the ledger shows none.
+OR c.refunded_points < r.points
+
+-- check: what went back of a line is what the refunds name of it
+SELECT line.checkout_id, line.line_id, line.refunded_quantity, r.quantity
+FROM checkout.line
+LEFT JOIN (
+    SELECT checkout_id, place, sum(quantity) AS quantity
+    FROM checkout.refund_line GROUP BY checkout_id, place
+) AS r ON r.checkout_id = line.checkout_id AND r.place = line.place
+WHERE line.refunded_quantity <> coalesce(r.quantity, 0)
+
+-- check: a checkout that went back as a whole gave back all that was paid
+SELECT checkout_id, cash_minor, refunded_cash_minor, points, refunded_points
+FROM checkout.checkout AS c
+WHERE c.refund_count > 0
+AND (c.refunded_cash_minor <> c.cash_minor OR c.refunded_points <> c.points)
+AND NOT EXISTS (
+    SELECT FROM checkout.line
+    WHERE line.checkout_id = c.checkout_id AND line.refunded_quantity < line.quantity
+)
+
+-- check: a completed checkout has spent what it was to be paid with
+SELECT c.checkout_id, needed.step
+FROM checkout.checkout AS c
+CROSS JOIN LATERAL (
+    VALUES ('hold', c.points > 0), ('capture', c.points > 0),
+    ('reserve', cardinality(c.coupon_ids) > 0), ('redeem', cardinality(c.coupon_ids) > 0)
+) AS needed (step, is_needed)
+WHERE c.state = 'COMPLETED' AND needed.is_needed
+AND NOT EXISTS (
+    SELECT FROM checkout.step
+    WHERE step.checkout_id = c.checkout_id AND step.refund_number = 0
+    AND step.step = needed.step AND step.mark = 'DONE'
+)
+
+-- check: a cancelled checkout holds nothing
+SELECT made.checkout_id, made.step
+FROM checkout.step AS made
+INNER JOIN checkout.checkout AS c ON c.checkout_id = made.checkout_id
+INNER JOIN (
+    VALUES ('hold', ARRAY['release_hold', 'undo_capture']),
+    ('capture', ARRAY['undo_capture']),
+    ('reserve', ARRAY['release_reservation'])
+) AS undoing (step, undone_by) ON undoing.step = made.step
+WHERE c.state = 'CANCELLED' AND made.refund_number = 0
+AND (
+    made.mark = 'STARTED'
+    OR made.mark = 'DONE' AND NOT EXISTS (
+        SELECT FROM checkout.step AS undo
+        WHERE undo.checkout_id = made.checkout_id AND undo.refund_number = 0
+        AND undo.step = ANY(undoing.undone_by) AND undo.mark <> 'STARTED'
+    )
+)
+
+-- check: what has come to rest has no step under way
+SELECT step.checkout_id, step.refund_number, step.step
+FROM checkout.step
+INNER JOIN checkout.checkout AS c ON c.checkout_id = step.checkout_id
+LEFT JOIN checkout.refund AS r
+    ON r.checkout_id = step.checkout_id AND r.refund_number = step.refund_number
+WHERE step.mark = 'STARTED'
+AND CASE
+    WHEN step.refund_number = 0
+        THEN c.state IN ('QUOTED', 'AUTHORIZED', 'COMPLETED', 'CANCELLED')
+    ELSE r.complete
+END
