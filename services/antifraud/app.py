@@ -5,7 +5,7 @@ sliding windows that its rules read are kept in Postgres.
 """
 
 from antifraud.service import AntifraudService
-from antifraud.store import AssessmentStore
+from antifraud.store import CONSTRAINTS, AssessmentStore
 from kit.events import Consumer
 from kit.schedule import Schedule
 from kit.server import Runtime, Service
@@ -15,7 +15,7 @@ from rules.feed import ProgramFeed
 
 async def wire(runtime: Runtime) -> Service:
     """Wires the service."""
-    database = await runtime.database()
+    database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
     store = AssessmentStore(database, clock=runtime.clock, new_id=runtime.new_id)
     return Service(

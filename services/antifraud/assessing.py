@@ -1,10 +1,11 @@
 """Decides a batch in the order given: an operation sees those before it (AF-01, AF-02)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from antifraud.values import Asked, Assessed
-from antifraud.velocity import DIMENSIONS, Entry, Key, Track, Watch, pack, unpack, watches_of
+from antifraud.velocity import MEMBER, Entry, Key, Track, Watch, watches_of
 from rules.compiled import CompiledProgram
 from rules.facts import velocity_fact
 from rules.fraud import decide
@@ -22,66 +23,67 @@ def watches(program: CompiledProgram, kind: Operation) -> tuple[Watch, ...]:
     return watches_of({velocity_fact(p)[0]: None for p in paths if p.startswith("velocity.")})
 
 
-def keys_of(asked: Asked) -> list[tuple[Key, Watch]]:
-    """The keys that an operation counts under; none for what it does not name."""
-    kind = asked.facts.operation
-    found = []
-    for watch in watches(asked.program, kind):
-        value = _value(asked, watch.dimension)
-        if value:
-            found.append((Key(value, DIMENSIONS[watch.dimension], int(kind)), watch))
-    return found
+class Step(NamedTuple):
+    """An operation, its entry, and the keys that it counts under."""
 
-
-def _value(asked: Asked, dimension: str) -> str:
-    if dimension == "member":
-        return asked.member_id
-    value: str = getattr(asked.facts, dimension)
-    return value
+    asked: Asked
+    entry: Entry
+    tracks: tuple[tuple[Track, Watch], ...]
 
 
 class Batch:
     """The new operations of one call: what they add to each key, and then what is decided."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
-        self._asked = [(one, keys_of(one), _entry(one)) for one in asked]
-        self._added: dict[Key, list[Entry]] = {}
-        self._windows: dict[Key, tuple[int, ...]] = {}
-        for _, keys, entry in self._asked:
-            for key, watch in keys:
-                self._added.setdefault(key, []).append(entry)
-                # Operations of one batch may be decided by versions with other windows.
-                known = self._windows.get(key, ())
-                if known != watch.windows_us:
-                    self._windows[key] = tuple(sorted({*known, *watch.windows_us}))
+        self._tracks: dict[Key, Track] = {}
+        self._steps = [self._step(one) for one in asked]
+
+    def _step(self, asked: Asked) -> Step:
+        request_key, _, occurred_us, program, facts = asked
+        entry = (occurred_us, 1, facts.amount_minor, facts.points)
+        found = []
+        for watch in watches(program, facts.operation):
+            value = request_key[0] if watch.dimension == MEMBER else getattr(facts, watch.dimension)
+            # Where the request names no such key, nothing is counted.
+            if value:
+                key = Key(value, watch.number, facts.operation.value)
+                track = self._tracks.get(key)
+                if track is None:
+                    track = self._tracks[key] = Track()
+                track.announce(entry, watch.windows_us)
+                found.append((track, watch))
+        return Step(asked, entry, tuple(found))
 
     def additions(self) -> list[tuple[Key, bytes]]:
         """What each key is to take up, in the order of locking."""
-        return [(key, pack(self._added[key])) for key in sorted(self._added)]
+        return [(key, self._tracks[key].announced()) for key in sorted(self._tracks)]
 
-    def decide(self, stored: Mapping[Key, bytes]) -> tuple[list[Assessed], list[tuple[Key, bytes]]]:
-        """The decisions in the order given, and the keys whose rows should be replaced.
+    def decide(self, stored: Iterable[tuple[Key, bytes]]) -> list[Assessed]:
+        """The decisions, in the order given.
 
         `stored` is what each key holds once the additions were appended to it.
         """
-        tracks = {key: self._track(key, row) for key, row in stored.items()}
-        assessed = []
-        for asked, keys, entry in self._asked:
-            velocity: dict[str, Counts] = {}
-            for key, watch in keys:
-                track = tracks[key]
-                for name, window_us in watch.counters:
-                    velocity[name] = track.counts_with(entry, window_us)
-                track.add(entry)
-            facts = asked.facts._replace(velocity=velocity) if velocity else asked.facts
-            assessed.append(Assessed(asked, decide(facts, asked.program)))
-        untidy = [(key, tracks[key].tidied()) for key in sorted(tracks) if tracks[key].is_untidy]
-        return assessed, untidy
+        for key, row in stored:
+            self._tracks[key].load(row)
+        return [self._decide(*step) for step in self._steps]
 
-    def _track(self, key: Key, row: bytes) -> Track:
-        entries = unpack(row)
-        return Track(entries[: -len(self._added[key])], self._windows[key])
+    def _decide(
+        self, asked: Asked, entry: Entry, tracks: tuple[tuple[Track, Watch], ...]
+    ) -> Assessed:
+        if not tracks:
+            return Assessed(asked, decide(asked.facts, asked.program))
+        velocity: dict[str, Counts] = {}
+        for track, watch in tracks:
+            for name, window_us in watch.counters:
+                velocity[name] = track.counts_with(entry, window_us)
+            track.add(entry)
+        facts = asked.facts._replace(velocity=velocity)
+        return Assessed(asked, decide(facts, asked.program))
 
-
-def _entry(asked: Asked) -> Entry:
-    return (asked.occurred_us, 1, asked.facts.amount_minor, asked.facts.points)
+    def untidy(self) -> list[tuple[Key, bytes]]:
+        """The keys whose rows should be replaced, in the order of locking."""
+        return [
+            (key, self._tracks[key].tidied())
+            for key in sorted(self._tracks)
+            if self._tracks[key].is_untidy
+        ]

@@ -5,12 +5,12 @@ from grpc import StatusCode
 from kit.errors import LaurelError
 
 
-class AssessmentContended(LaurelError):
-    """Other calls kept assessing the same request ids at the same moment."""
+class AssessedMeanwhile(LaurelError):
+    """Another call assessed one of these request ids while this one was deciding."""
 
     code = StatusCode.UNAVAILABLE
-    reason = "ASSESSMENT_CONTENDED"
+    reason = "ASSESSED_MEANWHILE"
     text = (
-        "the same request ids were assessed by {attempts} other calls at the same moment; "
+        "other calls assessed the same request ids at the same moment; "
         "nothing was counted twice, try again with the same request ids"
     )

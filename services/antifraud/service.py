@@ -22,6 +22,7 @@ from rules.values import Operation
 
 # Postgres takes it in no text.
 NUL = "\x00"
+KINDS = {operation.value: operation for operation in Operation}
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -65,31 +66,19 @@ def parse_operations(operations: Sequence[pb.Operation], history: ProgramHistory
 
 
 def _parse(operation: pb.Operation, index: int, history: ProgramHistory) -> Asked:
-    stamp, origin = operation.occurred_time, operation.origin
-    where = f"operations[{index}]"
-    if NUL in operation.request_id + operation.member_id + operation.tier_id + _all_of(origin):
-        raise InvalidArgument(Violation(where, "has a zero character in a text; remove it"))
+    stamp, origin, where = operation.occurred_time, operation.origin, f"operations[{index}]"
     occurred_time = parse_time(stamp, f"{where}.occurred_time")
     program = history.in_force(occurred_time)
-    facts = FraudFacts(
-        Operation(operation.kind),
-        operation.points,
-        _amount(operation, f"{where}.amount", program),
-        origin.channel,
-        origin.store,
-        origin.device,
-        origin.ip,
-        origin.card,
-        operation.tier_id,
-    )
+    request_key = (operation.member_id, operation.request_id)
+    texts = (
+        origin.channel, origin.store, origin.device, origin.ip, origin.card, operation.tier_id
+    )  # fmt: skip
+    if NUL in "".join((*request_key, *texts)):
+        raise InvalidArgument(Violation(where, "has a zero character in a text; remove it"))
+    amount_minor = _amount(operation, f"{where}.amount", program)
+    facts = FraudFacts(KINDS[operation.kind], operation.points, amount_minor, *texts)
     occurred_us = stamp.seconds * 1_000_000 + stamp.nanos // 1000
-    return Asked(
-        operation.request_id, operation.member_id, occurred_time, occurred_us, program, facts
-    )
-
-
-def _all_of(origin: pb.Origin) -> str:
-    return origin.channel + origin.store + origin.device + origin.ip + origin.card
+    return Asked(request_key, occurred_time, occurred_us, program, facts)
 
 
 def _amount(operation: pb.Operation, field: str, program: CompiledProgram) -> int:

@@ -1,13 +1,13 @@
 """Decisions and sliding windows in Postgres."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from antifraud import metrics
 from antifraud.assessing import Batch
-from antifraud.errors import AssessmentContended
+from antifraud.errors import AssessedMeanwhile
 from antifraud.values import (
     Asked,
     Assessed,
@@ -20,18 +20,19 @@ from antifraud.values import (
 from antifraud.velocity import Key
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
+from kit.errors import LaurelError
 from rules.facts import WINDOW_SECONDS_MAX
+from rules.fraud import FraudDecision
 from rules.values import Action, Operation
 
+CONSTRAINTS: dict[str, type[LaurelError]] = {"assessment_pkey": AssessedMeanwhile}
 ATTEMPTS_MAX = 5
-RETRY_AFTER_MS = 100
+# Repeats are rare, and a batch without one need not look for them. One with a repeat breaks the key
+# when it keeps its decisions, is undone and runs again.
+LOOK_FIRST_BATCHES = 100
 PRUNE_PAGE = 2000
 # The longest window a program may have, and a day for what is late.
 IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
-
-
-class _Overtaken(Exception):
-    """Another call assessed one of these request ids while this one was deciding."""
 
 
 class AssessmentStore:
@@ -41,65 +42,70 @@ class AssessmentStore:
         self._database = database
         self._clock = clock
         self._new_id = new_id
+        self._look_first = 0
+        """Batches that look for stored decisions before they count."""
 
     async def assess(self, asked: Sequence[Asked]) -> list[Decided]:
         """One decision for each operation, in order; what was decided before counts no second time.
 
-        Raises AssessmentContended.
+        Raises AssessedMeanwhile when others race for the same request ids time and again.
         """
-        for _ in range(ATTEMPTS_MAX):
+        first = {one.request_key: one for one in reversed(asked)}
+        unique = [one for one in asked if first[one.request_key] is one]
+        attempts_left = ATTEMPTS_MAX
+        while True:
+            attempts_left -= 1
             try:
-                decided, new = await self._assess(asked)
-            except _Overtaken:
-                # Undone, counts and all: now the other's decisions can be found.
-                continue
-            metrics.count(new)
-            return [decided[one.request_key] for one in asked]
-        raise AssessmentContended(attempts=ATTEMPTS_MAX, retry_after_ms=RETRY_AFTER_MS)
+                decided, new = await self._assess(unique)
+                break
+            except AssessedMeanwhile:
+                # Undone, counts and all. Who repeats once often repeats again: look first now.
+                self._look_first = LOOK_FIRST_BATCHES
+                if not attempts_left:
+                    raise
+        metrics.count(new)
+        return [decided[one.request_key] for one in asked]
 
     async def _assess(
-        self, asked: Sequence[Asked]
-    ) -> tuple[Mapping[RequestKey, Decided], list[Assessed]]:
-        first = {one.request_key: one for one in reversed(asked)}
+        self, unique: Sequence[Asked]
+    ) -> tuple[dict[RequestKey, Decided], list[Assessed]]:
+        decided: dict[RequestKey, Decided] = {}
+        new = unique
         async with self._database.transaction() as tx:
-            decided = await _find(tx, first)
-            new = [
-                one
-                for one in asked
-                if one.request_key not in decided and first[one.request_key] is one
-            ]
+            if self._look_first > 0:
+                self._look_first -= 1
+                decided = await _find(tx, unique)
+                new = [one for one in unique if one.request_key not in decided]
             if not new:
                 return decided, []
             assessed = await self._count(tx, new)
-            return {**decided, **await self._keep(tx, assessed)}, assessed
+            decided.update(await self._keep(tx, assessed))
+        return decided, assessed
 
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:
         batch = Batch(new)
         additions = batch.additions()
-        stored: dict[Key, bytes] = {}
-        if additions:
-            rows = await tx.fetch("add_velocity", *_key_columns(additions), self._clock())
-            stored = {Key(row[0], row[1], row[2]): row[3] for row in rows}
-        assessed, untidy = batch.decide(stored)
+        if not additions:
+            return batch.decide(())
+        rows = await tx.fetch("add_velocity", *_key_columns(additions), self._clock())
+        assessed = batch.decide((Key(*row[:3]), row[3]) for row in rows)
+        untidy = batch.untidy()
         if untidy:
             await tx.execute("rewrite_velocity", *_key_columns(untidy))
         return assessed
 
     async def _keep(
         self, tx: Transaction, assessed: Sequence[Assessed]
-    ) -> Mapping[RequestKey, Decided]:
+    ) -> dict[RequestKey, Decided]:
         # Ids in the order of deciding, so that a list shows it; rows in the order of the key.
-        with_ids = [(one, self._new_id()) for one in assessed]
-        with_ids.sort(key=lambda pair: pair[0].asked.request_key)
-        columns = zip(*(_row(one, id_) for one, id_ in with_ids), strict=True)
-        status = await tx.execute("add_assessments", *map(list, columns), self._clock())
-        if int(status.rpartition(" ")[2]) < len(with_ids):
-            raise _Overtaken
+        rows = [(one.asked, one.decision, self._new_id()) for one in assessed]
+        rows.sort(key=lambda row: row[0].request_key)
+        await tx.execute("add_assessments", *_columns(rows), self._clock())
         return {
-            one.asked.request_key: Decided(
-                id_, one.decision.action, one.decision.score, one.asked.program.version
+            asked.request_key: Decided(
+                assessment_id, decision.action, decision.score, asked.program.version
             )
-            for one, id_ in with_ids
+            for asked, decision, assessment_id in rows
         }
 
     async def list_assessments(
@@ -120,8 +126,8 @@ class AssessmentStore:
             last = Key(*row) if row is not None else None
 
 
-async def _find(tx: Transaction, keys: Mapping[RequestKey, Asked]) -> dict[RequestKey, Decided]:
-    members, requests = zip(*keys, strict=True)
+async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, Decided]:
+    members, requests = zip(*(one.request_key for one in unique), strict=True)
     rows = await tx.fetch("find_assessments", list(members), list(requests))
     return {
         (row["member_id"], row["request_id"]): Decided(
@@ -140,20 +146,19 @@ def _key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
     ]
 
 
-def _row(assessed: Assessed, assessment_id: UUID) -> tuple[Any, ...]:
-    asked, decision = assessed
-    return (
-        asked.member_id,
-        asked.request_id,
-        assessment_id,
-        asked.facts.operation,
-        decision.action,
-        decision.score,
-        asked.program.version,
-        asked.facts.points,
-        asked.occurred_time,
-        fired_to_json(decision.fired),
-    )
+def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:
+    return [
+        [asked.request_key[0] for asked, _, _ in rows],
+        [asked.request_key[1] for asked, _, _ in rows],
+        [assessment_id for _, _, assessment_id in rows],
+        [asked.facts.operation for asked, _, _ in rows],
+        [decision.action for _, decision, _ in rows],
+        [decision.score for _, decision, _ in rows],
+        [asked.program.version for asked, _, _ in rows],
+        [asked.facts.points for asked, _, _ in rows],
+        [asked.occurred_time for asked, _, _ in rows],
+        [fired_to_json(decision.fired) for _, decision, _ in rows],
+    ]
 
 
 def _assessment(row: Any) -> Assessment:

@@ -18,17 +18,11 @@ RequestKey = tuple[str, str]
 class Asked(NamedTuple):
     """An operation that is about to take effect; the facts come without velocity."""
 
-    request_id: str
-    member_id: str
+    request_key: RequestKey
     occurred_time: datetime
     occurred_us: int
     program: CompiledProgram
     facts: FraudFacts
-
-    @property
-    def request_key(self) -> RequestKey:
-        """What makes a repeat."""
-        return (self.member_id, self.request_id)
 
 
 class Decided(NamedTuple):

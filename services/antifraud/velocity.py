@@ -6,7 +6,8 @@ then the edges of its windows are blurred by so much, to the strict side.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from rules.facts import VELOCITY_KEYS, Counter
@@ -19,6 +20,7 @@ REORDER_US = 5 * SECOND_US
 STALE_MAX = 16
 INT64_MAX = 2**63 - 1
 
+MEMBER = "member"
 DIMENSIONS = {name: number for number, name in enumerate(VELOCITY_KEYS, 1)}
 
 # (time_us, count, amount_minor, points) of one operation, or of several that a busy key has merged;
@@ -26,6 +28,7 @@ DIMENSIONS = {name: number for number, name in enumerate(VELOCITY_KEYS, 1)}
 Entry = tuple[int, int, int, int]
 
 _RECORD = struct.Struct("<qiqq")
+RECORD_BYTES = _RECORD.size
 
 
 class Key(NamedTuple):
@@ -40,6 +43,7 @@ class Watch(NamedTuple):
     """The counters that rules on one kind of operation read under one dimension."""
 
     dimension: str
+    number: int
     counters: tuple[tuple[str, int], ...]
     """(name, window in microseconds)"""
     windows_us: tuple[int, ...]
@@ -53,7 +57,8 @@ def watches_of(counters: Iterable[Counter]) -> tuple[Watch, ...]:
     for dimension in VELOCITY_KEYS:
         own = tuple((c.name, c.window_seconds * SECOND_US) for c in known if c.key == dimension)
         if own:
-            watches.append(Watch(dimension, own, tuple(sorted({window for _, window in own}))))
+            windows = tuple(sorted({window for _, window in own}))
+            watches.append(Watch(dimension, DIMENSIONS[dimension], own, windows))
     return tuple(watches)
 
 
@@ -62,38 +67,36 @@ def pack(entries: Iterable[Entry]) -> bytes:
     return b"".join(_RECORD.pack(*entry) for entry in entries)
 
 
-def unpack(stored: bytes) -> list[Entry]:
-    """The entries of a stored row."""
-    return list(_RECORD.iter_unpack(stored))
-
-
 class Track:
     """The entries of one key while a batch is decided."""
 
-    __slots__ = ("_entries", "_entries_max", "_windows_us", "is_untidy")
+    __slots__ = ("_added", "_announced", "_entries_max", "_stored", "_windows_us", "is_untidy")
 
-    def __init__(self, entries: list[Entry], windows_us: Sequence[int]) -> None:
-        self._entries = entries
-        self._windows_us = windows_us
-        self._entries_max = (len(windows_us) + 1) * (CELLS_PER_WINDOW + 2)
+    def __init__(self) -> None:
+        self._announced: list[Entry] = []
+        # Stays packed: most keys are looked at once.
+        self._stored = b""
+        self._added: list[Entry] = []
+        self._entries_max = 0
+        self._windows_us: tuple[int, ...] = ()
         self.is_untidy = False
         """Whether the stored row should be replaced by `tidied()`."""
 
-    def add(self, entry: Entry) -> None:
-        """Appends an operation."""
-        self._entries.append(entry)
-        if len(self._entries) > self._entries_max:
-            self._entries = merge(self._entries, self._windows_us)
-            self.is_untidy = True
-        elif len(self._entries) > STALE_MAX:
-            self._forget(entry[0] - self._windows_us[-1])
+    def announce(self, entry: Entry, windows_us: tuple[int, ...]) -> None:
+        """Notes an operation that will be added, and the windows that look at it."""
+        self._announced.append(entry)
+        if windows_us != self._windows_us:
+            # Operations of one batch may be decided by versions with other windows.
+            self._windows_us = tuple(sorted({*self._windows_us, *windows_us}))
+            self._entries_max = (len(self._windows_us) + 1) * (CELLS_PER_WINDOW + 2)
 
-    def _forget(self, until_us: int) -> None:
-        # Only what lies behind this very operation: a replay of old orders keeps its own windows.
-        fresh = [entry for entry in self._entries if entry[0] > until_us]
-        if len(self._entries) - len(fresh) >= STALE_MAX:
-            self._entries = fresh
-            self.is_untidy = True
+    def announced(self) -> bytes:
+        """What the stored row is to take up."""
+        return pack(self._announced)
+
+    def load(self, row: bytes) -> None:
+        """Takes in the stored row, at whose end stands what was announced."""
+        self._stored = row[: -len(self._announced) * RECORD_BYTES]
 
     def counts_with(self, entry: Entry, window_us: int) -> Counts:
         """What the window up to and with an operation holds that is not added yet.
@@ -103,16 +106,37 @@ class Track:
         at_us, count, amount_minor, points = entry
         low, high = at_us - window_us, at_us + REORDER_US
         blurred = at_us + max(REORDER_US, window_us // CELLS_PER_WINDOW)
-        for time_us, number, amount, moved in self._entries:
+        for time_us, number, amount, moved in self._entries():
             if low < time_us and (time_us <= high or (number > 1 and time_us <= blurred)):
                 count += number
                 amount_minor += amount
                 points += moved
         return Counts(count, min(amount_minor, INT64_MAX), min(points, INT64_MAX))
 
+    def add(self, entry: Entry) -> None:
+        """Appends an operation."""
+        self._added.append(entry)
+        entry_count = len(self._stored) // RECORD_BYTES + len(self._added)
+        if entry_count > self._entries_max:
+            self._replace(merge(self._entries(), self._windows_us))
+        elif entry_count > STALE_MAX:
+            # Only what lies behind this very operation: a replay of old orders keeps its windows.
+            until_us = entry[0] - self._windows_us[-1]
+            fresh = [known for known in self._entries() if known[0] > until_us]
+            if entry_count - len(fresh) >= STALE_MAX:
+                self._replace(fresh)
+
     def tidied(self) -> bytes:
         """The entries as they are to be stored."""
-        return pack(self._entries)
+        return self._stored + pack(self._added)
+
+    def _entries(self) -> Iterator[Entry]:
+        return chain(_RECORD.iter_unpack(self._stored), self._added)
+
+    def _replace(self, entries: Iterable[Entry]) -> None:
+        self._stored = pack(entries)
+        self._added = []
+        self.is_untidy = True
 
 
 def merge(entries: Iterable[Entry], windows_us: Sequence[int]) -> list[Entry]:

@@ -15,9 +15,15 @@ def one(time_us: int) -> Entry:
     return (time_us, 1, 100, 10)
 
 
+def track_of(windows_us: tuple[int, ...]) -> Track:
+    track = Track()
+    track.announce(one(0), windows_us)
+    return track
+
+
 @given(steps)
 def test_a_merged_window_errs_by_one_cell_and_to_the_strict_side(gaps: list[int]) -> None:
-    track = Track([], WINDOWS_US)
+    track = track_of(WINDOWS_US)
     times: list[int] = []
     now = 0
     for gap in gaps:
@@ -36,7 +42,7 @@ def test_a_merged_window_errs_by_one_cell_and_to_the_strict_side(gaps: list[int]
 
 @given(st.lists(st.integers(0, 30 * HOUR_US), min_size=1, max_size=40))
 def test_few_entries_are_counted_exactly_in_any_order(times: list[int]) -> None:
-    track = Track([], WINDOWS_US)
+    track = track_of(WINDOWS_US)
     for index, time in enumerate(times):
         low, high = time - HOUR_US, time + REORDER_US
         exact = 1 + sum(1 for t in times[:index] if low < t <= high)
@@ -54,7 +60,7 @@ def test_a_merged_row_is_small_and_keeps_what_its_longest_window_holds(times: li
 
 
 def test_a_late_operation_under_a_merged_key_counts_itself_and_its_cell() -> None:
-    track = Track([], (HOUR_US,))
+    track = track_of((HOUR_US,))
     for second in range(100):
         track.add(one(second * SECOND_US))
     assert track.counts_with(one(60 * SECOND_US), HOUR_US).count > 60

@@ -12,7 +12,8 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: add_assessments
--- The rows come in the order of the key: two batches that share request ids must not deadlock.
+-- The rows come in the order of the key: two batches that share request ids must not deadlock. One that is there
+-- already breaks the key and undoes the batch; ON CONFLICT would look each of them up before, for a fifth of the time.
 INSERT INTO assessment (
     member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, create_time, fired
 )
@@ -22,7 +23,6 @@ FROM unnest(
     $1::text[], $2::text[], $3::uuid[], $4::smallint[], $5::smallint[], $6::smallint[], $7::integer[],
     $8::bigint[], $9::timestamptz[], $10::text[]
 ) AS added (member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, fired)
-ON CONFLICT (member_id, request_id) DO NOTHING
 
 -- name: list_assessments
 SELECT
