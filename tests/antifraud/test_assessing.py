@@ -255,7 +255,7 @@ async def test_an_operation_without_its_time_is_refused(desk: Desk, member: str)
     timeless.ClearField("occurred_time")
     refusal = await refused(desk.assess(timeless))
     assert refusal.code is StatusCode.INVALID_ARGUMENT
-    assert "operations[0].occurred_time" in refusal.message
+    assert "operations[0].occurred_time" in str(refusal.message)
 
 
 async def test_only_points_may_ask(desk: Desk, member: str) -> None:
