@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from inspect import isasyncgenfunction
 from typing import Any
 
 import grpc
@@ -63,15 +64,24 @@ class Gate(grpc.aio.ServerInterceptor):
         else:
             make, inner = grpc.unary_stream_rpc_method_handler, handler.unary_stream
 
-        async def behaviour(request: Any, context: Context) -> Any:
+        async def admit(context: Context) -> None:
             try:
                 self._policy.check(identity_of(context), method)
             except LaurelError as error:
                 await _abort(context, error)
+
+        async def behaviour(request: Any, context: Context) -> Any:
+            await admit(context)
             async for response in inner(request, context):
                 yield response
 
-        return make(behaviour, handler.request_deserializer, handler.response_serializer)
+        # The health service's Watch writes its answers into the context instead of yielding them.
+        async def writing_behaviour(request: Any, context: Context) -> None:
+            await admit(context)
+            await inner(request, context)
+
+        chosen = behaviour if isasyncgenfunction(inner) else writing_behaviour
+        return make(chosen, handler.request_deserializer, handler.response_serializer)
 
     def _around(self, inner: Behaviour, method: str) -> Behaviour:
         name = method.rpartition("/")[2]

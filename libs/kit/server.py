@@ -177,13 +177,13 @@ class RunningService:
     async def _watch_database(self, stopping: asyncio.Event) -> None:
         """Ready while the database answers."""
         while not stopping.is_set():
-            self._set_ready(await self.service.database.ping())
+            await self._set_ready(await self.service.database.ping())
             try:
                 await asyncio.wait_for(stopping.wait(), PING_SECONDS)
             except TimeoutError:
                 continue
 
-    def _set_ready(self, ready: bool) -> None:
+    async def _set_ready(self, ready: bool) -> None:
         telemetry.UP.labels(self.runtime.name).set(ready)
         if self._admin is not None:
             self._admin.ready = ready
@@ -193,7 +193,7 @@ class RunningService:
             else health_pb2.HealthCheckResponse.NOT_SERVING
         )
         for name in ("", *(full_name for _, _, full_name in self.service.servicers)):
-            self._health.set(name, status)
+            await self._health.set(name, status)
 
     async def stop(self) -> None:
         """Drains, then closes what the service had opened."""
@@ -202,7 +202,7 @@ class RunningService:
     async def drain(self) -> None:
         """Stop accepting, finish, flush, leave."""
         self._stopping.set()
-        self._set_ready(False)
+        await self._set_ready(False)
         await self._server.stop(self.runtime.settings.drain_seconds)
         for drain in self.service.drains:
             await drain()
@@ -230,7 +230,7 @@ def _make_server(runtime: Runtime, service: Service, policy: Policy) -> Any:
 
 
 def _add_standard_services(server: Any, service: Service, with_reflection: bool) -> Any:
-    servicer = health.HealthServicer()
+    servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     if with_reflection:
         names = [full_name for _, _, full_name in service.servicers]
