@@ -11,6 +11,7 @@ from checkout.refund_store import RefundStore
 from checkout.remote import Remote
 from checkout.service import CheckoutService
 from checkout.store import CheckoutStore
+from kit.events import Consumer
 from kit.schedule import Schedule
 from kit.server import Runtime, Service
 from laurel.checkout.v1.checkout_service_pb2_grpc import add_CheckoutServiceServicer_to_server
@@ -44,6 +45,7 @@ async def wire(runtime: Runtime) -> Service:
                 "laurel.checkout.v1.CheckoutService",
             )
         ],
+        consumer=Consumer(("program_applied",), feed.handle_event),
         schedules=[Schedule("sweep", seconds, driver.sweep)],
         loops=[feed.loop],
     )

@@ -12,8 +12,7 @@ from checkout.errors import StepUnfinished
 from checkout.pricing import Effect, Standing
 from checkout.refunding import RefundSaga
 from checkout.saga import Saga
-from checkout.steps import Mark, Outcome, Step
-from checkout.store import step_request_id
+from checkout.steps import Mark, Outcome, Step, step_request_id
 from kit.clock import from_timestamp, to_timestamp
 from kit.errors import info_of, relay, status_of
 from kit.money import from_minor, to_minor

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from uuid import UUID
 
 
 class Step(Enum):
@@ -39,6 +40,13 @@ class Outcome:
     points: int = 0
     reason: str = ""
     text: str = ""
+
+
+def step_request_id(checkout_id: UUID, refund_number: int, step: Step) -> str:
+    """The request id of a step: the same at every try, so that it takes effect once."""
+    if refund_number:
+        return f"{checkout_id}:{step.value}:{refund_number}"
+    return f"{checkout_id}:{step.value}"
 
 
 def is_news(known: Mark | None, mark: Mark) -> bool:

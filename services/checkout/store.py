@@ -10,7 +10,7 @@ from checkout.errors import CheckoutNotFound
 from checkout.events import render_completed
 from checkout.pricing import Cart, Effect, Line, Price
 from checkout.saga import MOVING, Saga, State, apply, start, wake
-from checkout.steps import Mark, Outcome, Step
+from checkout.steps import Mark, Outcome, Step, step_request_id
 from checkout.values import Checkout, Quote, Refund
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
@@ -148,13 +148,6 @@ async def set_marks(
         [known.text if here else "" for here in own],
         now,
     )
-
-
-def step_request_id(checkout_id: UUID, refund_number: int, step: Step) -> str:
-    """The request id of a step: the same at every try, so that it takes effect once."""
-    if refund_number:
-        return f"{checkout_id}:{step.value}:{refund_number}"
-    return f"{checkout_id}:{step.value}"
 
 
 async def _insert(tx: Transaction, quote: Quote, cart: Cart, price: Price) -> None:

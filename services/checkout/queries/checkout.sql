@@ -125,11 +125,7 @@ WHERE checkout_id = $1
 
 -- name: take_due_checkouts
 -- Leases those that are due; one that fails comes again later and later, so that it cannot starve the others.
-UPDATE checkout
-SET
-    sweep_time = $1 + $3::interval * power(2, least(sweep_count, 5)),
-    sweep_count = sweep_count + 1
-WHERE checkout_id IN (
+WITH due AS (
     SELECT checkout_id
     FROM checkout
     WHERE sweep_time <= $1
@@ -137,4 +133,11 @@ WHERE checkout_id IN (
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
-RETURNING checkout_id
+
+UPDATE checkout
+SET
+    sweep_time = $1 + $3::interval * power(2, least(sweep_count, 5)),
+    sweep_count = sweep_count + 1
+FROM due
+WHERE checkout.checkout_id = due.checkout_id
+RETURNING checkout.checkout_id

@@ -66,11 +66,7 @@ UPDATE checkout SET update_time = $2 WHERE checkout_id = $1
 
 -- name: take_due_refunds
 -- See take_due_checkouts.
-UPDATE refund
-SET
-    sweep_time = $1 + $3::interval * power(2, least(sweep_count, 5)),
-    sweep_count = sweep_count + 1
-WHERE (checkout_id, refund_number) IN (
+WITH due AS (
     SELECT checkout_id, refund_number
     FROM refund
     WHERE sweep_time <= $1
@@ -78,4 +74,11 @@ WHERE (checkout_id, refund_number) IN (
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
-RETURNING checkout_id, refund_number
+
+UPDATE refund
+SET
+    sweep_time = $1 + $3::interval * power(2, least(sweep_count, 5)),
+    sweep_count = sweep_count + 1
+FROM due
+WHERE refund.checkout_id = due.checkout_id AND refund.refund_number = due.refund_number
+RETURNING refund.checkout_id, refund.refund_number
