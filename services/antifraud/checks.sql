@@ -1,0 +1,34 @@
+-- check: an assessment has an id of its own, and a member's request has one assessment
+SELECT 'assessment' AS twice, assessment_id::text AS id, count(*) AS times
+FROM antifraud.assessment
+GROUP BY assessment_id
+HAVING count(*) > 1
+UNION ALL
+SELECT 'request', member_id || ' ' || request_id, count(*)
+FROM antifraud.assessment
+GROUP BY member_id, request_id
+HAVING count(*) > 1
+
+-- check: the strictest rule that fired decides, and none means allow
+SELECT a.member_id, a.request_id, a.action, f.action AS strictest
+FROM antifraud.assessment AS a
+CROSS JOIN LATERAL (
+    SELECT coalesce(max((rule ->> 'action')::integer), 1) AS action FROM jsonb_array_elements(a.fired) AS rule
+) AS f
+WHERE a.action <> f.action
+
+-- check: a score is the sum of the rules that fired, 1,000 at most
+SELECT a.member_id, a.request_id, a.score, f.score AS of_rules
+FROM antifraud.assessment AS a
+CROSS JOIN LATERAL (
+    SELECT least(coalesce(sum((rule ->> 'score')::integer), 0), 1000) AS score FROM jsonb_array_elements(a.fired) AS rule
+) AS f
+WHERE a.score <> f.score
+
+-- check: what was denied is not booked, and what is to be reviewed is pending
+SELECT t.member_id, t.transaction_id, t.kind, a.action
+FROM points.transaction AS t
+INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessment_id::text = t.explanation ->> 'assessment'
+WHERE
+    t.kind IN (1, 3)
+    AND (a.action = 3 OR (a.action = 2 AND (t.kind = 3 OR NOT (t.explanation ->> 'review')::boolean)))
