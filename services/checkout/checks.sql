@@ -88,3 +88,30 @@ AND CASE
         THEN c.state IN ('QUOTED', 'AUTHORIZED', 'COMPLETED', 'CANCELLED')
     ELSE r.complete
 END
+
+-- check: what pays for a completed checkout is spent in the ledger, and its coupons are used
+SELECT c.checkout_id, c.points, h.captured, h.state AS hold_state, r.state AS reservation_state
+FROM checkout.checkout AS c
+LEFT JOIN points.hold AS h ON h.hold_id::text = c.hold_id
+LEFT JOIN benefits.reservation AS r ON r.member_id = c.member_id AND r.reservation_id::text = c.reservation_id
+WHERE c.state = 'COMPLETED'
+AND (
+    c.points > 0 AND (h.member_id, h.captured, h.state) IS DISTINCT FROM (c.member_id, c.points, 2::smallint)
+    OR cardinality(c.coupon_ids) > 0 AND r.state IS DISTINCT FROM 'REDEEMED'
+)
+
+-- check: a cancelled checkout leaves no open hold, no open reservation and no points spent
+SELECT c.checkout_id, h.state AS hold_state, h.captured, h.refunded, r.state AS reservation_state
+FROM checkout.checkout AS c
+LEFT JOIN points.hold AS h ON h.hold_id::text = c.hold_id
+LEFT JOIN benefits.reservation AS r ON r.member_id = c.member_id AND r.reservation_id::text = c.reservation_id
+WHERE c.state = 'CANCELLED' AND (h.state = 1 OR h.captured > h.refunded OR r.state = 'OPEN')
+
+-- check: the points that complete refunds gave back are back in the ledger
+SELECT c.checkout_id, f.points, h.refunded
+FROM checkout.checkout AS c
+INNER JOIN (
+    SELECT checkout_id, sum(points) AS points FROM checkout.refund WHERE complete GROUP BY checkout_id
+) AS f ON f.checkout_id = c.checkout_id
+LEFT JOIN points.hold AS h ON h.hold_id::text = c.hold_id
+WHERE f.points > coalesce(h.refunded, 0)
