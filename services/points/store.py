@@ -215,11 +215,13 @@ async def _load_open_lots(tx: Transaction, book: Book, commands: Sequence[Comman
     """Enough open lots for all that the batch may draw from each member, and no more."""
     asked: defaultdict[str, int] = defaultdict(int)
     since: dict[str, datetime] = {}
+    until: defaultdict[str, datetime] = defaultdict(lambda: _LONG_AGO)
     for command in commands:
         if isinstance(command, Hold):
             asked[command.member_id] += command.points
             first = since.get(command.member_id, command.occurred_time)
             since[command.member_id] = min(first, command.occurred_time)
+            until[command.member_id] = max(until[command.member_id], command.occurred_time)
         elif isinstance(command, Reverse) and command.transaction_id in book.accruals:
             asked[command.member_id] += book.accruals[command.transaction_id].explanation.get(
                 "points", 0
@@ -228,7 +230,8 @@ async def _load_open_lots(tx: Transaction, book: Book, commands: Sequence[Comman
             since[command.member_id] = _LONG_AGO
     if asked:
         limits = [min(points, 2**62) for points in asked.values()]
-        rows = await tx.fetch("load_open_lots", list(asked), limits, [since[m] for m in asked])
+        times = ([since[member] for member in asked], [until[member] for member in asked])
+        rows = await tx.fetch("load_open_lots", list(asked), limits, *times)
         book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
 
 

@@ -29,14 +29,20 @@ ORDER BY member_id
 FOR UPDATE
 
 -- name: load_open_lots
--- For each member the lots that expire first and that together hold what is asked for, at least.
+-- For each member the lots that expire first and that together hold what is asked for, at least. Only lots that every command
+-- of the batch may draw from count for that; what some of them may use (see usable_after) comes on top.
 SELECT lot.*
-FROM unnest($1::text[], $2::bigint[], $3::timestamptz[]) AS asked (member_id, points, usable_after)
+FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::timestamptz[])
+    AS asked (member_id, points, usable_after, usable_by_all_after)
 CROSS JOIN LATERAL (
     SELECT
         l.member_id, l.lot_id, l.transaction_id, l.pending, l.points, l.remaining, l.expired,
         l.mature_time, l.expire_time, l.due_time,
-        sum(l.remaining) OVER (ORDER BY l.expire_time, l.lot_id) - l.remaining AS before
+        coalesce(
+            sum(l.remaining) FILTER (WHERE l.expire_time IS NULL OR l.expire_time > asked.usable_by_all_after)
+                OVER (ORDER BY l.expire_time, l.lot_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            0
+        ) AS before
     FROM lot AS l
     WHERE
         l.member_id = asked.member_id AND l.remaining > 0 AND NOT l.pending
