@@ -1,22 +1,46 @@
 """Calls of PointsService in a few words, and a program that does not get in their way."""
 
+import asyncio
 import re
+from collections.abc import Awaitable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from house import SAMPLE, House, new_id, usd
-from kit.clock import to_timestamp
+import grpc
+
+from house import SAMPLE, House, Refused, new_id, usd
+from kit.clock import from_timestamp, to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
+A = TypeVar("A")
 
-def calm_program(pending_days: int = 0) -> str:
-    """The sample program with little of a return window, no minimum and no rules of anti-fraud."""
+
+def calm_program(pending_days: int = 0, *, multiplied: bool = True) -> str:
+    """The sample program with little of a return window, no minimum and no rules of anti-fraud.
+
+    Not `multiplied`, points do not depend on when news of a tier arrives.
+    """
     text = SAMPLE.read_text()
+    text = re.sub("tier_multiplier: true", f"tier_multiplier: {str(multiplied).lower()}", text)
     text = re.sub(r"pending_days: \d+", f"pending_days: {pending_days}", text)
     text = re.sub(r"points_min: \d+", "points_min: 1", text)
     head, _, tail = text.partition("\nantifraud:\n")
     return f"{head}\nantifraud:\n{tail.partition('  rules:')[0]}  rules: []\n"
+
+
+async def settled(calls: Iterable[Awaitable[A]]) -> tuple[list[A], list[Refused]]:
+    """What calls made at once were answered, and how the others were refused."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    refusals = [Refused(one) for one in outcomes if isinstance(one, grpc.aio.AioRpcError)]
+    answers = [one for one in outcomes if not isinstance(one, BaseException)]
+    assert len(answers) + len(refusals) == len(outcomes), outcomes
+    return answers, refusals
+
+
+def days_left(move: pb.LotMovement, since: datetime) -> float:
+    """How many days after an instant a lot expires."""
+    return (from_timestamp(move.expire_time) - since).total_seconds() / 86400
 
 
 class Ledger:

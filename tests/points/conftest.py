@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+
 from cli.check import run_checks
 from house import Ground, House
 from points_ledger import Ledger, calm_program
@@ -13,7 +14,7 @@ from points_ledger import Ledger, calm_program
 async def calm(ground: Ground) -> AsyncIterator[House]:
     """The house of the ledger's tests; at the end `laurel check` looks at all that they wrote."""
     async with ground.house() as house:
-        await house.apply(calm_program())
+        await house.apply(calm_program(multiplied=False))
         await house.start("antifraud", "tier", "points")
         yield house
         broken = [o for o in await run_checks(house.settings.database_url) if o.violations]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from grpc import StatusCode
+
 from house import Ground, House, new_id, refused, usd
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import Ledger, calm_program
