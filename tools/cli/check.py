@@ -1,4 +1,4 @@
-"""`laurel check`: proves the invariants on a live database, by statements that return what breaks them."""
+"""`laurel check`: proves the invariants on a live database; a statement returns what breaks one."""
 
 import asyncio
 import re
@@ -58,9 +58,14 @@ async def run_checks(database_url: str) -> list[Outcome]:
         raise UserError(f"the database cannot be reached: {error}") from error
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return [await _run(connection, check) for check in load_checks()]
+            return await run_on(connection)
     finally:
         await connection.close()
+
+
+async def run_on(connection: Any) -> list[Outcome]:
+    """Runs every check in the transaction that a connection is in."""
+    return [await _run(connection, check) for check in load_checks()]
 
 
 async def _run(connection: Any, check: Check) -> Outcome:
@@ -73,7 +78,7 @@ def _show(row: Any) -> str:
 
 
 async def report(database_url: str, console: Console) -> bool:
-    """Runs every check, prints what each found, and says whether all hold; stops printing at nothing."""
+    """Runs every check, prints what each found, and says whether all hold."""
     outcomes = await run_checks(database_url)
     for outcome in outcomes:
         mark = "[red]BROKEN[/red]" if outcome.violations else "[green]holds[/green] "

@@ -1,0 +1,394 @@
+"""Every check of `laurel check` finds what it guards against: each is broken once, and rolled back."""
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+
+from cli.check import load_checks, run_checks, run_on
+from house import SAMPLE, Ground, House, new_id, usd
+from kit.settings import SERVICES
+from laurel.checkout.v1 import checkout_service_pb2 as checkout_pb
+from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
+from laurel.points.v1 import points_service_pb2 as points_pb
+from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
+from laurel.tier.v1.member_service_pb2 import EnrolMemberRequest
+from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
+
+ENTRIES = "the entries of every transaction sum to 0, and all of them together"
+BALANCE_LOTS = "a balance equals the sum of its lots and holds"
+BALANCE_ENTRIES = "a balance equals the sum of its entries"
+REMEMBERED = "every effect of a request is remembered under its id"
+HOLD_LEDGER = "what the ledger says of a hold equals the hold"
+DELIVERIES = "every message has a delivery, and every delivery a message"
+LINES_BACK = "what went back of a line is what the refunds name of it"
+
+
+class Damage(NamedTuple):
+    """SQL that breaks what a check guards, and the other checks that cannot but see it, too."""
+
+    sql: str
+    also: tuple[str, ...] = ()
+
+
+def one(table: str, key: str, where: str) -> str:
+    """A condition for one row of a table; there must be one."""
+    return f"({key}) = (SELECT {key} FROM {table} WHERE {where} ORDER BY {key} LIMIT 1)"
+
+
+def copy(table: str, where: str, changes: str) -> str:
+    """Adds a row once more, with changes."""
+    return f"""
+        CREATE TEMP TABLE copied AS SELECT * FROM {table} WHERE {where} LIMIT 1;
+        UPDATE copied SET {changes};
+        INSERT INTO {table} SELECT * FROM copied;
+    """
+
+
+def transaction(where: str) -> str:
+    return one("points.transaction", "member_id, transaction_id", where)
+
+
+def checkout(where: str) -> str:
+    return one("checkout.checkout", "checkout_id", where)
+
+
+COMPLETED = "(SELECT checkout_id FROM checkout.checkout WHERE state = 'COMPLETED' LIMIT 1)"
+CANCELLED = "(SELECT checkout_id FROM checkout.checkout WHERE state = 'CANCELLED' LIMIT 1)"
+HOLD_OF = "(SELECT hold_id::uuid FROM checkout.checkout WHERE state = '{}' LIMIT 1)"
+
+POINTS = {
+    ENTRIES: Damage(
+        "UPDATE points.transaction SET sources = sources || 1::smallint WHERE "
+        + transaction("kind = 1")
+    ),
+    BALANCE_LOTS: Damage(
+        "DELETE FROM points.lot WHERE "
+        + one("points.lot", "member_id, lot_id", "remaining > 0 AND NOT pending")
+    ),
+    BALANCE_ENTRIES: Damage(
+        "UPDATE points.transaction "
+        "SET targets = array_fill(2::smallint, ARRAY[cardinality(targets)]) WHERE "
+        + transaction("kind = 1 AND NOT (explanation ->> 'review')::boolean")
+    ),
+    "every member with transactions has an account": Damage(
+        copy(
+            "points.transaction",
+            "kind = 3",
+            "member_id = 'nobody', request_id = NULL, hold_id = NULL",
+        )
+    ),
+    "no balance is below 0": Damage(
+        "UPDATE points.account SET active = -1, pending = pending + active + 1 WHERE "
+        + one("points.account", "member_id", "active > 0"),
+        also=(BALANCE_LOTS, BALANCE_ENTRIES),
+    ),
+    "what is left of a lot equals what was put into it less what was drawn from it": Damage(
+        "UPDATE points.transaction SET lot_ids = '{}', lot_points = '{}' WHERE "
+        + transaction("kind = 1")
+    ),
+    "one effect per request id": Damage(
+        "UPDATE points.transaction SET request_id = 'twice' WHERE kind = 1", also=(REMEMBERED,)
+    ),
+    REMEMBERED: Damage(
+        "DELETE FROM points.request WHERE request_id = "
+        "(SELECT request_id FROM points.transaction WHERE request_id IS NOT NULL LIMIT 1)"
+    ),
+    "held = captured + released + still held, for every hold and each of its lots": Damage(
+        "UPDATE points.hold_lot SET points = points + 1"
+    ),
+    HOLD_LEDGER: Damage("UPDATE points.transaction SET hold_id = NULL WHERE kind = 3"),
+    "refunded never exceeds captured": Damage(
+        """
+        UPDATE points.hold SET refunded = captured + 1;
+        UPDATE points.hold_lot SET refunded = captured + 1;
+        """,
+        also=(HOLD_LEDGER,),
+    ),
+    "no accrual is taken back beyond what it earned": Damage(
+        "UPDATE points.accrual_return SET returned_minor = 1000000000"
+    ),
+    "what members hold equals what the program has issued less what it took back": Damage(
+        "UPDATE points.transaction SET sources = '{}' WHERE " + transaction("kind = 1"),
+        also=(ENTRIES,),
+    ),
+    "every accrual and every redemption was assessed by anti-fraud, "
+    "or waits for a review because it gave no answer": Damage(
+        "UPDATE antifraud.assessment SET assessment_id = gen_random_uuid()"
+    ),
+}
+
+TIER = {
+    "every member stands where their last decision put them": Damage(
+        "UPDATE tier.member SET tier_id = 'diamond' WHERE tier_id = 'gold'"
+    ),
+    "decisions about a member are numbered without a gap, "
+    "and each begins where the one before ended": Damage(
+        """
+        UPDATE tier.decision SET number = number + 1;
+        UPDATE tier.member SET decision_count = decision_count + 1 WHERE decision_count > 0;
+        """
+    ),
+    "only a review lowers a tier, and by one level": Damage("UPDATE tier.decision SET kind = 3"),
+    "who was raised had the spend that was asked for, "
+    "and a purchase that counted set it off": Damage(
+        "UPDATE tier.decision SET cause_event_id = gen_random_uuid()"
+    ),
+    "growth is counted once for each transaction": Damage(
+        copy("tier.growth", "true", "event_id = gen_random_uuid()")
+    ),
+    "growth is what the ledger's transaction was for, and nothing under review": Damage(
+        "UPDATE tier.growth SET spend_minor = spend_minor + 1"
+    ),
+    "whoever enrolled or was decided about is a member": Damage(
+        "UPDATE tier.profile SET member_id = 'nobody' WHERE "
+        + one("tier.profile", "member_id", "true")
+    ),
+}
+
+BENEFITS = {
+    "a coupon set aside is in one open reservation, a used one in one redeemed reservation, "
+    "any other in none": Damage(
+        "UPDATE benefits.entitlement SET state = 'REDEEMED', order_id = 'another' "
+        "WHERE kind = 'UPGRADE_COUPON' AND state = 'AVAILABLE'"
+    ),
+    "a cause gives a member a benefit once": Damage(
+        copy("benefits.entitlement", "state = 'AVAILABLE'", "entitlement_id = gen_random_uuid()")
+    ),
+    "what was promised for an order is not more than its amount": Damage(
+        "UPDATE benefits.reservation SET order_amount_minor = 0"
+    ),
+    "a coupon takes no more off than it is worth": Damage(
+        "UPDATE benefits.entitlement SET amount_off_minor = 1 WHERE kind = 'UPGRADE_COUPON'"
+    ),
+    "a standing discount was given by the latest decision about the member's tier": Damage(
+        "UPDATE benefits.member_tier SET cause_event_id = gen_random_uuid()"
+    ),
+}
+
+NOTIFICATION = {
+    "one message for each member, cause and rule": Damage(
+        copy("notification.message", "true", "message_id = gen_random_uuid()"), also=(DELIVERIES,)
+    ),
+    DELIVERIES: Damage("DELETE FROM notification.delivery"),
+    "a delivery says how it ended: when it was delivered, or why it was not": Damage(
+        "UPDATE notification.delivery SET deliver_time = NULL WHERE state = 'DELIVERED'"
+    ),
+    "e-mail is delivered by an attempt, and no delivery takes more than 8": Damage(
+        "UPDATE notification.delivery SET attempt_count = 9"
+    ),
+}
+
+ANTIFRAUD = {
+    "an assessment has an id of its own, and a member's request has one assessment": Damage(
+        copy("antifraud.assessment", "true", "request_id = 'another'")
+    ),
+    "the strictest rule that fired decides, and none means allow": Damage(
+        """
+        UPDATE antifraud.assessment SET fired = '[{"action": 2, "score": 0}]'
+        WHERE fired IS NULL
+        """
+    ),
+    "a score is the sum of the rules that fired, 1,000 at most": Damage(
+        "UPDATE antifraud.assessment SET score = score + 1"
+    ),
+    "what was denied is not booked, and what is to be reviewed is pending": Damage(
+        """
+        UPDATE antifraud.assessment SET action = 3, fired = '[{"action": 3, "score": 0}]'
+        WHERE fired IS NULL
+        """
+    ),
+}
+
+PROGRAM = {
+    "versions of the program are 1, 2, 3 and so on, without a gap": Damage(
+        copy("program.program_version", "version = 1", "version = 3")
+    ),
+    "whatever was decided names a version of the program that exists": Damage(
+        "UPDATE notification.message SET program_version = 99"
+    ),
+}
+
+CHECKOUT = {
+    "the lines and discounts of a checkout sum up to its price": Damage(
+        "UPDATE checkout.line SET unit_price_minor = unit_price_minor + 1"
+    ),
+    "what went back of a checkout is what its refunds gave back": Damage(
+        "UPDATE checkout.checkout SET refunded_cash_minor = refunded_cash_minor + 1 WHERE "
+        + checkout("refund_count > 0")
+    ),
+    LINES_BACK: Damage(
+        f"UPDATE checkout.line SET refunded_quantity = 1 WHERE checkout_id = {CANCELLED}"
+    ),
+    "a checkout that went back as a whole gave back all that was paid": Damage(
+        "UPDATE checkout.line SET refunded_quantity = quantity", also=(LINES_BACK,)
+    ),
+    "a completed checkout has spent what it was to be paid with": Damage(
+        f"DELETE FROM checkout.step WHERE step = 'capture' AND checkout_id = {COMPLETED}"
+    ),
+    "a cancelled checkout holds nothing": Damage(
+        f"DELETE FROM checkout.step WHERE step = 'release_hold' AND checkout_id = {CANCELLED}"
+    ),
+    "what has come to rest has no step under way": Damage(
+        "UPDATE checkout.step SET mark = 'STARTED' "
+        f"WHERE step = 'accrue' AND checkout_id = {COMPLETED}"
+    ),
+    "what pays for a completed checkout is spent in the ledger, and its coupons are used": Damage(
+        f"UPDATE points.hold SET state = 3 WHERE hold_id = {HOLD_OF.format('COMPLETED')}"
+    ),
+    "a cancelled checkout leaves no open hold, no open reservation and no points spent": Damage(
+        f"UPDATE points.hold SET state = 1 WHERE hold_id = {HOLD_OF.format('CANCELLED')}"
+    ),
+    "the points that complete refunds gave back are back in the ledger": Damage(
+        """
+        UPDATE checkout.refund SET points = points + 1 WHERE complete;
+        UPDATE checkout.checkout SET refunded_points = refunded_points + 1 WHERE refund_count > 0;
+        """
+    ),
+}
+
+DAMAGES: dict[str, dict[str, Damage]] = {
+    "points": POINTS,
+    "tier": TIER,
+    "benefits": BENEFITS,
+    "notification": NOTIFICATION,
+    "antifraud": ANTIFRAUD,
+    "program": PROGRAM,
+    "checkout": CHECKOUT,
+}
+
+# What the database itself would refuse is let pass, so that the check is what finds it.
+WITHOUT_CONSTRAINTS = """
+DO $$
+DECLARE
+    known record;
+BEGIN
+    FOR known IN
+        SELECT c.conrelid::regclass AS made_on, c.conname FROM pg_constraint AS c
+        WHERE c.connamespace::regnamespace::text = ANY ({services}) AND c.conrelid <> 0
+        AND c.contype IN ('f', 'c', 'u', 'p') AND c.conparentid = 0 AND c.coninhcount = 0
+        -- Foreign keys first: others lean on what they point to.
+        ORDER BY c.contype = 'f' DESC
+    LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', known.made_on, known.conname);
+    END LOOP;
+    FOR known IN
+        SELECT i.indexrelid::regclass AS name FROM pg_index AS i
+        INNER JOIN pg_class AS c ON c.oid = i.indexrelid
+        WHERE i.indisunique AND c.relnamespace::regnamespace::text = ANY ({services})
+    LOOP
+        EXECUTE format('DROP INDEX %s', known.name);
+    END LOOP;
+END $$
+""".format(services=f"ARRAY{list(SERVICES)}")
+
+
+class Town:
+    """Members who did a little of everything."""
+
+    def __init__(self, house: House) -> None:
+        self.points: PointsServiceStub = house.stub(PointsServiceStub, "points")
+        self.members: MemberServiceStub = house.stub(MemberServiceStub, "tier")
+        self.checkouts: CheckoutServiceStub = house.stub(CheckoutServiceStub, "checkout")
+
+    async def enrol(self, member: str) -> None:
+        await self.members.EnrolMember(EnrolMemberRequest(request_id=new_id(), member_id=member))
+
+    async def buy(self, member: str, amount: str) -> None:
+        purchase = points_pb.Purchase(order_id=new_id(), amount=usd(amount))
+        await self.points.AccruePoints(
+            points_pb.AccruePointsRequest(request_id=new_id(), member_id=member, purchase=purchase)
+        )
+
+    async def authorize(self, member: str) -> str:
+        lines = [
+            checkout_pb.Line(line_id="cd", category="cd", quantity=2, unit_price=usd("15")),
+            checkout_pb.Line(line_id="box", category="cd", quantity=1, unit_price=usd("40")),
+        ]
+        quote = checkout_pb.QuoteCheckoutRequest(
+            request_id=new_id(), member_id=member, order_id=new_id(), lines=lines, points_wanted=200
+        )
+        checkout_id = (await self.checkouts.QuoteCheckout(quote)).checkout.checkout_id
+        await self.checkouts.AuthorizeCheckout(
+            checkout_pb.AuthorizeCheckoutRequest(request_id=new_id(), checkout_id=checkout_id)
+        )
+        return checkout_id
+
+    async def complete(self, checkout_id: str) -> None:
+        await self.checkouts.CompleteCheckout(
+            checkout_pb.CompleteCheckoutRequest(request_id=new_id(), checkout_id=checkout_id)
+        )
+
+    async def refund(self, checkout_id: str, quantity: int) -> None:
+        lines = [checkout_pb.RefundLine(line_id="cd", quantity=quantity)]
+        await self.checkouts.RefundCheckout(
+            checkout_pb.RefundCheckoutRequest(
+                request_id=new_id(), checkout_id=checkout_id, lines=lines
+            )
+        )
+
+    async def cancel(self, checkout_id: str) -> None:
+        await self.checkouts.CancelCheckout(
+            checkout_pb.CancelCheckoutRequest(request_id=new_id(), checkout_id=checkout_id)
+        )
+
+
+@pytest.fixture(scope="module")
+async def books(ground: Ground) -> AsyncIterator[House]:
+    """A house in which something of every kind was written."""
+    async with ground.house() as house:
+        await house.apply(SAMPLE.read_text().replace("pending_days: 14", "pending_days: 0"))
+        await house.start(*SERVICES)
+        town = Town(house)
+        for member in ("ada", "bea", "cai"):
+            await town.enrol(member)
+            await town.buy(member, "400")
+        await town.buy("dan", "1200")
+        await house.settle()
+        paid = await town.authorize("ada")
+        await town.complete(paid)
+        await town.refund(paid, 1)
+        await town.cancel(await town.authorize("bea"))
+        await town.authorize("cai")
+        await house.settle()
+        yield house
+
+
+@pytest.fixture
+async def owner(books: House) -> AsyncIterator[Any]:
+    """The owner of the database, in a transaction that is rolled back."""
+    connection = await asyncpg.connect(books.settings.database_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def test_all_checks_hold_on_what_the_services_wrote(books: House) -> None:
+    outcomes = await run_checks(books.settings.database_url)
+    assert outcomes
+    assert [outcome for outcome in outcomes if outcome.violations] == []
+
+
+def test_every_service_has_checks_and_every_check_is_broken_below() -> None:
+    checks = load_checks()
+    assert {check.service for check in checks} == set(SERVICES)
+    listed = {(service, title) for service, table in DAMAGES.items() for title in table}
+    assert {(check.service, check.title) for check in checks} == listed
+
+
+@pytest.mark.parametrize(
+    ("title", "damage"),
+    [
+        pytest.param(title, damage, id=f"{service}: {title}")
+        for service, table in DAMAGES.items()
+        for title, damage in table.items()
+    ],
+)
+async def test_a_check_finds_what_it_guards_against(owner: Any, title: str, damage: Damage) -> None:
+    await owner.execute(WITHOUT_CONSTRAINTS)
+    await owner.execute(damage.sql)
+    broken = {outcome.check.title for outcome in await run_on(owner) if outcome.violations}
+    assert broken == {title, *damage.also}
