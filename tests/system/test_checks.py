@@ -1,4 +1,4 @@
-"""Every check of `laurel check` finds what it guards against: each is broken once, and rolled back."""
+"""Every check of `laurel check` finds what it guards against: each is broken once, rolled back."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
