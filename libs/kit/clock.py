@@ -5,8 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from asyncpg.pgproto.pgproto import UUID as FastUUID
 from google.protobuf.timestamp_pb2 import Timestamp
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from kit.errors import FieldInvalid, TimeInFuture
 
@@ -15,7 +16,13 @@ NewId = Callable[[], UUID]
 
 FUTURE_MAX = timedelta(minutes=5)
 
-new_id: NewId = uuid7
+
+def new_id() -> UUID:
+    """A UUID of version 7, rising within a process.
+
+    asyncpg's own kind of UUID: made, hashed, written and sent several times faster than the standard one.
+    """
+    return FastUUID(uuid7().bytes)
 
 
 def make_clock(start: datetime | None) -> Clock:
@@ -33,12 +40,12 @@ def from_timestamp(stamp: Timestamp) -> datetime:
 
 def to_timestamp(instant: datetime) -> Timestamp:
     """The protobuf timestamp of an instant."""
-    micros = round((instant - _EPOCH) / _MICROSECOND)
-    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+    # Whole days and seconds by integers: a float of a far instant is not exact to the microsecond.
+    past = instant - _EPOCH
+    return Timestamp(seconds=past.days * 86_400 + past.seconds, nanos=past.microseconds * 1000)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class TimeInvalid(FieldInvalid):

@@ -25,8 +25,10 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
-    ConnectionError,
-    TimeoutError,
+    # A connection that broke in the middle of a commit leaves asyncpg in a state that it calls its own mistake.
+    asyncpg.InternalClientError,
+    # Refused, reset, timed out, a host without an address.
+    OSError,
 )
 
 
@@ -115,6 +117,18 @@ class Database:
             if known is None:
                 raise
             raise known() from error
+        except _AWAY as error:
+            raise DatabaseUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[Transaction]:
+        """For single statements that each stand alone: no BEGIN and COMMIT around them.
+
+        Raises DatabaseUnavailable when the server is away.
+        """
+        try:
+            async with self.pool.acquire() as connection:
+                yield Transaction(connection, self._statements, self._tracer)
         except _AWAY as error:
             raise DatabaseUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
 

@@ -15,14 +15,13 @@ from kit.schedule import Schedule
 from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
-from rules.feed import ProgramFeed
-
 from points.reading import LedgerReader
 from points.remote import AntifraudClient, TierClient
 from points.scheduled import ScheduledWork
 from points.service import PointsService, Queue
 from points.store import CONSTRAINTS, LedgerStore
 from points.writing import TierBook, WritePath
+from rules.feed import ProgramFeed
 
 PARTITION_SECONDS = 24 * 3600
 

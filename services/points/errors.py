@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from grpc import StatusCode
+
 from kit.errors import FieldInvalid, LaurelError
 
 

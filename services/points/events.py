@@ -2,63 +2,65 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import assert_never
 from uuid import UUID
 
 from google.type.money_pb2 import Money
-from kit.clock import NewId, to_timestamp
+
+from kit.clock import to_timestamp
 from kit.money import from_minor
 from kit.telemetry import trace_parent
 from laurel.event.v1 import event_pb2 as pb
-
 from points.values import Kind, Posted
 
 
-def render_events(posted: Iterable[Posted], new_id: NewId) -> list[pb.Event]:
-    """One event for each transaction that others care for; a hold and its release are nobody else's business."""
+def render_events(posted: Iterable[Posted]) -> list[pb.Event]:
+    """One event for each transaction that others care for, under the transaction's own id.
+
+    A hold and its release are nobody else's business.
+    """
     trace = trace_parent()
-    events = []
-    for entry in posted:
-        event = _payload(entry)
-        if event is not None:
-            event.event_id = str(new_id())
-            event.member_id = entry.member_id
-            event.occurred_time.CopyFrom(to_timestamp(entry.occurred_time))
-            event.record_time.CopyFrom(to_timestamp(entry.record_time))
-            event.program_version = entry.program_version
-            event.trace_parent = trace
-            events.append(event)
-    return events
+    return [
+        pb.Event(
+            event_id=str(entry.transaction_id),
+            member_id=entry.member_id,
+            occurred_time=to_timestamp(entry.occurred_time),
+            record_time=to_timestamp(entry.record_time),
+            program_version=entry.program_version,
+            trace_parent=trace,
+            **_payload(entry),  # type: ignore[arg-type]  # the field that the kind asks for
+        )
+        for entry in posted
+        if entry.kind not in (Kind.HOLD, Kind.RELEASE)
+    ]
 
 
-def _payload(entry: Posted) -> pb.Event | None:
+def _payload(entry: Posted) -> dict[str, object]:
     transaction_id = str(entry.transaction_id)
-    points = sum(abs(posting.points) for posting in entry.postings)
+    if entry.kind is Kind.ACCRUAL:
+        return {"points_accrued": _accrued(entry, transaction_id)}
+    points = sum(posting.points for posting in entry.postings)
+    ids = {"transaction_id": transaction_id}
     match entry.kind:
-        case Kind.ACCRUAL:
-            return pb.Event(points_accrued=_accrued(entry, transaction_id))
         case Kind.MATURATION:
-            return pb.Event(
-                points_matured=pb.PointsMatured(transaction_id=transaction_id, points=points)
-            )
+            return {"points_matured": pb.PointsMatured(**ids, points=points)}
         case Kind.CAPTURE:
             redeemed = pb.PointsRedeemed(
-                transaction_id=transaction_id, hold_id=str(entry.hold_id),
-                order_id=entry.order_id or "", points=entry.postings[0].points,
+                **ids, hold_id=str(entry.hold_id), order_id=entry.order_id or "",
+                points=entry.postings[0].points,
             )  # fmt: skip
-            return pb.Event(points_redeemed=redeemed)
+            return {"points_redeemed": redeemed}
         case Kind.REFUND:
-            refunded = pb.PointsRefunded(
-                transaction_id=transaction_id, hold_id=str(entry.hold_id), points=points
-            )
-            return pb.Event(points_refunded=refunded)
+            hold_id = str(entry.hold_id)
+            return {"points_refunded": pb.PointsRefunded(**ids, hold_id=hold_id, points=points)}
         case Kind.REVERSAL:
-            return pb.Event(accrual_reversed=_reversed(entry, transaction_id, points))
+            return {"accrual_reversed": _reversed(entry, transaction_id, points)}
         case Kind.EXPIRY:
-            return pb.Event(
-                points_expired=pb.PointsExpired(transaction_id=transaction_id, points=points)
-            )
+            return {"points_expired": pb.PointsExpired(**ids, points=points)}
         case Kind.HOLD | Kind.RELEASE:
-            return None
+            raise ValueError(f"{entry.kind.name} makes no event")
+        case _:
+            assert_never(entry.kind)
 
 
 def _accrued(entry: Posted, transaction_id: str) -> pb.PointsAccrued:

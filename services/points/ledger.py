@@ -6,11 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from rules import expiry
-from rules.compiled import CompiledProgram, ProgramHistory
-from rules.earning import earned_after_return
-from rules.redemption import points_max
-
 from points import errors
 from points.book import Book
 from points.values import (
@@ -33,6 +28,10 @@ from points.values import (
     Release,
     Reverse,
 )
+from rules import expiry
+from rules.compiled import CompiledProgram, ProgramHistory
+from rules.earning import earned_after_return
+from rules.redemption import points_max
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def accrue(command: Accrue, grant: Grant, book: Book, desk: Desk) -> Posted:
     if rest:
         expire = expiry.expire_time(command.occurred_time, program)
         lot = LotState(
-            command.member_id, desk.new_id(), transaction_id, pending, rest, rest, 0, mature, expire,
+            command.member_id, transaction_id, transaction_id, pending, rest, rest, 0, mature, expire,
             next_due(pending, mature, expire, program),
         )  # fmt: skip
         book.add_new_lot(lot)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from kit.errors import LaurelError
 from prometheus_client import Counter
 
+from kit.errors import LaurelError
 from points.values import Account, Posted
 
 MOVED = Counter(

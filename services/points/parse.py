@@ -9,15 +9,12 @@ from kit.money import to_minor
 from kit.requests import content_hash
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
 from laurel.points.v1 import points_service_pb2 as pb
-from rules.compiled import CompiledProgram, ProgramHistory
-
 from points.errors import HoldNotFound
-from points.values import Accrue, Capture, Hold, Origin, Refund, Release, Reverse
+from points.values import NOWHERE, Accrue, Capture, Hold, Origin, Refund, Release, Reverse
+from rules.compiled import CompiledProgram, ProgramHistory
 
 if TYPE_CHECKING:
     from google.type.money_pb2 import Money
-
-NOWHERE = Origin()
 
 
 def parse_accrual(

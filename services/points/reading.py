@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from kit.db import Database, Transaction
-
 from points.errors import TransactionNotFound
 from points.values import Account, AccountState, Kind, LotMove, Posted, Posting
 

@@ -2,56 +2,44 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from dataclasses import asdict
+from typing import NamedTuple
 
 import grpc
-from google.type.money_pb2 import Money
+
 from kit.clock import to_timestamp
+from kit.money import from_minor
 from kit.telemetry import log
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
+from laurel.program.v1.program_pb2 import FraudOperation
 from laurel.tier.v1.tier_service_pb2 import BatchGetTiersRequest
 from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
-from rules.values import Action, Operation
-
-from points.values import Origin
+from points.values import NOWHERE, Accrue, Hold
+from rules.values import Action
 
 OPERATIONS_MAX = 1000
 MEMBERS_MAX = 1000
 TIER_DEADLINE_SECONDS = 0.5
 TIER_PAUSE_SECONDS = 5.0
+_ACCRUAL = FraudOperation.FRAUD_OPERATION_ACCRUAL
+_REDEMPTION = FraudOperation.FRAUD_OPERATION_REDEMPTION
+_ACTIONS = {int(action): action for action in Action}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An operation that anti-fraud is asked about."""
+class Asked(NamedTuple):
+    """A command that anti-fraud is asked about, the points it moves and the member's tier."""
 
-    request_id: str
-    kind: Operation
-    member_id: str
+    command: Accrue | Hold
     points: int
-    amount: Money | None
-    occurred_time: datetime
-    origin: Origin
     tier_id: str
-    order_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """What anti-fraud answered."""
 
     action: Action
     assessment_id: str
-
-
-class Fraud(Protocol):
-    """What the write path needs of anti-fraud."""
-
-    async def assess(self, asked: Sequence[Asked], deadline_ms: int) -> list[Decided] | None:
-        """A decision for each operation, in order; None when there is no answer in time."""
 
 
 class AntifraudClient:
@@ -71,7 +59,7 @@ class AntifraudClient:
                     pb.BatchAssessRequest(operations=part), timeout=deadline_ms / 1000
                 )
                 decided += [
-                    Decided(Action(decision.action), decision.assessment_id)
+                    Decided(_ACTIONS[decision.action], decision.assessment_id)
                     for decision in response.decisions
                 ]
         except grpc.aio.AioRpcError as error:
@@ -81,21 +69,26 @@ class AntifraudClient:
 
 
 def _render(asked: Asked) -> pb.Operation:
-    origin = asked.origin
+    command = asked.command
+    program = command.program
+    minor = command.amount_minor if isinstance(command, Accrue) else command.order_minor
+    amount = None
+    if minor is not None:
+        amount = from_minor(minor, program.currency, program.minor_digits)
+    origin = None
+    if command.origin is not NOWHERE:
+        origin = pb.Origin(**asdict(command.origin))
     return pb.Operation(
-        request_id=asked.request_id,
-        kind=int(asked.kind),  # type: ignore[arg-type]  # the numbers are those of the contract
-        member_id=asked.member_id,
+        request_id=command.request_id,
+        kind=_ACCRUAL if isinstance(command, Accrue) else _REDEMPTION,
+        member_id=command.member_id,
         points=asked.points,
-        amount=asked.amount,
-        occurred_time=to_timestamp(asked.occurred_time),
-        origin=pb.Origin(
-            channel=origin.channel, store=origin.store, device=origin.device, ip=origin.ip,
-            card=origin.card,
-        ),
+        amount=amount,
+        occurred_time=to_timestamp(command.occurred_time),
+        origin=origin,
         tier_id=asked.tier_id,
-        order_id=asked.order_id,
-    )  # fmt: skip
+        order_id=command.order_id,
+    )
 
 
 class TierClient:

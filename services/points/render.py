@@ -5,7 +5,6 @@ from typing import Any
 
 from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
-
 from points.events import spend_of
 from points.reading import BalanceView, Totals
 from points.values import Account, Posted

@@ -13,8 +13,6 @@ from uuid import UUID
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.events import publish
-from rules.feed import ProgramFeed
-
 from points import ledger, metrics
 from points.book import Book
 from points.events import expiring_event, render_events
@@ -22,6 +20,7 @@ from points.ledger import Desk
 from points.saving import save
 from points.store import load_holds, load_lots, lock_accounts
 from points.values import HoldState, LotState, Posted, Release
+from rules.feed import ProgramFeed
 
 STEP_ROWS_MAX = 500
 NO_ID = UUID(int=0)
@@ -112,7 +111,7 @@ class ScheduledWork:
     async def _finish(self, tx: Transaction, step: _Step) -> None:
         if step.posted or step.book.changed_lots:
             await save(tx, step.book, step.posted, step.desk.now)
-        events = render_events(step.posted, self._new_id)
+        events = render_events(step.posted)
         for (member_id, days), lots in step.warnings.items():
             first = min(lot.expire_time for lot in lots if lot.expire_time is not None)
             points = sum(lot.remaining for lot in lots)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import grpc
+
 from kit.batch import Batcher
 from kit.clock import Clock, parse_time
 from kit.errors import LaurelError, to_status
@@ -14,9 +15,6 @@ from kit.paging import decode_token, encode_token, page_size
 from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
-from rules.compiled import ProgramHistory
-from rules.feed import ProgramFeed
-
 from points import parse
 from points.reading import LedgerReader
 from points.render import (
@@ -29,6 +27,8 @@ from points.render import (
 from points.scheduled import ScheduledWork
 from points.values import Accrue, Command, Posted
 from points.writing import WritePath
+from rules.compiled import ProgramHistory
+from rules.feed import ProgramFeed
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted]

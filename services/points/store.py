@@ -10,14 +10,13 @@ from kit.clock import NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
-
 from points import ledger
 from points.book import Book
 from points.errors import RequestRaced
 from points.events import render_events
 from points.ledger import Desk
 from points.reading import load_origins, posted_from_row
-from points.saving import save
+from points.saving import save_commands
 from points.values import (
     AccountState,
     AccrualRecord,
@@ -69,12 +68,13 @@ class LedgerStore:
         self._database = database
         self._new_id = new_id
 
-    async def look_up(self, commands: Sequence[Command]) -> Known:
-        """What is known about commands: those done before, the tiers of their members, the members of their holds."""
+    async def look_up(self, commands: Sequence[Command], *, repeats: bool) -> Known:
+        """What is known about commands: the tiers of their members, the members of their holds and,
+        with `repeats`, those done before."""
         members = sorted({c.member_id for c in commands if isinstance(c, Accrue | Hold | Reverse)})
         holds = list({c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)})
-        async with self._database.transaction(readonly=True) as tx:
-            done = await self._find_done(tx, commands)
+        async with self._database.statements() as tx:
+            done = await self._find_done(tx, commands) if repeats else {}
             accounts = await tx.fetch("find_accounts", members) if members else []
             holders = await tx.fetch("find_holds", holds) if holds else []
         return Known(
@@ -106,15 +106,13 @@ class LedgerStore:
                 done[request_id] = RequestIdReused(request_id=request_id)
         return done
 
-    async def write(
-        self, entries: Sequence[Ready], holders: Mapping[UUID, str], desk: Desk
-    ) -> list[Answer]:
+    async def write(self, entries: Sequence[Ready], known: Known, desk: Desk) -> list[Answer]:
         """Books what can be booked, in one transaction, and says of each command what became of it.
 
-        Raises RequestRaced when another process booked one of the requests in the meantime.
+        Raises RequestRaced when one of the requests was booked before.
         """
         async with self._database.transaction() as tx:
-            book = await self._load(tx, [entry.command for entry in entries], holders)
+            book = await self._load(tx, [entry.command for entry in entries], known)
             answers = [_decide(entry, book, desk) for entry in entries]
             booked = [
                 (entry.command, answer)
@@ -122,22 +120,19 @@ class LedgerStore:
                 if isinstance(answer, Posted)
             ]
             if booked:
-                await save(tx, book, [posted for _, posted in booked], desk.now)
-                await _save_requests(tx, booked)
-                events = render_events((posted for _, posted in booked), self._new_id)
+                await save_commands(tx, book, booked, desk.now)
+                events = render_events(posted for _, posted in booked)
                 await publish(tx, self._new_id, events)
         return answers
 
-    async def _load(
-        self, tx: Transaction, commands: Sequence[Command], holders: Mapping[UUID, str]
-    ) -> Book:
-        book = Book()
+    async def _load(self, tx: Transaction, commands: Sequence[Command], known: Known) -> Book:
+        book, holders = Book(), known.holders
         members = sorted({_member_of(command, holders) for command in commands} - {""})
-        earners = sorted({c.member_id for c in commands if isinstance(c, Accrue)})
-        await lock_accounts(tx, book, members, earners)
+        earners = {c.member_id for c in commands if isinstance(c, Accrue)}
+        await lock_accounts(tx, book, members, sorted(earners - known.tiers.keys()))
         holds = {c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)}
-        if known := [(holders[hold_id], hold_id) for hold_id in holds if hold_id in holders]:
-            await load_holds(tx, book, known)
+        if keys := [(holders[hold_id], hold_id) for hold_id in holds if hold_id in holders]:
+            await load_holds(tx, book, keys)
         if reversals := [c for c in commands if isinstance(c, Reverse)]:
             await _load_accruals(tx, book, reversals)
         await _load_open_lots(tx, book, commands)
@@ -174,7 +169,7 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
 async def lock_accounts(
     tx: Transaction, book: Book, members: Sequence[str], earners: Sequence[str] = ()
 ) -> None:
-    """Locks accounts in the order of their members, and opens those that earners do not have yet."""
+    """Locks accounts in the order of their members, and opens those of earners who may have none."""
     if earners:
         await tx.execute("open_accounts", earners)
     for row in await tx.fetch("lock_accounts", members):
@@ -233,16 +228,6 @@ async def _load_open_lots(tx: Transaction, book: Book, commands: Sequence[Comman
         times = ([since[member] for member in asked], [until[member] for member in asked])
         rows = await tx.fetch("load_open_lots", list(asked), limits, *times)
         book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
-
-
-async def _save_requests(tx: Transaction, booked: Sequence[tuple[Command, Posted]]) -> None:
-    await tx.execute(
-        "insert_requests",
-        [command.request_id for command, _ in booked],
-        [type(command).__name__ for command, _ in booked],
-        [command.digest for command, _ in booked],
-        [posted.transaction_id.bytes + posted.member_id.encode() for _, posted in booked],
-    )
 
 
 _LONG_AGO = datetime.fromisoformat("0001-01-01T00:00:00+00:00")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from rules.compiled import CompiledProgram
@@ -121,8 +121,7 @@ class AccrualRecord:
     forgiven_points: int
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """Points that move from one account to another."""
 
     source: Account
@@ -130,8 +129,7 @@ class Posting:
     points: int
 
 
-@dataclass(frozen=True, slots=True)
-class LotMove:
+class LotMove(NamedTuple):
     """Points that a transaction put into a lot, or drew from it where negative."""
 
     lot_id: UUID
@@ -177,6 +175,9 @@ class Origin:
     device: str = ""
     ip: str = ""
     card: str = ""
+
+
+NOWHERE = Origin()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,19 @@ from typing import Any
 from kit.clock import Clock, NewId
 from kit.db import Database
 from kit.errors import LaurelError, RequestIdReused
-from kit.money import from_minor
-from rules.compiled import ProgramHistory
-from rules.earn_rules import Purchase
-from rules.earning import Line, PointsOutOfRange, earn
-from rules.feed import ProgramFeed
-from rules.values import Action, Operation
-
 from points import errors, metrics
 from points.ledger import Desk, check_redemption
 from points.remote import AntifraudClient, Asked, Decided, TierClient
 from points.store import Answer, Known, LedgerStore, Ready
 from points.values import Accrue, Command, Grant, Hold
+from rules.compiled import ProgramHistory
+from rules.earn_rules import Purchase
+from rules.earning import PointsOutOfRange, earn
+from rules.feed import ProgramFeed
+from rules.values import Action
 
-ATTEMPTS_MAX = 3
+ATTEMPTS_MAX = 5
+CAREFUL_BATCHES = 100
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 NO_ANSWER = ["antifraud", False, "", "0", "anti-fraud gave no answer; booked until it is reviewed"]
 
@@ -43,6 +42,7 @@ class WritePath:
         self._tiers = tiers
         self._clock = clock
         self._new_id = new_id
+        self._careful_count = 0
 
     async def work(self, commands: Sequence[Command]) -> list[Answer]:
         """Books a batch. A request id that comes twice in it takes effect once."""
@@ -50,26 +50,39 @@ class WritePath:
         firsts: dict[str, Command] = {}
         for command in commands:
             firsts.setdefault(command.request_id, command)
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                answers = await self._once(list(firsts.values()), history)
-                break
-            except errors.RequestRaced:
-                if attempt == ATTEMPTS_MAX:
-                    raise
+        answers = await self._settle_repeats(list(firsts.values()), history)
         metrics.count(answers.values())
         return [_answer_of(command, firsts, answers) for command in commands]
 
-    async def _once(
+    async def _settle_repeats(
         self, commands: Sequence[Command], history: ProgramHistory
     ) -> dict[str, Answer]:
-        known = await self._store.look_up(commands)
+        """Repeats are looked up first, but for accruals while none has come for a while.
+
+        A repeated accrual then breaks the primary key of requests, which undoes its batch; the batch is worked on again
+        with the look-up, and so are the next ones. Any other command could be refused for what it did itself the first time.
+        """
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            repeats = self._careful_count > 0 or not all(isinstance(c, Accrue) for c in commands)
+            self._careful_count = max(0, self._careful_count - 1)
+            try:
+                return await self._once(commands, history, repeats=repeats)
+            except errors.RequestRaced:
+                self._careful_count = CAREFUL_BATCHES
+                if attempt == ATTEMPTS_MAX:
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _once(
+        self, commands: Sequence[Command], history: ProgramHistory, *, repeats: bool
+    ) -> dict[str, Answer]:
+        known = await self._store.look_up(commands, repeats=repeats)
         answers: dict[str, Answer] = dict(known.done)
         open_commands = [command for command in commands if command.request_id not in answers]
         ready = await self._decide(open_commands, known, answers, history)
         if ready:
             desk = Desk(self._clock(), self._new_id, history)
-            written = await self._store.write(ready, known.holders, desk)
+            written = await self._store.write(ready, known, desk)
             answers.update(
                 (entry.command.request_id, answer)
                 for entry, answer in zip(ready, written, strict=True)
@@ -93,10 +106,11 @@ class WritePath:
                 explanation = None
                 if isinstance(command, Accrue):
                     explanation = _explain(command, tiers.get(command.member_id))
-                    asked.append(_ask_accrual(command, explanation))
+                    asked.append(Asked(command, explanation["points"], explanation["tier"]))
                 elif isinstance(command, Hold):
                     check_redemption(command)
-                    asked.append(_ask_hold(command, known))
+                    tier_id = known.tiers.get(command.member_id) or ""
+                    asked.append(Asked(command, command.points, tier_id))
                 prepared[command.request_id] = (command, explanation)
             except LaurelError as refusal:
                 answers[command.request_id] = refusal
@@ -119,7 +133,7 @@ class WritePath:
         if decided is None:
             metrics.FALLBACKS.inc(len(asked))
             return None
-        return {one.request_id: answer for one, answer in zip(asked, decided, strict=True)}
+        return {one.command.request_id: answer for one, answer in zip(asked, decided, strict=True)}
 
 
 class TierBook:
@@ -160,37 +174,13 @@ def _explain(command: Accrue, tier_id: str | None) -> dict[str, Any]:
         raise errors.AmountTooLarge(points=error.points, points_max=error.points_max) from error
     return {
         "points": earned.points,
-        "lines": [_line(line) for line in earned.lines],
+        "lines": [list(line) for line in earned.lines],
         "spend": command.amount_minor,
         "currency": program.currency,
         "digits": program.minor_digits,
         "tier": tier.id if tier else "",
         "review": False,
     }
-
-
-def _line(line: Line) -> list[object]:
-    return list(line)
-
-
-def _ask_accrual(command: Accrue, explanation: dict[str, Any]) -> Asked:
-    program = command.program
-    amount = from_minor(command.amount_minor, program.currency, program.minor_digits)
-    return Asked(
-        command.request_id, Operation.ACCRUAL, command.member_id, explanation["points"], amount,
-        command.occurred_time, command.origin, explanation["tier"], command.order_id,
-    )  # fmt: skip
-
-
-def _ask_hold(command: Hold, known: Known) -> Asked:
-    program, amount = command.program, None
-    if command.order_minor is not None:
-        amount = from_minor(command.order_minor, program.currency, program.minor_digits)
-    return Asked(
-        command.request_id, Operation.REDEMPTION, command.member_id, command.points, amount,
-        command.occurred_time, command.origin, known.tiers.get(command.member_id) or "",
-        command.order_id,
-    )  # fmt: skip
 
 
 def _settle(
