@@ -10,6 +10,8 @@ import grpc
 
 from house import SAMPLE, House, Refused, new_id, usd
 from kit.clock import from_timestamp, to_timestamp
+from kit.events import STREAM
+from laurel.event.v1.event_pb2 import Event, EventBatch
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
@@ -41,6 +43,22 @@ async def settled(calls: Iterable[Awaitable[A]]) -> tuple[list[A], list[Refused]
 def days_left(move: pb.LotMovement, since: datetime) -> float:
     """How many days after an instant a lot expires."""
     return (from_timestamp(move.expire_time) - since).total_seconds() / 86400
+
+
+async def events_of(house: House, kind: str, member: str) -> list[Event]:
+    """What the ledger has told about a member, as it lies in the broker's stream."""
+    await house.settle()
+    broker = house.running["points"].broker
+    assert broker is not None
+    js = await broker.jetstream()
+    subscription = await js.pull_subscribe(f"laurel.points.{kind}", stream=STREAM)
+    told: dict[str, Event] = {}
+    while (await subscription.consumer_info()).num_pending:
+        for message in await subscription.fetch(100, timeout=5):
+            for event in EventBatch.FromString(message.data).events:
+                told[event.event_id] = event
+    await subscription.unsubscribe()
+    return [event for event in told.values() if event.member_id == member]
 
 
 class Ledger:
