@@ -11,7 +11,7 @@ from kit.batch import Batcher
 from kit.clock import Clock, parse_time
 from kit.errors import LaurelError, to_status
 from kit.interceptor import refusal_of
-from kit.paging import decode_token, encode_token, page_size
+from kit.paging import PageTokenInvalid, decode_token, encode_token, page_size
 from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
@@ -134,8 +134,7 @@ class PointsService(PointsServiceServicer):
     ) -> pb.ListTransactionsResponse:
         """See the contract."""
         size = page_size(request.page_size)
-        token = decode_token(request.page_token, str)
-        before = UUID(str(token[0])) if token else None
+        before = _before(request.page_token)
         found = await self._reader.list_transactions(request.member_id, before, size + 1)
         page = found[:size]
         more = len(found) > size
@@ -187,6 +186,15 @@ class PointsService(PointsServiceServicer):
 
 def _parse_row(
     row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
+def _before(page_token: str) -> UUID | None:
+    """The transaction that a page comes after. Raises PageTokenInvalid."""
+    key = decode_token(page_token, str)
+    try:
+        return UUID(str(key[0])) if key else None
+    except ValueError:
+        raise PageTokenInvalid from None
+
+
 ) -> Accrue | LaurelError:
     try:
         check(row)
