@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+
 from house import SAMPLE, Ground, House, new_id
 
 
@@ -17,7 +18,9 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grou
 
 @pytest.fixture(scope="session")
 async def house(ground: Ground) -> AsyncIterator[House]:
-    """The house that tests share: the sample program is applied; `await house.start("points")` for more."""
+    """The house that tests share: the sample program is applied; `await house.start("points")` for
+    more.
+    """
     async with ground.house() as house:
         await house.apply(SAMPLE.read_text())
         yield house

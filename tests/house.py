@@ -1,7 +1,10 @@
-"""Real parts for tests: one Postgres for a session, and houses, each with a database, a broker and services of its own.
+"""Real parts for tests: one Postgres for a session, and houses, each with a database, a broker and
+services of its own.
 
-Services run in the test's own process and speak gRPC with mTLS over loopback, as they do everywhere. Tests use members
-of their own instead of deleting what others left: so `check` can look at all that a session wrote, at its end.
+Services run in the test's own process and speak gRPC with mTLS over loopback, as they do
+everywhere. Tests use members
+of their own instead of deleting what others left: so `check` can look at all that a session wrote,
+at its end.
 """
 
 import asyncio
@@ -14,11 +17,12 @@ from typing import Any, TypeVar
 
 import asyncpg
 import grpc
+from google.type.money_pb2 import Money
+
 from cli.authority import ensure_certificates
 from cli.broker import Broker
 from cli.ports import Ports
 from cli.postgres import Postgres
-from google.type.money_pb2 import Money
 from kit.auth import Certificates, load_policy
 from kit.client import open_channel
 from kit.errors import info_of, status_of
@@ -189,9 +193,7 @@ def new_id() -> str:
 def usd(amount: str) -> Money:
     """Money of an amount such as `12.34`."""
     units, _, cents = amount.partition(".")
-    return Money(
-        currency_code="USD", units=int(units), nanos=int((cents or "0").ljust(9, "0"))
-    )
+    return Money(currency_code="USD", units=int(units), nanos=int((cents or "0").ljust(9, "0")))
 
 
 class Refused:

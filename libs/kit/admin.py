@@ -1,4 +1,7 @@
-"""The plain HTTP side door of a service: /metrics, /healthz, /readyz. For probes and Prometheus; no data of members."""
+"""The plain HTTP side door of a service: /metrics, /healthz, /readyz.
+
+For probes and Prometheus; no data of members.
+"""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

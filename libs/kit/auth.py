@@ -1,4 +1,7 @@
-"""Who calls, and whether they may. The name in the client's certificate is the identity; what no rule allows is denied."""
+"""Who calls, and whether they may.
+
+The name in the client's certificate is the identity; what no rule allows is denied.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,12 +39,14 @@ class NotAllowed(LaurelError):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The identities that may call each method; `package.Service/Method` without a leading slash."""
+    """The identities that may call each method, written `package.Service/Method`."""
 
     allowed: Mapping[str, frozenset[str]]
 
     def check(self, identity: str | None, method: str) -> None:
-        """Raises Unidentified or NotAllowed; methods of the health service are open to every identity."""
+        """Raises Unidentified or NotAllowed; methods of the health service are open to every
+        identity.
+        """
         if identity is None:
             raise Unidentified
         if identity in self.allowed.get(method, frozenset()):
@@ -51,7 +56,9 @@ class Policy:
 
 
 def load_policy(path: Path) -> Policy:
-    """Reads `methods: {package.Service/Method: [group or identity, ...]}` with `groups: {name: [identity, ...]}`."""
+    """Reads `methods: {package.Service/Method: [group or identity, ...]}` with `groups: {name:
+    [identity, ...]}`.
+    """
     try:
         document = yaml.safe_load(path.read_text())
         groups = {name: frozenset(members) for name, members in document["groups"].items()}

@@ -1,6 +1,7 @@
 """Many requests, one commit: concurrent callers share a batch without knowing it.
 
-While one batch is being worked on the next one fills; there is no timer, so an idle service answers at once.
+While one batch is being worked on the next one fills; there is no timer, so an idle service answers
+at once.
 """
 
 import asyncio
@@ -31,8 +32,9 @@ class _Waiting(Generic[T, R]):
 class Batcher(Generic[T, R]):
     """Hands queued items to `work`, in the order they came, one batch at a time.
 
-    `work` gives one answer for each item, an exception for one that is refused; when it raises, every item of the batch
-    ends in that error. A caller who is gone before the batch starts is left out; one who leaves later changes nothing.
+    `work` gives one answer for each item, an exception for one that is refused; when it raises,
+    every item of the batch ends in that error. A caller who is gone before the batch starts is left
+    out; one who leaves later changes nothing.
     """
 
     def __init__(self, work: Work[T, R], *, queue_max: int, batch_max: int) -> None:
@@ -90,7 +92,7 @@ class Batcher(Generic[T, R]):
             answers: Sequence[R | Exception] = await self._work([waiting.item for waiting in batch])
             if len(answers) != len(batch):
                 raise RuntimeError(f"{len(batch)} items were given {len(answers)} answers")
-        except Exception as error:  # noqa: BLE001  # every caller must hear of it
+        except Exception as error:  # every caller must hear of it  # noqa: BLE001
             answers = [error] * len(batch)
         finally:
             trace_context.detach(token)

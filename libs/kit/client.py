@@ -1,4 +1,6 @@
-"""Channels to other services: mTLS, deadlines, traces, and retries of UNAVAILABLE with jitter and a budget."""
+"""Channels to other services: mTLS, deadlines, traces, and retries of UNAVAILABLE with jitter and a
+budget.
+"""
 
 from typing import Any
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from asyncpg.pgproto.pgproto import UUID as FastUUID
+from asyncpg.pgproto.pgproto import UUID as FastUUID  # noqa: N811
 from google.protobuf.timestamp_pb2 import Timestamp
 from uuid_utils import uuid7
 
@@ -20,13 +20,16 @@ FUTURE_MAX = timedelta(minutes=5)
 def new_id() -> UUID:
     """A UUID of version 7, rising within a process.
 
-    asyncpg's own kind of UUID: made, hashed, written and sent several times faster than the standard one.
+    asyncpg's own kind of UUID: made, hashed, written and sent several times faster than the
+    standard one.
     """
     return FastUUID(uuid7().bytes)
 
 
 def make_clock(start: datetime | None) -> Clock:
-    """A clock in aware UTC: the real one, or one that starts at `start` and runs at the usual speed."""
+    """A clock in aware UTC: the real one, or one that starts at `start` and runs at the usual
+    speed.
+    """
     if start is None:
         return lambda: datetime.now(UTC)
     began = time.monotonic()
@@ -57,7 +60,10 @@ class TimeInvalid(FieldInvalid):
 
 
 def parse_time(stamp: Timestamp, field: str) -> datetime:
-    """The instant of a caller's timestamp. Raises TimeInvalid for one outside of the years 1900 to 9999."""
+    """The instant of a caller's timestamp.
+
+    Raises TimeInvalid for one outside of the years 1900 to 9999.
+    """
     if not _SECONDS_MIN <= stamp.seconds <= _SECONDS_MAX or not 0 <= stamp.nanos < 10**9:
         raise TimeInvalid(field, seconds=stamp.seconds)
     return from_timestamp(stamp)
@@ -66,7 +72,10 @@ def parse_time(stamp: Timestamp, field: str) -> datetime:
 def parse_occurred(
     stamp: Timestamp | None, now: datetime, field: str = "occurred_time"
 ) -> datetime:
-    """When something happened: now when unset. Raises TimeInvalid, or TimeInFuture beyond 5 minutes ahead."""
+    """When something happened: now when unset.
+
+    Raises TimeInvalid, or TimeInFuture beyond 5 minutes ahead.
+    """
     if stamp is None:
         return now
     instant = parse_time(stamp, field)

@@ -1,4 +1,6 @@
-"""Postgres: a pool under the service's own role, named statements from .sql files, constraints that become exceptions."""
+"""Postgres: a pool under the service's own role, named statements from .sql files, constraints that
+become exceptions.
+"""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -25,7 +27,8 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
-    # A connection that broke in the middle of a commit leaves asyncpg in a state that it calls its own mistake.
+    # A connection that broke in the middle of a commit leaves asyncpg in a state that it calls its
+    # own mistake.
     asyncpg.InternalClientError,
     # Refused, reset, timed out, a host without an address.
     OSError,
@@ -33,7 +36,9 @@ _AWAY = (
 
 
 def load_queries(package: str) -> dict[str, str]:
-    """The statements of `queries/*.sql` in a package, by the name in the `-- name:` line above each."""
+    """The statements of `queries/*.sql` in a package, by the name in the `-- name:` line above
+    each.
+    """
     statements: dict[str, str] = {}
     for file in sorted(files(package).joinpath("queries").iterdir(), key=lambda f: f.name):
         if not file.name.endswith(".sql"):
@@ -104,7 +109,8 @@ class Database:
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Transaction]:
         """A transaction: committed, durably, at the end of the block; rolled back on any error.
 
-        Raises DatabaseUnavailable when the server is away, and the exception of a violated constraint.
+        Raises DatabaseUnavailable when the server is away, and the exception of a violated
+        constraint.
         """
         try:
             async with (

@@ -217,7 +217,7 @@ _CODES = {code.value[0]: code for code in StatusCode}
 
 
 def relay(error: grpc.aio.AioRpcError) -> Never:
-    """Raises another service's refusal as our own; what is no refusal of Laurel goes on as it is."""
+    """Raises another service's refusal as our own; any other failure goes on as it is."""
     status = status_of(error)
     if status is None or error.code() in (StatusCode.INTERNAL, StatusCode.UNKNOWN):
         raise error

@@ -1,19 +1,21 @@
 """Events from commit to effect: outbox, relay, JetStream, inbox.
 
-Events of one type from one commit travel as one message, so that a batch of 500 accruals costs one row and one
-publication. The message id is that of the batch; the broker drops what it has seen, and the inbox of each service drops the rest.
+Events of one type from one commit travel as one message, so that a batch of 500 accruals costs one
+row and one publication. The message id is that of the batch; the broker drops what it has seen, and
+the inbox of each service drops the rest.
 """
 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
+import asyncpg
 import nats
-from laurel.event.v1.event_pb2 import Event, EventBatch
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
@@ -22,6 +24,7 @@ from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError
 from kit.telemetry import INBOX_FAILED, INBOX_HANDLED, OUTBOX_PUBLISHED, log
+from laurel.event.v1.event_pb2 import Event, EventBatch
 
 STREAM = "LAUREL"
 EVENTS_PER_MESSAGE_MAX = 256
@@ -30,18 +33,34 @@ MESSAGES_PER_PASS = 16
 PASS_SECONDS = 0.2
 BACKOFF_SECONDS_MAX = 5.0
 REDELIVER_SECONDS_MAX = 60.0
+# What a killed process had taken comes again after this. A pass takes well under a second; of one
+# that takes longer, messages come twice and the inbox drops the second.
+ACK_SECONDS = 10.0
 STREAM_AGE = timedelta(days=14)
 INBOX_AGE = timedelta(days=28)
 DUPLICATE_WINDOW = timedelta(minutes=10)
+
+# What the broker's absence and the database's look like; LaurelError is what the database layer
+# makes of it. A server killed in the middle of a commit shows as any of asyncpg's families.
+_AWAY = (
+    NatsError,
+    LaurelError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 Handle = Callable[[Transaction, Sequence[Event]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """What a service listens to: names of payloads of Event, such as `points_accrued`, and what it does with them.
+    """What a service listens to: names of payloads of Event, such as `points_accrued`, and what it
+    does with them.
 
-    `handle` runs inside of the transaction that claims the message in the inbox: it takes effect once, or not at all.
+    `handle` runs inside of the transaction that claims the message in the inbox: it takes effect
+    once, or not at all.
     """
 
     types: tuple[str, ...]
@@ -65,23 +84,32 @@ async def publish(tx: Transaction, new_id: NewId, events: Sequence[Event]) -> No
 
 
 class Broker:
-    """The connection to JetStream, shared by the relay and the consumers of a process; comes back by itself."""
+    """The connection to JetStream, shared by the relay and the consumers of a process; comes back
+    by itself.
+    """
 
     def __init__(self, url: str, tls: ssl.SSLContext | None) -> None:
         self._url = url
         self._tls = tls if url.startswith("tls:") else None
         self._client: Any = None
         self._opening = asyncio.Lock()
+        self._has_stream = False
 
     async def jetstream(self) -> Any:
         """A JetStream context with the stream made. Raises while the broker is away."""
         async with self._opening:
             if self._client is None or self._client.is_closed:
                 self._client = await nats.connect(
-                    self._url, tls=self._tls, connect_timeout=2, max_reconnect_attempts=-1, reconnect_time_wait=0.5,
-                    allow_reconnect=True, error_cb=_ignore, disconnected_cb=_ignore, pending_size=32 * 1024 * 1024,
+                    self._url, tls=self._tls, connect_timeout=2, allow_reconnect=True,
+                    max_reconnect_attempts=-1, reconnect_time_wait=0.5, error_cb=_ignore,
+                    disconnected_cb=_ignore, pending_size=32 * 1024 * 1024,
                 )  # fmt: skip
+                self._has_stream = False
+            if not self._has_stream:
+                # Also when a first try failed after the connection was made: JetStream may start
+                # later than its server.
                 await self._ensure_stream()
+                self._has_stream = True
         return self._client.jetstream(timeout=5)
 
     async def _ensure_stream(self) -> None:
@@ -96,9 +124,10 @@ class Broker:
             await js.add_stream(config)
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection; a broker that is away stops nobody from leaving."""
         if self._client is not None and not self._client.is_closed:
-            await self._client.close()
+            with suppress(NatsError, OSError):
+                await self._client.close()
 
 
 async def _ignore(*_: object) -> None:
@@ -122,7 +151,7 @@ class Relay:
                 while await self.run_once():
                     pass
                 backoff = PASS_SECONDS
-            except (NatsError, OSError, LaurelError, TimeoutError) as error:
+            except _AWAY as error:
                 self._log.warning("outbox.waits", error=repr(error))
                 backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
             await _sleep(stopping, backoff)
@@ -165,7 +194,7 @@ class Listener:
                 await self._pass(subscription)
             except TimeoutError:
                 continue
-            except (NatsError, OSError, LaurelError) as error:
+            except _AWAY as error:
                 self._log.warning("inbox.waits", error=repr(error))
                 subscription = None
                 await _sleep(stopping, 1.0)
@@ -173,8 +202,9 @@ class Listener:
     async def _subscribe(self) -> Any:
         js = await self._broker.jetstream()
         config = ConsumerConfig(
-            durable_name=self._service, ack_policy=AckPolicy.EXPLICIT, deliver_policy=DeliverPolicy.ALL,
-            filter_subjects=[f"laurel.*.{kind}" for kind in self._consumer.types], ack_wait=60, max_ack_pending=256,
+            durable_name=self._service, ack_policy=AckPolicy.EXPLICIT,
+            deliver_policy=DeliverPolicy.ALL, ack_wait=ACK_SECONDS, max_ack_pending=256,
+            filter_subjects=[f"laurel.*.{kind}" for kind in self._consumer.types],
         )  # fmt: skip
         await js.add_consumer(STREAM, config)
         return await js.pull_subscribe_bind(self._service, STREAM)
@@ -183,7 +213,7 @@ class Listener:
         for message in await subscription.fetch(MESSAGES_PER_PASS, timeout=PASS_SECONDS):
             try:
                 await self._take(EventBatch.FromString(message.data))
-            except Exception as error:  # noqa: BLE001  # one bad message must not stop the others
+            except Exception as error:  # one bad message must not stop the others  # noqa: BLE001
                 INBOX_FAILED.labels(self._service).inc()
                 self._log.error(
                     "inbox.failed", subject=message.subject, error=repr(error), exc_info=error
@@ -207,10 +237,8 @@ class Listener:
 
 
 async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        pass
 
 
 def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:

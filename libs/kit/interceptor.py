@@ -30,7 +30,9 @@ class Internal(LaurelError):
 
 
 class Gate(grpc.aio.ServerInterceptor):
-    """Lets in who may call, refuses what breaks the contract, and turns every error into a rich status."""
+    """Lets in who may call, refuses what breaks the contract, and turns every error into a rich
+    status.
+    """
 
     def __init__(self, service: str, policy: Policy, tracer: trace.Tracer) -> None:
         self._service = service
@@ -58,7 +60,8 @@ class Gate(grpc.aio.ServerInterceptor):
         )
 
     def _wrap_stream(self, handler: Any, method: str) -> Any:
-        # Streams are those of health and reflection; the services that stream later bring their own flow control.
+        # Streams are those of health and reflection; the services that stream later bring their own
+        # flow control.
         if handler.stream_stream is not None:
             make, inner = grpc.stream_stream_rpc_method_handler, handler.stream_stream
         else:
@@ -104,7 +107,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 except grpc.aio.AbortError:
                     code = context.code() or StatusCode.UNKNOWN
                     raise
-                except Exception as error:  # noqa: BLE001  # nothing may reach the caller as it is
+                except Exception as error:  # nothing may reach the caller as it is  # noqa: BLE001
                     refusal = self._refusal(error, method)
                     code = refusal.code
                     await _abort(context, refusal)
@@ -122,7 +125,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
 
 def refusal_of(error: Exception) -> LaurelError:
-    """What the caller is told of an error: itself when it is meant for callers, Internal otherwise."""
+    """What the caller is told of an error: itself when meant for callers, else Internal."""
     return error if isinstance(error, LaurelError) else Internal()
 
 

@@ -1,7 +1,8 @@
 """Schemas, roles and migrations: plain SQL files, forward only, one runner at a time.
 
-Each service owns the schema and the role `laurel_<service>` of its name. The tables belong to whoever runs the migrations;
-a service may only do what its migrations grant to its role, so that, for one, no service can rewrite history.
+Each service owns the schema and the role `laurel_<service>` of its name. The tables belong to
+whoever runs the migrations; a service may only do what its migrations grant to its role, so that,
+for one, no service can rewrite history.
 """
 
 import hashlib
@@ -22,7 +23,10 @@ class MigrationChanged(Exception):
 
 
 async def bootstrap(database_url: str, services: tuple[str, ...] = SERVICES) -> list[str]:
-    """Brings every service's schema up to date, and says which migrations ran. Safe to run again and side by side."""
+    """Brings every service's schema up to date, and says which migrations ran.
+
+    Safe to run again and side by side.
+    """
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
@@ -55,7 +59,9 @@ async def _migrate(connection: Any, service: str) -> list[str]:
     await connection.execute(
         f"""
         DO $$ BEGIN
-            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} NOLOGIN; END IF;
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+                CREATE ROLE {role} NOLOGIN;
+            END IF;
         END $$;
         GRANT {role} TO CURRENT_USER;
         CREATE SCHEMA IF NOT EXISTS {service};

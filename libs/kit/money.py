@@ -11,8 +11,8 @@ _NANOS = 10**9
 def to_minor(money: Money, currency: str, digits: int, field: str = "amount") -> int:
     """Minor units of an amount of 0 or more.
 
-    Raises CurrencyMismatch, or AmountInvalid for one that is negative, malformed, above 10^15 minor units or finer
-    than `digits` decimals.
+    Raises CurrencyMismatch, or AmountInvalid for one that is negative, malformed, above 10^15 minor
+    units or finer than `digits` decimals.
     """
     if money.currency_code != currency:
         raise CurrencyMismatch(field, expected=currency, currency=money.currency_code or "none")
@@ -23,7 +23,10 @@ def to_minor(money: Money, currency: str, digits: int, field: str = "amount") ->
         )
     step = 10 ** (9 - digits)
     if nanos >= _NANOS or nanos % step:
-        problem = f"{nanos} nanos are no whole step of {currency}; give a multiple of {step} below {_NANOS}"
+        problem = (
+            f"{nanos} nanos are no whole step of {currency}; "
+            f"give a multiple of {step} below {_NANOS}"
+        )
         raise AmountInvalid(field, problem=problem)
     minor: int = units * 10**digits + nanos // step
     if minor > MINOR_MAX:

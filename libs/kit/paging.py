@@ -29,7 +29,10 @@ def encode_token(*key: str | int) -> str:
 
 
 def decode_token(token: str, *kinds: type) -> tuple[object, ...] | None:
-    """The key in a token, None for an empty one. Raises PageTokenInvalid when it is not of these types."""
+    """The key in a token, None for an empty one.
+
+    Raises PageTokenInvalid when it is not of these types.
+    """
     if not token:
         return None
     try:

@@ -1,4 +1,6 @@
-"""Idempotency in one place: claim the request id, act, keep the answer, in one transaction (AIP-155)."""
+"""Idempotency in one place: claim the request id, act, keep the answer, in one transaction
+(AIP-155).
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -29,8 +31,9 @@ async def once(
 ) -> R:
     """The answer of `act`, or the one that it gave the first time that this request came.
 
-    A second request of the same id waits until the first one's transaction has ended. When `act` raises, the claim is
-    rolled back with all else. Raises RequestIdReused when the content differs from the first time.
+    A second request of the same id waits until the first one's transaction has ended. When `act`
+    raises, the claim is rolled back with all else. Raises RequestIdReused when the content differs
+    from the first time.
     """
     digest = content_hash(request)
     method = request.DESCRIPTOR.name

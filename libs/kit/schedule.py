@@ -1,4 +1,6 @@
-"""Scheduled work: one process of a service at a time, by an advisory lock; a failed run is logged and comes again."""
+"""Scheduled work: one process of a service at a time, by an advisory lock; a failed run is logged
+and comes again.
+"""
 
 import asyncio
 import random
@@ -28,7 +30,7 @@ async def run_schedule(
     """Runs until `stopping`."""
     key = zlib.crc32(f"{service}.{schedule.name}".encode())
     while not stopping.is_set():
-        pause = schedule.seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # spreads load, no secret
+        pause = schedule.seconds * random.uniform(1 - JITTER, 1 + JITTER)  # spreads load, no secret  # noqa: S311
         try:
             await asyncio.wait_for(stopping.wait(), pause)
             return
@@ -36,7 +38,7 @@ async def run_schedule(
             pass
         try:
             await _run_alone(schedule, key, database)
-        except Exception as error:  # noqa: BLE001  # the next run is the retry
+        except Exception as error:  # the next run is the retry  # noqa: BLE001
             SCHEDULE_FAILED.labels(service, schedule.name).inc()
             level = "warning" if isinstance(error, LaurelError) else "error"
             getattr(log(service), level)("schedule.failed", name=schedule.name, error=repr(error))

@@ -30,7 +30,9 @@ PING_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a service's `app.py` is given to wire it: settings, clock, ids, and openers that close by themselves."""
+    """What a service's `app.py` is given to wire it: settings, clock, ids, and openers that close
+    by themselves.
+    """
 
     name: str
     settings: Settings
@@ -41,7 +43,7 @@ class Runtime:
     stack: AsyncExitStack
 
     async def database(self, constraints: dict[str, type[LaurelError]] | None = None) -> Database:
-        """The service's database; `constraints` says which exception a violated constraint becomes."""
+        """The service's database; `constraints` maps a violated one to its exception."""
         opened = open_database(
             self.settings.database_url, self.name,
             pool_size=self.settings.pool_size, tracer=self.tracer, constraints=constraints or {},

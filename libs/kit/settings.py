@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     )
     clock_start: Annotated[datetime, AfterValidator(_aware)] | None = Field(
         None,
-        description="Instant at which the service's clock starts, for replays of the past; real time when unset",
+        description="Instant at which the clock starts, to replay the past; real time if unset",
     )
     smtp_url: str | None = Field(
         None, description="smtp://[user:password@]host:port for e-mail; none is sent when unset"
@@ -107,7 +107,7 @@ class SettingsInvalid(Exception):
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads the settings from the environment; only `app.py` files and the command line call this."""
+    """Reads the settings from the environment; only the command line calls this."""
     try:
         if environ is None:
             return Settings()  # type: ignore[call-arg]

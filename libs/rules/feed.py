@@ -103,7 +103,7 @@ class ProgramFeed:
             self._fetch_count += 1
             try:
                 await self.source.refresh()
-            except Exception as error:  # noqa: BLE001  # what is known goes on deciding
+            except Exception as error:  # what is known goes on deciding  # noqa: BLE001
                 if self._failure is None:
                     self._log.warning("program.waits", error=_words(error))
                 self._failure = error

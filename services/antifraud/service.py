@@ -34,7 +34,7 @@ class AntifraudService(AntifraudServiceServicer):
         self._store = store
         self._feed = feed
 
-    async def BatchAssess(  # noqa: N802
+    async def BatchAssess(
         self, request: pb.BatchAssessRequest, context: Context
     ) -> pb.BatchAssessResponse:
         """Decides up to 1,000 operations, each on its own, in the order given."""
@@ -42,7 +42,7 @@ class AntifraudService(AntifraudServiceServicer):
         decided = await self._store.assess(parse_operations(request.operations, history))
         return pb.BatchAssessResponse(decisions=[render_decision(one) for one in decided])
 
-    async def ListAssessments(  # noqa: N802
+    async def ListAssessments(
         self, request: pb.ListAssessmentsRequest, context: Context
     ) -> pb.ListAssessmentsResponse:
         """Lists the assessments of a member, newest first."""

@@ -1,6 +1,6 @@
 """laurel.benefits.v1.BenefitsService: proto <-> domain, nothing else."""
 
-# ruff: noqa: N802  # the contract names the methods
+# the contract names the methods
 
 from datetime import datetime
 from uuid import UUID

@@ -160,7 +160,7 @@ class Driver:
         """One that fails comes again later, and is no reason to leave the others."""
         try:
             await work
-        except Exception as error:  # noqa: BLE001  # see above
+        except Exception as error:  # see above  # noqa: BLE001
             SWEPT.labels("failed").inc()
             level = "warning" if isinstance(error, LaurelError) else "error"
             getattr(self._log, level)("sweep.failed", key=str(key), error=repr(error))

@@ -86,7 +86,7 @@ class Courier:
             self._log.warning(
                 "delivery.unsettled", message_id=attempt.message_id, error=repr(error)
             )
-        except Exception as error:  # noqa: BLE001  # one bad message must not stop the others
+        except Exception as error:  # one bad message must not stop the others  # noqa: BLE001
             self._log.error(
                 "delivery.failed", message_id=attempt.message_id, error=type(error).__name__
             )

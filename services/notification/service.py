@@ -1,6 +1,6 @@
 """laurel.notification.v1.NotificationService: proto <-> domain, nothing else."""
 
-# ruff: noqa: N802  # the contract names the methods
+# the contract names the methods
 
 from uuid import UUID
 

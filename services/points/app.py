@@ -1,7 +1,8 @@
 """Wires the points service.
 
-Single writes wait in one queue and share batches; each batch asks anti-fraud once and commits once. Members' tiers are noted on
-their accounts: by event, and by asking the tier service once for a member not known yet.
+Single writes wait in one queue and share batches; each batch asks anti-fraud once and commits once.
+Members' tiers are noted on their accounts: by event, and by asking the tier service once for a
+member not known yet.
 """
 
 from collections.abc import Sequence
@@ -60,7 +61,9 @@ async def wire(runtime: Runtime) -> Service:
 
 
 async def note_tiers(tx: Transaction, events: Sequence[Event]) -> None:
-    """Keeps the accounts' note of tiers: the latest decision of each member; asked anew for who has just enrolled."""
+    """Keeps the accounts' note of tiers: the latest decision of each member; asked anew for who has
+    just enrolled.
+    """
     latest: dict[str, tuple[str, datetime]] = {}
     for event in events:
         if event.HasField("tier_changed"):

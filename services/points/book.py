@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from points.values import AccountState, AccrualRecord, HoldRecord, LotState
 
-_NEVER = datetime.max.replace(tzinfo=None)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Book:
-    """Accounts, lots and holds by id. Decisions read and change it; the store writes what changed."""
+    """Accounts, lots and holds by id.
+
+    Decisions read and change it; the store writes what changed.
+    """
 
     def __init__(self) -> None:
         self.accounts: dict[str, AccountState] = {}
@@ -58,7 +61,9 @@ class Book:
         self.changed_lots[lot.lot_id] = lot
 
     def spendable_lots(self, member_id: str, at: datetime) -> list[LotState]:
-        """Active lots with points that have not expired at an instant, in the order they are spent: first to expire, then oldest."""
+        """Active lots with points that have not expired at an instant, in the order they are spent:
+        first to expire, then oldest.
+        """
         lots = [
             lot
             for lot in self._lots_of.get(member_id, ())
@@ -91,5 +96,5 @@ class Book:
 
 def spending_order(lot: LotState) -> tuple[bool, datetime, UUID]:
     """First to expire first, those that never expire last; ties by age, which the id tells."""
-    expire = lot.expire_time.replace(tzinfo=None) if lot.expire_time else _NEVER
+    expire = lot.expire_time or _NEVER
     return (lot.expire_time is None, expire, lot.lot_id)

@@ -121,7 +121,9 @@ class AmountTooLarge(FieldInvalid):
 
 
 class RequestRaced(LaurelError):
-    """Another process booked the same request id a moment ago; looked up again by whoever sees this."""
+    """Another process booked the same request id a moment ago; looked up again by whoever sees
+    this.
+    """
 
     code = StatusCode.ABORTED
     reason = "REQUEST_RACED"

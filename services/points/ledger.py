@@ -1,4 +1,7 @@
-"""What each command does to the ledger. Pure but for the book that it is handed: nothing of it changes when a command is refused."""
+"""What each command does to the ledger.
+
+Pure but for the book that it is handed: nothing of it changes when a command is refused.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +39,9 @@ from rules.redemption import points_max
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What every decision may use: the instant it is booked at, new ids, and all versions of the program."""
+    """What every decision may use: the instant it is booked at, new ids, and all versions of the
+    program.
+    """
 
     now: datetime
     new_id: Callable[[], UUID]
@@ -49,7 +54,9 @@ class Desk:
 
 
 def accrue(command: Accrue, grant: Grant, book: Book, desk: Desk) -> Posted:
-    """Opens a lot with what was earned, after the debt is paid; a lot under review waits for its case."""
+    """Opens a lot with what was earned, after the debt is paid; a lot under review waits for its
+    case.
+    """
     account = book.account(command.member_id)
     transaction_id = desk.new_id()
     program = command.program
@@ -66,8 +73,8 @@ def accrue(command: Accrue, grant: Grant, book: Book, desk: Desk) -> Posted:
     if rest:
         expire = expiry.expire_time(command.occurred_time, program)
         lot = LotState(
-            command.member_id, transaction_id, transaction_id, pending, rest, rest, 0, mature, expire,
-            next_due(pending, mature, expire, program),
+            command.member_id, transaction_id, transaction_id, pending, rest, rest, 0,
+            mature, expire, next_due(pending, mature, expire, program),
         )  # fmt: skip
         book.add_new_lot(lot)
         moves.append(LotMove(lot.lot_id, rest, expire, transaction_id))
@@ -90,7 +97,9 @@ def accrue(command: Accrue, grant: Grant, book: Book, desk: Desk) -> Posted:
 def next_due(
     pending: bool, mature: datetime | None, expire: datetime | None, program: CompiledProgram
 ) -> datetime | None:
-    """When the scheduled work must look at a lot: to mature it, else for its first warning or its expiry."""
+    """When the scheduled work must look at a lot: to mature it, else for its first warning or its
+    expiry.
+    """
     if pending and mature is not None:
         return mature
     if expire is None:
@@ -131,7 +140,9 @@ def hold(command: Hold, assessment_id: str, book: Book, desk: Desk) -> Posted:
 
 
 def check_redemption(command: Hold) -> None:
-    """Raises PointsBelowMinimum or PointsAboveShare where the program does not allow so few or so many points."""
+    """Raises PointsBelowMinimum or PointsAboveShare where the program does not allow so few or so
+    many points.
+    """
     points_min = command.program.redemption.points_min
     if command.points < points_min:
         raise errors.PointsBelowMinimum(points=command.points, points_min=points_min)
@@ -201,8 +212,8 @@ def _release_rest(
 def refund(command: Refund, book: Book, desk: Desk) -> Posted:
     """Gives captured points back: the last that were drawn first, to their own lots.
 
-    Where a lot would expire before the program's floor, what comes back gets a lot with a later expiry; it still
-    names the earning that it came from.
+    Where a lot would expire before the program's floor, what comes back gets a lot with a later
+    expiry; it still names the earning that it came from.
     """
     record = _hold_of(book, command.hold_id)
     refundable = record.captured - record.refunded
@@ -243,8 +254,8 @@ def _restore(
 def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     """Takes back what the returned part of a purchase had earned, by the rules that had decided it.
 
-    The accrual's own points go first, then the member's others, those that expire first; the rest becomes a debt. What
-    had already expired unused is not asked for again.
+    The accrual's own points go first, then the member's others, those that expire first; the rest
+    becomes a debt. What had already expired unused is not asked for again.
     """
     record = book.accruals.get(command.transaction_id)
     if record is None or record.member_id != command.member_id:
@@ -437,7 +448,9 @@ def _post(
 
 
 def _snapshot(record: HoldRecord) -> dict[str, object]:
-    """The hold right after a transaction, so that a repeated request gets the answer of the first time."""
+    """The hold right after a transaction, so that a repeated request gets the answer of the first
+    time.
+    """
     return {
         "points": record.points,
         "captured": record.captured,

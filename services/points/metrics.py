@@ -17,7 +17,9 @@ FALLBACKS = Counter(
 
 
 def count(answers: Iterable[Posted | Exception]) -> None:
-    """Counts what became of a batch: issued points are `account="issued"`, redeemed ones `"redeemed"`."""
+    """Counts what became of a batch: issued points are `account="issued"`, redeemed ones
+    `"redeemed"`.
+    """
     moved: dict[tuple[str, str], int] = {}
     for answer in answers:
         if isinstance(answer, Posted):

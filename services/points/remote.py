@@ -1,4 +1,6 @@
-"""The two services that points asks: anti-fraud before every batch, tier about members it does not know."""
+"""The two services that points asks: anti-fraud before every batch, tier about members it does not
+know.
+"""
 
 import time
 from collections.abc import Sequence
@@ -92,7 +94,9 @@ def _render(asked: Asked) -> pb.Operation:
 
 
 class TierClient:
-    """Asks the tier service; after a failure it lets it rest for a while, so that accruals do not wait for it."""
+    """Asks the tier service; after a failure it lets it rest for a while, so that accruals do not
+    wait for it.
+    """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = TierServiceStub(channel)
@@ -100,7 +104,9 @@ class TierClient:
         self._log = log("points")
 
     async def get_tiers(self, member_ids: Sequence[str]) -> dict[str, str] | None:
-        """By member, the id of the tier, empty for one that tier does not know; None without an answer."""
+        """By member, the id of the tier, empty for one that tier does not know; None without an
+        answer.
+        """
         if time.monotonic() < self._rest_until:
             return None
         tiers: dict[str, str] = {}

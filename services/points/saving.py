@@ -5,7 +5,7 @@ from datetime import datetime
 
 from kit.db import Transaction
 from points.book import Book
-from points.values import Accrue, Command, HoldRecord, LotState, Posted
+from points.values import Account, Accrue, Command, HoldRecord, LotState, Posted
 
 Booked = tuple[Command, Posted]
 
@@ -14,7 +14,7 @@ async def save_commands(
     tx: Transaction, book: Book, booked: Sequence[Booked], now: datetime
 ) -> None:
     """Writes what commands have done, and their request ids."""
-    plain = [(c, p) for c, p in booked if isinstance(c, Accrue) and len(p.postings) <= 1]
+    plain = [(c, p) for c, p in booked if isinstance(c, Accrue) and _opens_one_lot(p)]
     if plain:
         await _book_accruals(tx, book, plain, now)
     written = {posted.transaction_id for _, posted in plain}
@@ -55,6 +55,12 @@ async def _book_accruals(
         [lot.expire_time if lot else None for lot in lots],
         [lot.due_time if lot else None for lot in lots],
     )
+
+
+def _opens_one_lot(posted: Posted) -> bool:
+    """Whether an accrual paid no debt: neither beside its lot nor with all of its points."""
+    targets = [posting.target for posting in posted.postings]
+    return len(targets) <= 1 and Account.DEBT not in targets
 
 
 def _request_id(entry: Booked) -> str:

@@ -1,7 +1,7 @@
 """Work by the calendar: points mature, expire and are warned of; holds time out.
 
-Each step takes what is due in the order it is due, locks the accounts, looks again and books: it can stop anywhere,
-run again, and run twice at once.
+Each step takes what is due in the order it is due, locks the accounts, looks again and books: it
+can stop anywhere, run again, and run twice at once.
 """
 
 from collections.abc import Callable, Sequence

@@ -35,7 +35,9 @@ Queue = Batcher[Command, Posted]
 
 
 class PointsService(PointsServiceServicer):
-    """Proto to domain and back; single calls share batches through the queue, bulk calls enter below it."""
+    """Proto to domain and back; single calls share batches through the queue, bulk calls enter
+    below it.
+    """
 
     def __init__(
         self,
@@ -184,8 +186,6 @@ class PointsService(PointsServiceServicer):
         return parse_time(request.as_of_time, "as_of_time")
 
 
-def _parse_row(
-    row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
 def _before(page_token: str) -> UUID | None:
     """The transaction that a page comes after. Raises PageTokenInvalid."""
     key = decode_token(page_token, str)
@@ -195,6 +195,8 @@ def _before(page_token: str) -> UUID | None:
         raise PageTokenInvalid from None
 
 
+def _parse_row(
+    row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
 ) -> Accrue | LaurelError:
     try:
         check(row)

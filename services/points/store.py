@@ -47,7 +47,10 @@ class Known:
     done: Mapping[str, Answer]
     """By request id, the answer to requests that took effect before."""
     tiers: Mapping[str, str | None]
-    """By member, the id of the tier; None where it was not asked for yet. A member without an account is not in it."""
+    """By member, the id of the tier; None where it was not asked for yet.
+
+    A member without an account is not in it.
+    """
     holders: Mapping[UUID, str]
     """By hold, the member."""
 
@@ -70,7 +73,8 @@ class LedgerStore:
 
     async def look_up(self, commands: Sequence[Command], *, repeats: bool) -> Known:
         """What is known about commands: the tiers of their members, the members of their holds and,
-        with `repeats`, those done before."""
+        with `repeats`, those done before.
+        """
         members = sorted({c.member_id for c in commands if isinstance(c, Accrue | Hold | Reverse)})
         holds = list({c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)})
         async with self._database.statements() as tx:
@@ -169,7 +173,7 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
 async def lock_accounts(
     tx: Transaction, book: Book, members: Sequence[str], earners: Sequence[str] = ()
 ) -> None:
-    """Locks accounts in the order of their members, and opens those of earners who may have none."""
+    """Locks accounts in the order of members, and opens those of earners who may have none."""
     if earners:
         await tx.execute("open_accounts", earners)
     for row in await tx.fetch("lock_accounts", members):

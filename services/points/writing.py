@@ -59,8 +59,9 @@ class WritePath:
     ) -> dict[str, Answer]:
         """Repeats are looked up first, but for accruals while none has come for a while.
 
-        A repeated accrual then breaks the primary key of requests, which undoes its batch; the batch is worked on again
-        with the look-up, and so are the next ones. Any other command could be refused for what it did itself the first time.
+        A repeated accrual then breaks the primary key of requests, which undoes its batch; the
+        batch is worked on again with the look-up, and so are the next ones. Any other command could
+        be refused for what it did itself the first time.
         """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             repeats = self._careful_count > 0 or not all(isinstance(c, Accrue) for c in commands)
@@ -208,7 +209,9 @@ def _settle(
 
 
 def _settle_without_answer(command: Accrue | Hold, explanation: dict[str, Any] | None) -> Ready:
-    """The program's policy for a silent anti-fraud: small accruals wait for a review, all else is refused."""
+    """The program's policy for a silent anti-fraud: small accruals wait for a review, all else is
+    refused.
+    """
     limit = command.program.antifraud.fallback_accrual_points_max
     if explanation is None or explanation["points"] > limit:
         raise errors.AntifraudUnavailable(retry_after_ms=errors.AntifraudUnavailable.RETRY_AFTER_MS)

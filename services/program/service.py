@@ -1,5 +1,5 @@
 """ProgramService: proto to domain and back, nothing else."""
-# ruff: noqa: N802  # the contract names the methods
+# the contract names the methods
 
 from kit.auth import identity_of
 from kit.clock import parse_time

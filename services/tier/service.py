@@ -1,6 +1,6 @@
 """laurel.tier.v1: proto <-> domain, nothing else."""
 
-# ruff: noqa: N802  # the contract names the methods
+# the contract names the methods
 
 from datetime import datetime, timedelta
 

@@ -1,7 +1,9 @@
-"""`make bench`: how fast, against the yardstick in the same run. Prints ratios with their spread; asserts nothing.
+"""`make bench`: how fast, against the yardstick in the same run. Prints ratios with their spread;
+asserts nothing.
 
-The house runs program, anti-fraud and points as processes of their own with durable commits, the sample program and its
-anti-fraud rules; this process is the load. Base and loads take turns, so that a slow minute of the machine hits both.
+The house runs program, anti-fraud and points as processes of their own with durable commits, the
+sample program and its anti-fraud rules; this process is the load. Base and loads take turns, so
+that a slow minute of the machine hits both.
 """
 
 import shutil
@@ -13,17 +15,17 @@ from pathlib import Path
 import asyncpg
 import orjson
 import uvloop
+from rich.console import Console
+from rich.table import Table
+from tests.bench.load import MEMBERS, batch_accrue, unary_accrue
+from tests.bench.yardstick import Yardstick
+
 from cli.check import run_checks
 from cli.connect import Client
 from cli.files import resource
 from cli.supervisor import Supervisor
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.program.v1.program_service_pb2 import ApplyProgramRequest
-from rich.console import Console
-from rich.table import Table
-
-from tests.bench.load import MEMBERS, batch_accrue, unary_accrue
-from tests.bench.yardstick import Yardstick
 
 DATA = Path(".laurel/bench")
 RESULT = Path(".laurel/bench.json")
@@ -75,7 +77,8 @@ async def _open_accounts(url: str) -> None:
     """Members whose tier is known already, as the yardstick's have their balance rows already."""
     connection = await asyncpg.connect(url)
     await connection.execute(
-        "INSERT INTO points.account (member_id, tier_id) SELECT g::text, 'member' FROM generate_series(1, $1::int) AS g",
+        "INSERT INTO points.account (member_id, tier_id) "
+        "SELECT g::text, 'member' FROM generate_series(1, $1::int) AS g",
         MEMBERS,
     )
     await connection.execute("VACUUM ANALYZE points.account")

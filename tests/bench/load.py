@@ -1,4 +1,6 @@
-"""Loads on PointsService, bounded in time: each returns operations per second and fails on the first refusal."""
+"""Loads on PointsService, bounded in time: each returns operations per second and fails on the
+first refusal.
+"""
 
 import asyncio
 import random
@@ -7,6 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from google.type.money_pb2 import Money
+
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
@@ -56,7 +59,9 @@ async def unary_accrue(points: PointsServiceStub, seconds: float) -> float:
 
 
 async def _drive(call: Callable[[], Awaitable[int]], callers: int, seconds: float) -> float:
-    """Every caller calls again until the time is up; what is under way then is finished and counted."""
+    """Every caller calls again until the time is up; what is under way then is finished and
+    counted.
+    """
     began = time.perf_counter()
     end = began + seconds
 

@@ -1,7 +1,8 @@
-"""The base of every write ratio: the least that any service could do for an accrual, run by pgbench on the same Postgres.
+"""The base of every write ratio: the least that any service could do for an accrual, run by pgbench
+on the same Postgres.
 
-Request id, transaction, two entries, lot, balance and outbox row in one function call per request, without any service in front;
-the best of 8 and 32 clients.
+Request id, transaction, two entries, lot, balance and outbox row in one function call per request,
+without any service in front; the best of 8 and 32 clients.
 """
 
 import asyncio
@@ -47,7 +48,8 @@ class Yardstick:
     async def _measure(self, clients: int, seconds: int) -> float:
         script = str(HERE / "yardstick_accrual.sql")
         output = await _run(
-            "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", script, self._url
+            "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds),
+            "-f", script, self._url,
         )  # fmt: skip
         found = _TPS.search(output)
         if found is None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from grpc import StatusCode
+
 from kit.batch import Batcher
 from kit.errors import LaurelError, QueueFull, ShuttingDown
 

@@ -34,7 +34,7 @@ DATA = Path(".laurel/demo")
 ORDERS = "data/cdnow_orders.csv"
 PROGRAM = "programs/sample.yaml"
 COLUMNS = Columns("customer_id", "order_date", "amount_usd")
-# The services' clocks start the day after the last order, so that nothing of 1997 is old news to them.
+# Clocks start the day after the last order, so that nothing of 1997 is old news to the services.
 CLOCK_START = "1998-07-01T12:00:00Z"
 BAR_WIDTH = 46
 
@@ -113,8 +113,9 @@ class Demo:
             totals = await replay.run(orders, zone, program.currency)
         shown = totals.as_dict()
         self.console.print(
-            f"{shown['orders']:,} orders, {shown['orders_per_second']:,.0f} a second while booking; "
-            f"{shown['under_review']:,} wait for a review, {shown['refused']:,} were refused",
+            f"{shown['orders']:,} orders, {shown['orders_per_second']:,.0f} a second while "
+            f"booking; {shown['under_review']:,} wait for a review, "
+            f"{shown['refused']:,} were refused",
             highlight=False,
         )
         for name, seconds in totals.seconds.items():

@@ -49,7 +49,9 @@ class MemberView:
         page = {**one, "page_size": rows}
         try:
             found = await client.members.GetMember(member_pb.GetMemberRequest(**one))
-            status = await client.tiers.GetTierStatus(tier_pb.GetTierStatusRequest(member_id=self.member_id))
+            status = await client.tiers.GetTierStatus(
+                tier_pb.GetTierStatusRequest(member_id=self.member_id)
+            )
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise UserError(f"there is no member {self.member_id}") from None
@@ -121,8 +123,8 @@ def show_member(view: MemberView, console: Console) -> None:
     until = f", until {_day(tier.valid_until_time)}" if tier.HasField("valid_until_time") else ""
     console.print(f"[bold]Member {view.member_id}[/bold]: {tier.tier_name}{until}")
     console.print(
-        f"  {balance.active:,} points active, {balance.pending:,} pending, {balance.held:,} held, {balance.debt:,} owed"
-        + _expiring(view),
+        f"  {balance.active:,} points active, {balance.pending:,} pending, "
+        f"{balance.held:,} held, {balance.debt:,} owed" + _expiring(view),
         highlight=False,
     )
     if tier.next_tier_id:
@@ -176,11 +178,11 @@ def explain_transaction(entry: points_pb.Transaction) -> str:
         sign = "" if line.points.startswith("-") else "+"
         applied = f"{sign}{line.points}" if line.applied else "not applied"
         parts.append(f"{line.rule} {applied} ({line.reason})")
-    for movement in entry.lot_movements:
-        if movement.points < 0:
-            parts.append(
-                f"{-movement.points:,} from the lot of {movement.accrual_transaction_id[:13]}"
-            )
+    parts += [
+        f"{-movement.points:,} from the lot of {movement.accrual_transaction_id[:13]}"
+        for movement in entry.lot_movements
+        if movement.points < 0
+    ]
     if entry.explanation.under_review:
         parts.append("waits for a review")
     if entry.program_version:
@@ -192,8 +194,9 @@ def explain_decision(decision: tier_pb.TierDecision) -> str:
     """A decision about a tier, in words."""
     kind = tier_pb.TierDecisionKind.Name(decision.kind).removeprefix("TIER_DECISION_KIND_").lower()
     return (
-        f"{_day(decision.occurred_time)} {kind} {decision.from_tier_id} -> {decision.to_tier_id}: spent "
-        f"{show_money(decision.window_spend)} since {_day(decision.window_start_time)}, asked for "
+        f"{_day(decision.occurred_time)} {kind} {decision.from_tier_id} -> "
+        f"{decision.to_tier_id}: spent {show_money(decision.window_spend)} since "
+        f"{_day(decision.window_start_time)}, asked for "
         f"{show_money(decision.threshold_spend)} (program version {decision.program_version})"
     )
 

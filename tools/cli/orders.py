@@ -58,8 +58,9 @@ class BadLine:
 def read_orders(file: Path, columns: Columns, zone: ZoneInfo) -> tuple[list[Order], list[BadLine]]:
     """All orders of a file, oldest first, and the lines that are none.
 
-    A time without a zone, and a date, are taken in the program's zone. An order without an id of its own gets one from its
-    content, and a number where the same content stands more than once. Raises UserError for a file that cannot be read.
+    A time without a zone, and a date, are taken in the program's zone. An order without an id of
+    its own gets one from its content, and a number where the same content stands more than once.
+    Raises UserError for a file that cannot be read.
     """
     orders: list[Order] = []
     bad: list[BadLine] = []

@@ -1,4 +1,4 @@
-"""Waits until no event is on its way any more: for replays, for checks across services, for tests."""
+"""Waits until no event is on its way any more: for replays, and for checks across services."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any
 
 import asyncpg
 import nats
+from nats.js.errors import NotFoundError
 
 from cli.errors import UserError
 from kit.events import STREAM, tls_context
 from kit.settings import SERVICES
-from nats.js.errors import NotFoundError
 
 POLL_SECONDS = 0.1
 QUIET_IN_A_ROW = 2

@@ -1,4 +1,6 @@
-"""`laurel replay`: real orders become points, tiers, benefits and messages, in the order of their time."""
+"""`laurel replay`: real orders become points, tiers, benefits and messages, in the order of their
+time.
+"""
 
 import hashlib
 import sys
@@ -86,8 +88,8 @@ class Totals:
 class Replay:
     """Enrols the members of a list of orders, then books the orders month by month.
 
-    After each month it waits until all events have taken effect and runs the scheduled work as of the month's end, so
-    that tiers rise, fall and multiply as they would have done then.
+    After each month it waits until all events have taken effect and runs the scheduled work as of
+    the month's end, so that tiers rise, fall and multiply as they would have done then.
     """
 
     def __init__(self, client: Client, settler: Settler | None, progress: Progress) -> None:
@@ -236,7 +238,8 @@ async def _settler(environ: Mapping[str, str], console: Console) -> Settler | No
     if {"LAUREL_DATABASE_URL", "LAUREL_NATS_URL", "LAUREL_CERT_DIR"} <= set(environ):
         return await Settler.open(environ)
     console.print(
-        "LAUREL_DATABASE_URL and LAUREL_NATS_URL are not set: months are not waited for, so a tier may rise a little late"
+        "LAUREL_DATABASE_URL and LAUREL_NATS_URL are not set: "
+        "months are not waited for, so a tier may rise a little late"
     )
     return None
 
@@ -271,7 +274,8 @@ def replay(
 ) -> None:
     """Replay a CSV file of orders; run again, it changes nothing.
 
-    Enrols the members, books the orders in the order of their time, and runs the scheduled work (maturing, expiry, tier reviews) as of the end
+    Enrols the members, books the orders in the order of their time, and runs the scheduled work
+    (maturing, expiry, tier reviews) as of the end
     of each month.
 
     Parameters
