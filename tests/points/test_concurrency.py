@@ -1,0 +1,215 @@
+"""The ledger's invariants while two hundred callers write at once, and when answers get lost."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from random import Random
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from grpc import StatusCode
+
+from cli.check import run_checks
+from house import Ground, House, Refused, new_id, refused, usd
+from laurel.points.v1 import points_service_pb2 as pb
+from points_ledger import Ledger, calm_program
+
+SEED = 20_261_124
+CALLERS = 200
+WRITES = 6
+MEMBERS = 5
+EXPECTED = {
+    "INSUFFICIENT_POINTS",
+    "HOLD_NOT_OPEN",
+    "HOLD_EXCEEDED",
+    "REFUND_EXCEEDED",
+    "RETURN_EXCEEDED",
+}
+Send = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture(scope="module")
+async def busy(ground: Ground) -> AsyncIterator[House]:
+    """A house of its own: what stands in its ledger is what these tests were answered."""
+    async with ground.house() as house:
+        await house.apply(calm_program(multiplied=False))
+        await house.start("antifraud", "tier", "points")
+        yield house
+
+
+class Crowd:
+    """Callers that share members, holds and accruals, and note every answer they get."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.stub = ledger.stub
+        self.members = [f"m-{new_id()}" for _ in range(MEMBERS)]
+        self.booked: dict[str, pb.Transaction] = {}
+        self.accruals: list[pb.Transaction] = []
+        self.holds: list[str] = []
+        self.sent: list[tuple[Send, Any]] = []
+        self.refusals: Counter[str] = Counter()
+
+    async def call_at_random(self, random: Random) -> None:
+        """Writes in a row; one in four was sent before or is sent twice at once."""
+        for _ in range(WRITES):
+            chance = random.random()
+            if chance < 0.15 and self.sent:
+                await self.send(*random.choice(self.sent))
+            elif chance < 0.25:
+                send, request = self.choose(random)
+                await asyncio.gather(self.send(send, request), self.send(send, request))
+            else:
+                await self.send(*self.choose(random))
+
+    def choose(self, random: Random) -> tuple[Send, Any]:
+        """A write of any kind, on anything that is known."""
+        member, kind = random.choice(self.members), random.randrange(10)
+        request_id = f"{random.getrandbits(64):x}"
+        if kind < 3 or not self.accruals:
+            amount = str(random.randint(1, 100))
+            return self.stub.AccruePoints, self.ledger.accrual(
+                member,
+                amount,
+                request_id=request_id,
+                purchase=pb.Purchase(order_id=request_id, amount=usd(amount)),
+            )
+        if kind < 5 or not self.holds:
+            points = random.randint(1, 60)
+            holding = self.ledger.holding(
+                member, points, request_id=request_id, order_id=request_id
+            )
+            return self.stub.HoldPoints, holding
+        if kind == 5:
+            return self.stub.ReverseAccrual, self.returning(random, request_id)
+        hold_id, points = random.choice(self.holds), random.randint(0, 30)
+        if kind < 8:
+            return self.stub.CapturePoints, pb.CapturePointsRequest(
+                request_id=request_id,
+                hold_id=hold_id,
+                points=points,
+                release_rest=random.random() < 0.2,
+            )
+        if kind == 8:
+            release = pb.ReleaseHoldRequest(request_id=request_id, hold_id=hold_id)
+            return self.stub.ReleaseHold, release
+        refund = pb.RefundPointsRequest(request_id=request_id, hold_id=hold_id, points=points)
+        return self.stub.RefundPoints, refund
+
+    def returning(self, random: Random, request_id: str) -> pb.ReverseAccrualRequest:
+        """A return of a part of some purchase, or of all that is left of it."""
+        accrual = random.choice(self.accruals)
+        amount = usd(str(random.randint(1, 40))) if random.random() < 0.6 else None
+        return pb.ReverseAccrualRequest(
+            request_id=request_id,
+            member_id=accrual.member_id,
+            transaction_id=accrual.transaction_id,
+            returned_amount=amount,
+        )
+
+    async def send(self, send: Send, request: Any) -> None:
+        """Sends a request and notes what came of it."""
+        self.sent.append((send, request))
+        try:
+            answer = await send(request)
+        except grpc.aio.AioRpcError as error:
+            self.refusals[Refused(error).reason] += 1
+            return
+        transaction = answer.transaction
+        known = self.booked.setdefault(request.request_id, transaction)
+        assert known == transaction, "two answers to one request"
+        if transaction.kind == pb.TRANSACTION_KIND_ACCRUAL:
+            self.accruals.append(transaction)
+        elif transaction.kind == pb.TRANSACTION_KIND_HOLD:
+            self.holds.append(transaction.hold_id)
+
+
+async def test_what_was_acknowledged_is_what_the_ledger_holds(busy: House) -> None:
+    """Invariants 1 to 6 and 10, under 200 callers on 5 members with every kind of write."""
+    crowd = Crowd(Ledger(busy))
+    await asyncio.gather(
+        *(crowd.call_at_random(Random(SEED + number)) for number in range(CALLERS))
+    )
+    assert set(crowd.refusals) <= EXPECTED, crowd.refusals
+    kinds = {transaction.kind for transaction in crowd.booked.values()}
+    assert len(kinds) == 6, kinds
+    sums: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for transaction in crowd.booked.values():
+        for entry in transaction.entries:
+            sums[transaction.member_id][entry.account] += entry.points
+    for member in crowd.members:
+        balance = await crowd.ledger.balance(member)
+        assert balance == pb.Balance(
+            active=sums[member][pb.ACCOUNT_ACTIVE],
+            pending=sums[member][pb.ACCOUNT_PENDING],
+            held=sums[member][pb.ACCOUNT_HELD],
+            debt=-sums[member][pb.ACCOUNT_DEBT],
+        )
+    stored = [t for member in crowd.members for t in await crowd.ledger.transactions(member)]
+    assert {t.request_id: t for t in stored} == crowd.booked
+    assert len(stored) == len(crowd.booked)
+
+
+async def test_an_answer_that_came_too_late_is_given_again(busy: House) -> None:
+    """Invariant 4: the batch commits after the deadline; the retry has no second effect."""
+    ledger, member = Ledger(busy), f"m-{new_id()}"
+    await ledger.accrue(member, "100")
+    holding = ledger.holding(member, 30)
+    owner = await asyncpg.connect(busy.settings.database_url)
+    async with owner.transaction():
+        await owner.execute("SELECT 1 FROM points.account WHERE member_id = $1 FOR UPDATE", member)
+        late = await refused(ledger.stub.HoldPoints(holding, timeout=0.3))
+        assert late.code is StatusCode.DEADLINE_EXCEEDED
+        assert (await ledger.balance(member)).held == 0
+    await owner.close()
+    answers = await asyncio.gather(*[ledger.stub.HoldPoints(holding) for _ in range(5)])
+    assert all(answer == answers[0] for answer in answers)
+    assert await ledger.balance(member) == pb.Balance(active=70, held=30)
+    assert len(await ledger.transactions(member)) == 2
+
+
+async def test_whoever_retries_until_an_answer_comes_has_one_effect(busy: House) -> None:
+    """Deadlines of a few milliseconds, on every write, before and after the commit."""
+    ledger, member = Ledger(busy), f"m-{new_id()}"
+    lost = 0
+
+    async def insist(send: Send, request: Any) -> Any:
+        nonlocal lost
+        for attempt in range(100):
+            try:
+                return await send(request, timeout=0.001 * (attempt + 1))
+            except grpc.aio.AioRpcError as error:
+                assert error.code() is StatusCode.DEADLINE_EXCEEDED  # noqa: PT017
+                lost += 1
+        raise AssertionError("no answer came")
+
+    stub = ledger.stub
+    for _ in range(5):
+        accrual = (await insist(stub.AccruePoints, ledger.accrual(member, "20"))).transaction
+        hold_id = (await insist(stub.HoldPoints, ledger.holding(member, 15))).hold.hold_id
+        capture = pb.CapturePointsRequest(request_id=new_id(), hold_id=hold_id, points=10)
+        await insist(stub.CapturePoints, capture)
+        release = pb.ReleaseHoldRequest(request_id=new_id(), hold_id=hold_id)
+        await insist(stub.ReleaseHold, release)
+        refund = pb.RefundPointsRequest(request_id=new_id(), hold_id=hold_id, points=4)
+        await insist(stub.RefundPoints, refund)
+        returning = pb.ReverseAccrualRequest(
+            request_id=new_id(),
+            member_id=member,
+            transaction_id=accrual.transaction_id,
+            returned_amount=usd("5"),
+        )
+        await insist(stub.ReverseAccrual, returning)
+    assert lost
+    assert await ledger.balance(member) == pb.Balance(active=5 * (20 - 10 + 4 - 5))
+    assert len(await ledger.transactions(member)) == 5 * 6
+
+
+async def test_the_checks_find_nothing_in_what_the_callers_have_left(busy: House) -> None:
+    """What `laurel check` verifies, right after the crowd has left."""
+    await busy.settle()
+    outcomes = await run_checks(busy.settings.database_url)
+    assert outcomes
+    assert not [outcome for outcome in outcomes if outcome.violations]
