@@ -16,4 +16,5 @@ ORDER BY expire_time
 LIMIT $2
 
 -- name: ensure_partitions
-SELECT ensure_partitions($1)
+-- Under a lock of its own: processes that start at once must not make the same table.
+SELECT ensure_partitions($1) FROM pg_advisory_xact_lock(hashtext('points.ensure_partitions'))
