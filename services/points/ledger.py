@@ -190,7 +190,10 @@ def release(command: Release, book: Book, desk: Desk) -> Posted:
     posting, moves = _release_rest(record, account, book)
     record.state = HoldState.EXPIRED if command.timed_out else HoldState.CLOSED
     request_id = None if command.timed_out else command.request_id
-    return _post_hold(book, desk, account, Kind.RELEASE, [posting], moves, record, request_id)
+    occurred = record.expire_time if command.timed_out else desk.now
+    return _post_hold(
+        book, desk, account, Kind.RELEASE, [posting], moves, record, request_id, occurred
+    )
 
 
 def _release_rest(
@@ -411,10 +414,12 @@ def _post_hold(
     moves: list[LotMove],
     record: HoldRecord,
     request_id: str | None,
+    occurred_time: datetime | None = None,
 ) -> Posted:
     return _post(
         book, desk, account, kind, postings, moves, program_version=record.program_version,
         request_id=request_id, order_id=record.order_id, hold=record,
+        occurred_time=occurred_time,
     )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class ScheduledWork:
     async def _run_holds(self, as_of: datetime) -> int:
         count = 0
         while True:
-            desk = Desk(max(as_of, self._clock()), self._new_id, await self._feed.ensure())
+            desk = Desk(self._clock(), self._new_id, await self._feed.ensure())
             async with self._database.transaction() as tx:
                 rows = await tx.fetch("find_due_holds", as_of, STEP_ROWS_MAX)
                 if not rows:
