@@ -1,8 +1,10 @@
 """The ledger's invariants while two hundred callers write at once, and when answers get lost."""
 
 import asyncio
+import socket
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -13,8 +15,14 @@ from grpc import StatusCode
 
 from cli.check import run_checks
 from house import Ground, House, Refused, new_id, refused, usd
+from kit.auth import Certificates, load_policy
+from kit.client import open_channel
+from kit.clock import to_timestamp
+from kit.server import start_service
 from laurel.points.v1 import points_service_pb2 as pb
-from points_ledger import Ledger, calm_program
+from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
+from points.app import wire
+from points_ledger import Ledger, calm_program, settled
 
 SEED = 20_261_124
 CALLERS = 200
@@ -150,6 +158,56 @@ async def test_what_was_acknowledged_is_what_the_ledger_holds(busy: House) -> No
     stored = [t for member in crowd.members for t in await crowd.ledger.transactions(member)]
     assert {t.request_id: t for t in stored} == crowd.booked
     assert len(stored) == len(crowd.booked)
+
+
+async def test_two_processes_share_one_ledger(busy: House) -> None:
+    """Invariant 4: who loses the race for a request id gives the winner's answer."""
+    settings = busy.settings.model_copy(
+        update={"points_addr": free_address(), "points_admin_addr": free_address()}
+    )
+    second = await start_service("points", wire, settings, load_policy(settings.policy))
+    channel = open_channel(settings.points_addr, Certificates.load(settings.cert_dir, "admin"))
+    ledger, member = Ledger(busy), f"m-{new_id()}"
+    stubs = (ledger.stub, PointsServiceStub(channel))
+    try:
+        for _ in range(5):
+            request = ledger.accrual(member, "15")
+            answers = await asyncio.gather(
+                *(stubs[number % 2].AccruePoints(request) for number in range(20))
+            )
+            assert all(answer == answers[0] for answer in answers)
+        won, lost = await settled(
+            [stubs[n % 2].HoldPoints(ledger.holding(member, 10)) for n in range(20)]
+        )
+        assert (len(won), {one.reason for one in lost}) == (7, {"INSUFFICIENT_POINTS"})
+        due = pb.RunExpiryRequest(as_of_time=to_timestamp(datetime.now(UTC) + timedelta(hours=1)))
+        runs = await asyncio.gather(*(stub.RunExpiry(due) for stub in stubs))
+        assert sum(run.expired_hold_count for run in runs) >= 7
+        assert await ledger.balance(member) == pb.Balance(active=75)
+    finally:
+        await channel.close()
+        await second.stop()
+
+
+async def test_processes_that_start_at_once_make_each_partition_once(busy: House) -> None:
+    """Every process makes the partitions of the months ahead when it starts."""
+    database = busy.running["points"].service.database
+    assert database is not None
+    month = datetime(2031, 5, 15, tzinfo=UTC)
+
+    async def ensure() -> Any:
+        async with database.transaction() as tx:
+            return await tx.fetchval("ensure_partitions", month)
+
+    made = await asyncio.gather(*(ensure() for _ in range(5)))
+    assert sorted(made) == [0, 0, 0, 0, 3]
+
+
+def free_address() -> str:
+    """An address that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 async def test_an_answer_that_came_too_late_is_given_again(busy: House) -> None:

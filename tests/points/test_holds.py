@@ -1,15 +1,15 @@
 """PT-08, PT-10: points set aside, spent, given back; each from and to the lots it came from."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 from grpc import StatusCode
 
 from house import House, new_id, refused, usd
-from kit.clock import to_timestamp
+from kit.clock import from_timestamp, to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import Ledger, days_left, settled
 
@@ -72,38 +72,34 @@ async def test_pending_points_and_those_of_a_stranger_cannot_be_held(
     assert (await refused(pending.hold(member, 100))).reason == "INSUFFICIENT_POINTS"
 
 
-@asynccontextmanager
-async def one_batch(ledger: Ledger) -> AsyncIterator[None]:
-    """What is called inside waits in the queue until the end, and then shares one batch."""
+async def in_one_batch(ledger: Ledger, *calls: Coroutine[Any, Any, Any]) -> None:
+    """Makes calls one after the other that are worked off as one batch."""
     busy = f"m-{new_id()}"
     await ledger.accrue(busy, "1")
     owner = await asyncpg.connect(ledger.house.settings.database_url)
-    blocked = "SELECT 1 FROM pg_locks WHERE NOT granted"
     try:
         async with owner.transaction():
             await owner.execute(
                 "SELECT 1 FROM points.account WHERE member_id = $1 FOR UPDATE", busy
             )
-            first = asyncio.create_task(ledger.accrue(busy, "1"))
-            while not await owner.fetch(blocked):
+            # The batch of this one stands still until the lock is gone: the others wait behind it.
+            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(ledger.accrue(busy, "1"))]
+            while not await owner.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
                 await asyncio.sleep(0.01)
-            yield
-            # Calls are taken in the order they were made: those inside wait in the queue now.
-            for _ in range(3):
-                await ledger.balance(busy)
-        await first
+            for call in calls:
+                tasks.append(asyncio.create_task(call))
+                # An answer to a later call: so this one has been taken into the queue.
+                for _ in range(3):
+                    await ledger.balance(busy)
+        await asyncio.gather(*tasks)
     finally:
         await owner.close()
 
 
 async def test_a_hold_that_an_accrual_of_the_same_batch_funds(ledger: Ledger, member: str) -> None:
     """The working set of a batch knows what the commands before it did."""
-    async with one_batch(ledger):
-        accruing = asyncio.create_task(ledger.accrue(member, "50"))
-        holding = asyncio.create_task(ledger.hold(member, 50))
-    accrual, hold = await accruing, await holding
-    held = (await ledger.transactions(member))[1]
-    assert held.hold_id == hold.hold_id
+    await in_one_batch(ledger, ledger.accrue(member, "50"), ledger.hold(member, 50))
+    accrual, held = await ledger.transactions(member)
     assert held.record_time == accrual.record_time
     assert (held.balance_after.active, held.balance_after.held) == (0, 50)
     assert moves(held) == {accrual.transaction_id: -50}
@@ -116,10 +112,8 @@ async def test_a_hold_for_yesterday_does_not_hide_what_can_be_spent_today(
     expired = await ledger.accrue(member, "1000", at=now - timedelta(days=400))
     good = await ledger.accrue(member, "100")
     yesterday = to_timestamp(now - timedelta(days=50))
-    async with one_batch(ledger):
-        first = asyncio.create_task(ledger.hold(member, 10, occurred_time=yesterday))
-        second = asyncio.create_task(ledger.hold(member, 100))
-    await asyncio.gather(first, second)
+    early = ledger.hold(member, 10, occurred_time=yesterday)
+    await in_one_batch(ledger, early, ledger.hold(member, 100))
     past, present = (await ledger.transactions(member))[2:]
     assert past.record_time == present.record_time
     assert moves(past) == {expired.transaction_id: -10}
@@ -133,10 +127,7 @@ async def test_a_claw_back_does_not_hide_what_can_be_spent(
     await ledger.accrue(member, "1000", at=now - timedelta(days=400))
     good = await ledger.accrue(member, "100")
     bought = await ledger.accrue(member, "10", at=now - timedelta(days=1))
-    async with one_batch(ledger):
-        reversing = asyncio.create_task(ledger.reverse(bought))
-        holding = asyncio.create_task(ledger.hold(member, 100))
-    await asyncio.gather(reversing, holding)
+    await in_one_batch(ledger, ledger.reverse(bought), ledger.hold(member, 100))
     back, held = (await ledger.transactions(member))[3:]
     assert back.record_time == held.record_time
     assert moves(back) == {bought.transaction_id: -10}
@@ -221,6 +212,8 @@ async def test_a_hold_times_out(ledger: Ledger, member: str, now: datetime) -> N
     assert (refusal.reason, refusal.metadata["state"]) == ("HOLD_NOT_OPEN", "expired")
     releases = [t for t in await ledger.transactions(member) if t.kind == 5]
     assert [(t.points, t.hold_id, t.request_id) for t in releases] == [(40, hold.hold_id, "")]
+    assert releases[0].occurred_time == hold.expire_time
+    assert from_timestamp(releases[0].record_time) < ends
     refunded = await ledger.refund(hold)
     assert refunded.hold.refunded_points == 20
 
