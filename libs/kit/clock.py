@@ -56,7 +56,10 @@ class TimeInvalid(FieldInvalid):
 
     reason = "TIME_INVALID"
     field = "occurred_time"
-    text = "{seconds} seconds lie outside of the years 1900 to 9999; give a time within them"
+    text = (
+        "{seconds} seconds and {nanos} nanos are no time of the years 1900 to 9999; "
+        "give one within them, with 0 to 999,999,999 nanos"
+    )
 
 
 def parse_time(stamp: Timestamp, field: str) -> datetime:
@@ -65,7 +68,7 @@ def parse_time(stamp: Timestamp, field: str) -> datetime:
     Raises TimeInvalid for one outside of the years 1900 to 9999.
     """
     if not _SECONDS_MIN <= stamp.seconds <= _SECONDS_MAX or not 0 <= stamp.nanos < 10**9:
-        raise TimeInvalid(field, seconds=stamp.seconds)
+        raise TimeInvalid(field, seconds=stamp.seconds, nanos=stamp.nanos)
     return from_timestamp(stamp)
 
 

@@ -1,8 +1,17 @@
-"""Checks a message against the rules of the contract, before anything else looks at it."""
+"""Checks a message against the rules of the contract, before anything else looks at it.
 
+Postgres' text holds every character but NUL, and one row with it would fail the whole batch
+that it shares a statement with: no string of a request may hold it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from protovalidate import Validator, Violation
 
+from buf.validate import validate_pb2
 from kit.errors import InvalidArgument
 from kit.errors import Violation as FieldViolation
 
@@ -13,9 +22,43 @@ _validator = Validator()
 
 def check(message: Message) -> None:
     """Raises InvalidArgument that names every field at fault with its value and the reason."""
-    violations = _validator.collect_violations(message)
-    if violations:
-        raise InvalidArgument(*(_render(violation) for violation in violations))
+    found = [_render(violation) for violation in _validator.collect_violations(message)]
+    # Looking through the bytes costs next to nothing, through the fields much more. Only an empty
+    # submessage or an explicit zero puts this byte into a message without such a string.
+    if b"\0" in message.SerializeToString():
+        found += _with_nul(message, "")
+    if found:
+        raise InvalidArgument(*found)
+
+
+def _with_nul(message: Message, prefix: str) -> Iterator[FieldViolation]:
+    """The strings in a message that hold a NUL character."""
+    for field, value in message.ListFields():
+        if _answers_for_itself(field):
+            continue
+        for path, item in _items(field, value, prefix):
+            if isinstance(item, Message):
+                yield from _with_nul(item, f"{path}.")
+            elif isinstance(item, str) and "\0" in item:
+                reason = f"holds a NUL character; leave it out{_shown(item)}"
+                yield FieldViolation(path, reason)
+
+
+def _items(field: FieldDescriptor, value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    name = f"{prefix}{field.name}"
+    if not field.is_repeated:
+        yield name, value
+    elif field.message_type is not None and field.message_type.GetOptions().map_entry:
+        for key in value:
+            yield from ((name, part) for part in (key, value[key]))
+    else:
+        yield from ((f"{name}[{index}]", item) for index, item in enumerate(value))
+
+
+def _answers_for_itself(field: FieldDescriptor) -> bool:
+    """Whether the items are rows of a batch, which are checked one by one."""
+    rules = field.GetOptions().Extensions[validate_pb2.field]
+    return bool(rules.repeated.items.ignore == validate_pb2.IGNORE_ALWAYS)
 
 
 def _render(violation: Violation) -> FieldViolation:
