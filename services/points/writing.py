@@ -81,6 +81,11 @@ class WritePath:
         answers: dict[str, Answer] = dict(known.done)
         open_commands = [command for command in commands if command.request_id not in answers]
         ready = await self._decide(open_commands, known, answers, history)
+        if not repeats:
+            # Refused today, but perhaps booked before: then that is the answer.
+            refused = [command for command in open_commands if command.request_id in answers]
+            if refused:
+                answers.update((await self._store.look_up(refused, repeats=True)).done)
         if ready:
             desk = Desk(self._clock(), self._new_id, history)
             written = await self._store.write(ready, known, desk)

@@ -178,6 +178,43 @@ async def test_a_silent_anti_fraud_books_small_accruals_as_pending_and_refuses_t
         assert (balance.active, balance.pending, balance.held) == (300, 500, 0)
 
 
+async def test_repeats_get_their_first_answers_while_anti_fraud_is_silent(
+    ground: Ground, member: str
+) -> None:
+    """PT-07, AF-06: what was booked is answered, whatever would become of it today."""
+    async with ground.house() as house:
+        await house.apply(calm_program())
+        await house.start("antifraud", "tier", "points")
+        ledger = Ledger(house)
+        accrual, holding = ledger.accrual(member, "5000"), ledger.holding(member, 100)
+        accrued = await ledger.stub.AccruePoints(accrual)
+        held = await ledger.stub.HoldPoints(holding)
+        await house.stop("antifraud")
+        assert await ledger.stub.AccruePoints(accrual) == accrued
+        assert await ledger.stub.HoldPoints(holding) == held
+        reused = pb.AccruePointsRequest()
+        reused.CopyFrom(accrual)
+        reused.purchase.amount.units = 6000
+        assert (await refused(ledger.stub.AccruePoints(reused))).reason == "REQUEST_ID_REUSED"
+
+
+async def test_a_reused_request_id_does_not_send_its_batch_past_anti_fraud(
+    ledger: Ledger, member: str
+) -> None:
+    """AF-06: only its own row is refused; the neighbours are assessed as ever."""
+    first = ledger.accrual(member, "20")
+    await ledger.stub.AccruePoints(first)
+    reused = pb.AccruePointsRequest()
+    reused.CopyFrom(first)
+    reused.purchase.amount.units = 21
+    rows = [reused, ledger.accrual(member, "700"), first]
+    response = await ledger.stub.BatchAccruePoints(pb.BatchAccruePointsRequest(requests=rows))
+    outcomes = [result.WhichOneof("outcome") for result in response.results]
+    assert outcomes == ["error", "accrued", "error"]
+    assert not response.results[1].accrued.under_review
+    assert (await ledger.balance(member)).active == 720
+
+
 async def test_the_tier_multiplies_even_for_a_member_whom_points_meets_for_the_first_time(
     ground: Ground,
 ) -> None:
