@@ -6,7 +6,7 @@ from inspect import isasyncgenfunction
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc import StatusCode
 from grpc_status import rpc_status
 from opentelemetry import trace
@@ -27,6 +27,14 @@ class Internal(LaurelError):
     code = StatusCode.INTERNAL
     reason = "INTERNAL"
     text = FIXED_INTERNAL_TEXT
+
+
+class Malformed(LaurelError):
+    """The bytes of the request cannot be read."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    reason = "MALFORMED"
+    text = "the request is no message of the contract: {problem}; generate the client from protos/"
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -54,10 +62,9 @@ class Gate(grpc.aio.ServerInterceptor):
     def _wrap(self, handler: Any, method: str) -> Any:
         if handler.unary_unary is None:
             return self._wrap_stream(handler, method)
-        behaviour = self._around(handler.unary_unary, method)
-        return grpc.unary_unary_rpc_method_handler(
-            behaviour, handler.request_deserializer, handler.response_serializer
-        )
+        behaviour = self._around(handler.unary_unary, handler.request_deserializer, method)
+        # Bytes come in as they are: who may not call is refused before anything is parsed.
+        return grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
 
     def _wrap_stream(self, handler: Any, method: str) -> Any:
         # Streams are those of health and reflection; the services that stream later bring their own
@@ -86,11 +93,13 @@ class Gate(grpc.aio.ServerInterceptor):
         chosen = behaviour if isasyncgenfunction(inner) else writing_behaviour
         return make(chosen, handler.request_deserializer, handler.response_serializer)
 
-    def _around(self, inner: Behaviour, method: str) -> Behaviour:
+    def _around(
+        self, inner: Behaviour, parse: Callable[[bytes], Message], method: str
+    ) -> Behaviour:
         name = method.rpartition("/")[2]
         span_name = method
 
-        async def behaviour(request: Message, context: Context) -> Any:
+        async def behaviour(raw: bytes, context: Context) -> Any:
             began = time.perf_counter()
             code = StatusCode.CANCELLED
             parent = telemetry.extract(context.invocation_metadata())
@@ -99,6 +108,7 @@ class Gate(grpc.aio.ServerInterceptor):
             ) as span:
                 try:
                     self._policy.check(identity_of(context), method)
+                    request = _parsed(raw, parse)
                     check(request)
                     deadline.set_left(context.time_remaining())
                     response = await inner(request, context)
@@ -122,6 +132,13 @@ class Gate(grpc.aio.ServerInterceptor):
         if not isinstance(error, LaurelError):
             self._log.error("rpc.failed", method=method, error=repr(error), exc_info=error)
         return refusal_of(error)
+
+
+def _parsed(raw: bytes, parse: Callable[[bytes], Message]) -> Message:
+    try:
+        return parse(raw)
+    except DecodeError as error:
+        raise Malformed(problem=error) from error
 
 
 def refusal_of(error: Exception) -> LaurelError:
