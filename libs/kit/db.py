@@ -13,6 +13,7 @@ import orjson
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
+from kit import telemetry
 from kit.errors import DatabaseUnavailable, LaurelError
 
 COMMAND_TIMEOUT_SECONDS = 30
@@ -85,9 +86,7 @@ class Transaction:
 
     def _span(self, name: str) -> Any:
         attributes = {"db.system": "postgresql", "db.operation.name": name}
-        return self._tracer.start_as_current_span(
-            f"SQL {name}", kind=SpanKind.CLIENT, attributes=attributes
-        )
+        return telemetry.span(self._tracer, f"SQL {name}", SpanKind.CLIENT, attributes)
 
 
 class Database:

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from opentelemetry import trace
 
 from kit import telemetry
@@ -133,8 +133,7 @@ class RunningService:
     async def start(self) -> None:
         """Opens the doors once everything behind them works."""
         runtime, settings = self.runtime, self.runtime.settings
-        self._server = _make_server(runtime, self.service, self.policy)
-        self._health = _add_standard_services(self._server, self.service, settings.reflection)
+        self._server, self._health = _make_server(runtime, self.service, self.policy)
         port = settings.addr(runtime.name).rpartition(":")[2]
         self._server.add_secure_port(
             f"{settings.listen_host}:{port}", runtime.certificates.for_server()
@@ -218,7 +217,7 @@ class RunningService:
         telemetry.log(self.runtime.name).info("service.stopped")
 
 
-def _make_server(runtime: Runtime, service: Service, policy: Policy) -> Any:
+def _make_server(runtime: Runtime, service: Service, policy: Policy) -> tuple[Any, Any]:
     options = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -226,21 +225,23 @@ def _make_server(runtime: Runtime, service: Service, policy: Policy) -> Any:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
-    gate = Gate(runtime.name, policy, runtime.tracer)
-    server = grpc.aio.server(interceptors=[gate], options=options)
+    server = grpc.aio.server(options=options)
+    gate = Gate(runtime.name, policy, runtime.tracer, server)
     for add, servicer, _ in service.servicers:
-        add(servicer, server)
-    return server
+        add(servicer, gate)
+    return server, _add_standard_services(gate, service, runtime.settings.reflection)
 
 
-def _add_standard_services(server: Any, service: Service, with_reflection: bool) -> Any:
+def _add_standard_services(gate: Gate, service: Service, with_reflection: bool) -> Any:
     servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    door: Any = gate
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, door)
     if with_reflection:
         names = [full_name for _, _, full_name in service.servicers]
-        reflection.enable_server_reflection(
-            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        described = reflection.aio.ReflectionServicer(
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
         )
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(described, door)  # type: ignore[no-untyped-call]
     return servicer
 
 

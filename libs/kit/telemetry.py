@@ -2,18 +2,19 @@
 
 import logging
 import sys
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
 import structlog
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -121,10 +122,27 @@ def trace_parent() -> str:
     return carrier.get("traceparent", "")
 
 
-@contextmanager
+class _NoSpan:
+    """Stands where a span would, at the cost of nothing."""
+
+    def __enter__(self) -> trace.Span:
+        return trace.INVALID_SPAN
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+_NO_SPAN = _NoSpan()
+
+
 def span(
-    tracer_: trace.Tracer, name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: str
-) -> Iterator[Span]:
-    """A span around a block."""
-    with tracer_.start_as_current_span(name, kind=kind, attributes=attributes) as current:
-        yield current
+    tracer_: trace.Tracer,
+    name: str,
+    kind: SpanKind,
+    attributes: Mapping[str, str] | None = None,
+    context: Context | None = None,
+) -> AbstractContextManager[trace.Span]:
+    """A span around a block, within `context` where given; nothing when there is no collector."""
+    if isinstance(tracer_, trace.NoOpTracer):
+        return _NO_SPAN
+    return tracer_.start_as_current_span(name, context=context, kind=kind, attributes=attributes)

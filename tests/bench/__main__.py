@@ -8,11 +8,12 @@ that a slow minute of the machine hits both.
 
 import shutil
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
+import grpc
 import orjson
 import uvloop
 from rich.console import Console
@@ -24,6 +25,7 @@ from cli.check import run_checks
 from cli.connect import Client
 from cli.files import resource
 from cli.supervisor import Supervisor
+from kit.auth import Certificates
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.program.v1.program_service_pb2 import ApplyProgramRequest
 
@@ -53,11 +55,20 @@ async def bench(console: Console) -> dict[str, object]:
             )
             await client.program.ApplyProgram(request)
             await _open_accounts(url)
+        async with _channel(house.env) as channel:
+            points = PointsServiceStub(channel)
             for load in LOADS.values():
-                await load(client.points, WARM_UP_SECONDS)
-            rates = await _rounds(console, yardstick, client.points)
+                await load(points, WARM_UP_SECONDS)
+            rates = await _rounds(console, yardstick, points)
         await _check(url)
     return _summary(rates)
+
+
+def _channel(environ: Mapping[str, str]) -> grpc.aio.Channel:
+    """What any caller would open: mTLS, nothing of ours around the calls."""
+    names = ("LAUREL_CA", "LAUREL_CERT", "LAUREL_KEY")
+    certificates = Certificates.read(*(Path(environ[name]) for name in names))
+    return grpc.aio.secure_channel(environ["LAUREL_POINTS_ADDR"], certificates.for_client())
 
 
 async def _rounds(

@@ -20,7 +20,7 @@ async def outcome(call: object) -> object:
     """The answer of a call, or how it was refused."""
     try:
         return await call  # type: ignore[misc]
-    except Exception as error:  # noqa: BLE001  # gRPC's own
+    except Exception as error:  # gRPC's own  # noqa: BLE001
         return Refused(error)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import Any
 
-# ruff: noqa: N802  # aiosmtpd asks for these names
+# aiosmtpd asks for these names
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
@@ -58,7 +58,7 @@ class PostOffice:
         self._conversations.append(conversation)
         return conversation
 
-    async def handle_RCPT(
+    async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.answers.get(address):
@@ -66,7 +66,7 @@ class PostOffice:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.content
         assert isinstance(content, bytes)
         mail = message_from_bytes(content, policy=default)
