@@ -158,6 +158,10 @@ def _expire_or_warn(lot: LotState, step: _Step) -> None:
         step.posted.append(ledger.expire_lot(lot, step.book, step.desk))
     elif not lot.pending:
         _warn(lot, lot.expire_time, step)
+    elif lot.mature_time is None:
+        # Under review: nothing to do before its end.
+        lot.due_time = lot.expire_time
+        step.book.change_lot(lot)
 
 
 def _warn(lot: LotState, expire_time: datetime, step: _Step) -> None:

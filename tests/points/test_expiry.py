@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from grpc import StatusCode
 
-from house import Ground, House, new_id, refused
+from house import SAMPLE, Ground, House, new_id, refused
 from kit.clock import from_timestamp, to_timestamp
 from kit.db import load_queries
 from laurel.points.v1 import points_service_pb2 as pb
@@ -150,6 +150,23 @@ async def test_points_that_are_still_pending_at_their_end_expire_too(
         assert booked.entries[0].account == pb.ACCOUNT_PENDING
         assert (await ledger.run_maturation(now + YEARS)).matured_lot_count == 0
         assert await ledger.balance(member) == pb.Balance()
+
+
+async def test_points_under_review_are_looked_at_again_only_when_they_end(
+    ground: Ground, member: str
+) -> None:
+    """They are not warned of, and no run between the first warning and the end looks at them."""
+    async with ground.house() as house:
+        await house.apply(SAMPLE.read_text())
+        await house.start("antifraud", "tier", "points")
+        ledger = Ledger(house)
+        accrual = await ledger.accrue(member, "1500")
+        assert accrual.explanation.under_review
+        run = await ledger.run_expiry(ends(accrual) - timedelta(days=10))
+        assert run.warned_member_count == 0
+        [lot] = await house.fetch("SELECT due_time FROM points.lot WHERE member_id = $1", member)
+        assert lot["due_time"] == ends(accrual)
+        assert (await ledger.run_expiry(ends(accrual))).expired_points == 1500
 
 
 async def test_a_member_is_warned_thirty_seven_and_one_days_ahead_once_each(
