@@ -218,8 +218,8 @@ async def test_a_run_that_is_cut_short_is_finished_by_the_next(
         for _ in range(300)
     ]
     for start in range(0, len(rows), 1000):
-        request = pb.BatchAccruePointsRequest(requests=rows[start : start + 1000])
-        await ledger.stub.BatchAccruePoints(request)
+        bulk = pb.BatchAccruePointsRequest(requests=rows[start : start + 1000])
+        await ledger.stub.BatchAccruePoints(bulk)
     request = pb.RunExpiryRequest(as_of_time=to_timestamp(now))
     cut = 0
     for attempt in range(200):
