@@ -1,0 +1,275 @@
+"""OP-01, PG-02: the command line on a real house: replay, member, check, status, program."""
+
+import asyncio
+import csv
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from cli.supervisor import Supervisor
+from house import REPOSITORY, SAMPLE
+from kit.settings import SERVICES
+
+ORDERS = REPOSITORY / "deploy" / "data" / "cdnow_orders.csv"
+ORDER_COUNT = 300
+COLUMNS = ("--member", "customer_id", "--time", "order_date", "--amount", "amount_usd")
+# The sample's ladder, from the top: what 12 months of spend reach, and what it multiplies.
+LADDER = [(560, "2"), (260, "1.5"), (100, "1.2"), (0, "1")]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+async def laurel(house: Supervisor, *arguments: str) -> Ended:
+    """Runs a command against the house, as a user would."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli.main", *arguments, "--data", str(house.data),
+        env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert "Traceback" not in err.decode(), err.decode()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+def sample_orders() -> list[dict[str, str]]:
+    """300 orders of 1997 by the first customers with five or more: enough for every tier."""
+    by_customer = defaultdict(list)
+    with ORDERS.open() as file:
+        for row in csv.DictReader(file):
+            if row["order_date"] < "1998":
+                by_customer[row["customer_id"]].append(row)
+    frequent = (orders for orders in by_customer.values() if len(orders) >= 5)
+    return [row for orders in frequent for row in orders][:ORDER_COUNT]
+
+
+def points_of(orders: Sequence[dict[str, str]]) -> int:
+    """What the sample program gives: the tier in a month is what the months before have made."""
+    total = 0
+    spent: dict[str, Decimal] = defaultdict(Decimal)
+    months = defaultdict(list)
+    for row in orders:
+        months[row["order_date"][:7]].append(row)
+    for _, month in sorted(months.items()):
+        before = dict(spent)
+        for row in month:
+            member, amount = row["customer_id"], Decimal(row["amount_usd"])
+            reached = before.get(member, Decimal(0))
+            factor = next(Decimal(times) for spend, times in LADDER if reached >= spend)
+            total += int((amount * factor).quantize(Decimal(1), ROUND_HALF_UP))
+            spent[member] += amount
+    return total
+
+
+def write_csv(file: Path, rows: Sequence[dict[str, str]]) -> Path:
+    with file.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, ["customer_id", "order_date", "units", "amount_usd"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+@pytest.fixture(scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervisor]:
+    """A house of processes under the sample program, which the command line applied."""
+    data = tmp_path_factory.mktemp("replay")
+    async with Supervisor(data, extra_env={"LAUREL_SCHEDULER": "false"}) as house:
+        before = await laurel(house, "program", "show")
+        assert (before.status, "PROGRAM_NOT_FOUND" in before.err) == (2, True), before
+        ended = await laurel(house, "program", "apply", str(SAMPLE), "--reason", "the first")
+        assert ended.status == 0, ended
+        assert "version 1 decides from" in ended.out
+        yield house
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay that has run once."""
+
+    file: Path
+    orders: list[dict[str, str]]
+    totals: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+async def replayed(house: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
+    """300 orders, replayed."""
+    orders = sample_orders()
+    file = write_csv(tmp_path_factory.mktemp("orders") / "orders.csv", orders)
+    ended = await laurel(house, "replay", str(file), *COLUMNS, "--json")
+    assert ended.status == 0, ended
+    return Replayed(file, orders, json.loads(ended.out))
+
+
+async def fetch(house: Supervisor, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
+    """Rows of a statement, run by the owner of the database."""
+    connection = await asyncpg.connect(house.env["LAUREL_DATABASE_URL"])
+    try:
+        return [tuple(row) for row in await connection.fetch(sql, *arguments)]
+    finally:
+        await connection.close()
+
+
+async def books(house: Supervisor) -> list[Any]:
+    """Balances, tiers and the number of postings: all that a second run must leave as it is."""
+    return [
+        await fetch(house, "SELECT member_id, active, pending, held, debt FROM points.account "
+                           "ORDER BY member_id"),
+        await fetch(house, "SELECT member_id, tier_id FROM tier.member ORDER BY member_id"),
+        await fetch(house, "SELECT count(*), sum(active_after) FROM points.transaction"),
+        await fetch(house, "SELECT count(*), sum(spend_minor) FROM tier.growth"),
+        await fetch(house, "SELECT count(*) FROM benefits.entitlement"),
+        await fetch(house, "SELECT count(*) FROM notification.message"),
+    ]  # fmt: skip
+
+
+async def test_a_replay_books_each_order_as_the_program_says(
+    house: Supervisor, replayed: Replayed
+) -> None:
+    totals, orders = replayed.totals, replayed.orders
+    members = {row["customer_id"] for row in orders}
+    assert (totals["orders"], totals["accrued"]) == (ORDER_COUNT, ORDER_COUNT)
+    assert (totals["members"], totals["enrolled"]) == (len(members), len(members))
+    assert (totals["refused"], totals["under_review"], totals["bad_lines"]) == (0, 0, 0)
+    spend = sum(Decimal(row["amount_usd"]) for row in orders)
+    assert Decimal(totals["spend"]) == spend
+    assert totals["points"] == points_of(orders)
+    assert totals["points"] > spend * Decimal("1.1"), "tiers multiplied"
+    grown = await fetch(house, "SELECT sum(spend_minor)::bigint FROM tier.growth")
+    assert grown == [(int(spend * 100),)]
+
+
+async def test_a_second_replay_changes_nothing(house: Supervisor, replayed: Replayed) -> None:
+    before = await books(house)
+    ended = await laurel(house, "replay", str(replayed.file), *COLUMNS, "--json")
+    assert ended.status == 0
+    again = json.loads(ended.out)
+    for name in ("orders", "members", "accrued", "points", "spend", "refused"):
+        assert again[name] == replayed.totals[name]
+    assert await books(house) == before
+
+
+async def test_lines_that_are_no_orders_are_named_and_the_others_booked(
+    house: Supervisor, replayed: Replayed, tmp_path: Path
+) -> None:
+    good = {"customer_id": "bad-1", "order_date": "1997-12-30", "units": "1", "amount_usd": "7.00"}
+    wrong = [
+        {**good, "amount_usd": "seven"},
+        {**good, "order_date": "31.12.1997"},
+        {**good, "customer_id": ""},
+        {**good, "amount_usd": "-1"},
+    ]
+    file = write_csv(tmp_path / "bad.csv", [wrong[0], good, *wrong[1:]])
+    ended = await laurel(house, "replay", str(file), *COLUMNS, "--json")
+    assert ended.status == 1
+    said = ended.err.replace("\n", " ")
+    for line, value in ((2, "'seven'"), (4, "'31.12.1997'"), (5, "''"), (6, "'-1'")):
+        assert f"line {line}: " in said
+        assert value in said
+    totals = json.loads(ended.out)
+    assert (totals["bad_lines"], totals["accrued"], totals["points"]) == (4, 1, 7)
+
+
+async def test_a_file_without_the_column_is_refused_with_the_columns_it_has(
+    house: Supervisor, replayed: Replayed
+) -> None:
+    columns = ("--member", "customer", *COLUMNS[2:])
+    ended = await laurel(house, "replay", str(replayed.file), *columns)
+    assert ended.status == 2
+    assert "there is no column customer; its columns are customer_id, order_date" in ended.err
+    missing = await laurel(house, "replay", str(replayed.file) + ".no", *COLUMNS)
+    assert (missing.status, "cannot be read" in missing.err) == (2, True)
+
+
+async def test_a_member_is_shown_with_all_that_is_known(
+    house: Supervisor, replayed: Replayed
+) -> None:
+    spent: dict[str, Decimal] = defaultdict(Decimal)
+    for row in replayed.orders:
+        spent[row["customer_id"]] += Decimal(row["amount_usd"])
+    best = max(spent, key=lambda member: spent[member])
+    ended = await laurel(house, "member", "show", best, "--json")
+    assert ended.status == 0, ended
+    shown = json.loads(ended.out)
+    stored = await fetch(house, "SELECT active FROM points.account WHERE member_id = $1", best)
+    assert shown["member"]["member_id"] == best
+    assert [(int(shown["balance"]["active"]),)] == stored
+    assert shown["tier_status"]["tier_id"] == "diamond"
+    assert shown["tier_decisions"][0]["to_tier_id"] == "diamond"
+    assert shown["entitlements"]
+    assert shown["messages"]
+    accruals = [t for t in shown["transactions"] if t["kind"] == "TRANSACTION_KIND_ACCRUAL"]
+    assert all(entry["explanation"]["lines"] for entry in accruals)
+
+    page = await laurel(house, "member", "show", best)
+    assert (page.status, f"Member {best}: Diamond" in page.out) == (0, True)
+    nobody = await laurel(house, "member", "show", "nobody")
+    assert (nobody.status, "there is no member nobody" in nobody.err) == (2, True)
+
+
+async def test_check_holds_and_names_the_member_whose_balance_was_changed(
+    house: Supervisor, replayed: Replayed
+) -> None:
+    whole = await laurel(house, "check")
+    assert (whole.status, ", 0 broken" in whole.out) == (0, True), whole.out
+    member = replayed.orders[0]["customer_id"]
+    change = "UPDATE points.account SET active = active + $2 WHERE member_id = $1"
+    await fetch(house, change, member, 1)
+    try:
+        broken = await laurel(house, "check")
+    finally:
+        await fetch(house, change, member, -1)
+    assert broken.status == 1
+    assert "BROKEN" in broken.out
+    assert f"member_id={member}" in broken.out
+    assert (await laurel(house, "check")).status == 0
+
+
+async def test_status_lists_every_part(house: Supervisor) -> None:
+    ended = await laurel(house, "status", "--json")
+    parts = json.loads(ended.out)
+    assert ended.status == 0
+    assert [part["name"] for part in parts] == ["postgres", "nats", *SERVICES]
+    assert all(part["ready"] and part["pid"] and part["address"] for part in parts)
+
+
+async def test_versions_of_the_program_are_kept_compared_and_shown(
+    house: Supervisor, replayed: Replayed, tmp_path: Path
+) -> None:
+    """PG-02"""
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(SAMPLE.read_text().replace("pending_days: 14", "pending_days: 21"))
+    ended = await laurel(house, "program", "apply", str(changed), "--reason", "a longer window")
+    assert (ended.status, "version 2 decides from" in ended.out) == (0, True), ended
+    assert "earning.pending_days: 14 -> 21" in ended.out
+
+    assert (await laurel(house, "program", "show")).out == changed.read_text()
+    assert (await laurel(house, "program", "show", "--version", "1")).out == SAMPLE.read_text()
+    history = (await laurel(house, "program", "history")).out
+    assert "a longer window" in history
+    assert "the first" in history
+    assert "admin" in history
+    back = await laurel(house, "program", "diff", str(SAMPLE))
+    assert (back.status, back.out) == (0, "earning.pending_days: 21 -> 14\n")
+    none = await laurel(house, "program", "diff", str(SAMPLE), "--version", "1")
+    assert (none.status, none.out) == (0, "no difference\n")
+    late = await laurel(
+        house, "program", "apply", str(SAMPLE), "--reason", "back", "--expected-version", "1"
+    )
+    assert (late.status, "PROGRAM_VERSION_CHANGED" in late.err) == (2, True)
