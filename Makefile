@@ -41,6 +41,7 @@ contract: $(READY) ## Check the contract: generated code, lint, compatibility
 	@tools/dev/contract.sh
 
 .PHONY: bench
+bench: export GRPC_ENABLE_FORK_SUPPORT = 0
 bench: $(READY) ## Measure against the yardstick; writes .laurel/bench.json
 	@$(BIN)/python -m tests.bench
 

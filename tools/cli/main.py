@@ -1,5 +1,6 @@
 """The command `laurel`: a list of its commands, each in a module of its own, loaded when called."""
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -25,6 +26,8 @@ app.command("cli.demo:demo", name="demo", help="Tell the story of 69,659 real or
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; a mistake of the caller ends it with status 2 and one message."""
+    # Connections that end are no news: asyncio says so at every end of TLS.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         app(arguments)
     except KeyboardInterrupt:

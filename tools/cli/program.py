@@ -42,7 +42,7 @@ def validate(file: Path) -> None:
 def apply_file(
     file: Path,
     *,
-    reason: str,
+    reason: str = "",
     effective: str | None = None,
     expected_version: int = 0,
     data: Path = DEFAULT_DATA,

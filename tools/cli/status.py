@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +39,6 @@ def status(
     as_json
         Print JSON instead of a table.
     """
-    # asyncio warns, for nothing, of how the client of the broker upgrades to TLS.
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
     findings = uvloop.run(find(data)) if supervisor_of(data) else []
     if as_json:
         print(json.dumps([_as_dict(finding) for finding in findings], indent=1))

@@ -81,15 +81,20 @@ async def _run(data: Path) -> None:
 
 
 async def _live(data: Path) -> None:
-    from cli.status import find, table
     from cli.supervisor import Supervisor
 
     async with Supervisor(data) as house:
-        console = Console()
-        console.print(table(await find(house.data)))
-        console.print(f"for clients: . {shlex.quote(str(data / 'env'))}", soft_wrap=True)
-        sys.stdout.flush()
+        await _announce(house.data)
         await asyncio.Event().wait()
+
+
+async def _announce(data: Path) -> None:
+    from cli.status import find, table
+
+    console = Console()
+    console.print(table(await find(data)))
+    console.print(f"for clients: . {shlex.quote(str(data / 'env'))}", soft_wrap=True)
+    sys.stdout.flush()
 
 
 def _detach(data: Path) -> None:
@@ -108,13 +113,13 @@ def _detach(data: Path) -> None:
     except BaseException:
         process.terminate()
         raise
-    with log.open("rb") as file:
-        file.seek(begin)
-        said = file.read().decode(errors="replace")
     if not came_up:
-        print(said, file=sys.stderr)
+        with log.open("rb") as file:
+            file.seek(begin)
+            print(file.read().decode(errors="replace"), file=sys.stderr)
         sys.exit(1)
-    print(said)
+    # The house publishes itself before it prints: what it is about to say is said here.
+    asyncio.run(_announce(data))
 
 
 def _await_ready(data: Path, process: subprocess.Popen[bytes]) -> bool:
