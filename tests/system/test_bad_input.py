@@ -131,7 +131,7 @@ def with_hold(
 def reversal(title: str, code: StatusCode, reason: str, *says: str, **fields: object) -> Bad:
     def build(scene: Scene) -> Message:
         own = {"member_id": scene.member, "transaction_id": scene.accrual.transaction_id}
-        return pb.ReverseAccrualRequest(**{"request_id": new_id(), **own, **fields})
+        return pb.ReverseAccrualRequest(**{"request_id": new_id(), **own, **fields})  # type: ignore[arg-type]
 
     return Bad(f"reversal: {title}", build, code, reason, says)
 

@@ -279,11 +279,11 @@ def log_lines(house: Supervisor, service: str) -> list[dict[str, Any]]:
 
 
 async def test_logs_are_json_with_the_trace_and_readiness_follows_the_database(
-    tmp_path: Path, member: str
+    tmp_path: Path, member: str, collector: tuple[Collector, str]
 ) -> None:
     services = ("program", "antifraud", "points")
-    off = {"LAUREL_SCHEDULER": "false", "LAUREL_LOG_LEVEL": "info"}
-    async with Supervisor(tmp_path, services=services, extra_env=off) as house:
+    settings = {"LAUREL_SCHEDULER": "false", "LAUREL_OTLP_ENDPOINT": collector[1]}
+    async with Supervisor(tmp_path, services=services, extra_env=settings) as house:
         trace_id = new_id()
         async with Client(house.env) as client:
             apply = ApplyProgramRequest(request_id=new_id(), source_yaml=calm_program())
