@@ -15,7 +15,7 @@ from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
 MEMBERS = 100_000
 ROWS_PER_CALL = 500
-BULK_CALLERS = 2
+BULK_CALLERS = 3
 UNARY_CALLERS = 256
 
 _random = random.Random(20261124)
@@ -33,7 +33,7 @@ def accrual() -> pb.AccruePointsRequest:
 
 
 async def batch_accrue(points: PointsServiceStub, seconds: float) -> float:
-    """BatchAccruePoints with 500 rows a call, two calls at a time."""
+    """BatchAccruePoints with 500 rows a call, three calls at a time."""
 
     async def call() -> int:
         rows = [accrual() for _ in range(ROWS_PER_CALL)]
