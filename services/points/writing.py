@@ -51,7 +51,6 @@ class WritePath:
         for command in commands:
             firsts.setdefault(command.request_id, command)
         answers = await self._settle_repeats(list(firsts.values()), history)
-        metrics.count(answers.values())
         return [_answer_of(command, firsts, answers) for command in commands]
 
     async def _settle_repeats(
@@ -78,14 +77,16 @@ class WritePath:
         self, commands: Sequence[Command], history: ProgramHistory, *, repeats: bool
     ) -> dict[str, Answer]:
         known = await self._store.look_up(commands, repeats=repeats)
-        answers: dict[str, Answer] = dict(known.done)
+        done = dict(known.done)
+        answers: dict[str, Answer] = dict(done)
         open_commands = [command for command in commands if command.request_id not in answers]
         ready = await self._decide(open_commands, known, answers, history)
         if not repeats:
             # Refused today, but perhaps booked before: then that is the answer.
             refused = [command for command in open_commands if command.request_id in answers]
             if refused:
-                answers.update((await self._store.look_up(refused, repeats=True)).done)
+                done = dict((await self._store.look_up(refused, repeats=True)).done)
+                answers.update(done)
         if ready:
             desk = Desk(self._clock(), self._new_id, history)
             written = await self._store.write(ready, known, desk)
@@ -93,6 +94,8 @@ class WritePath:
                 (entry.command.request_id, answer)
                 for entry, answer in zip(ready, written, strict=True)
             )
+        # What was done before was counted then.
+        metrics.count(answer for request_id, answer in answers.items() if request_id not in done)
         return answers
 
     async def _decide(

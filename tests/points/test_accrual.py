@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from grpc import StatusCode
+from prometheus_client import REGISTRY
 
 from house import Ground, House, new_id, refused, usd
 from laurel.points.v1 import points_service_pb2 as pb
@@ -81,6 +82,20 @@ async def test_a_repeated_accrual_credits_once_and_gets_the_same_answer(
     again = await ledger.stub.AccruePoints(request)
     assert again == first
     assert (await ledger.balance(member)).active == 25
+
+
+async def test_a_repeat_is_not_counted_as_issued_again(ledger: Ledger, member: str) -> None:
+    """OP-02: the metric of issued points counts effects, not calls."""
+    labels = {"kind": "accrual", "account": "issued"}
+
+    def issued() -> float:
+        return REGISTRY.get_sample_value("laurel_points_moved_total", labels) or 0.0
+
+    request = ledger.accrual(member, "20")
+    before = issued()
+    for _ in range(3):
+        await ledger.stub.AccruePoints(request)
+    assert issued() - before == 20
 
 
 async def test_twenty_at_once_with_one_request_id_credit_once(ledger: Ledger, member: str) -> None:
