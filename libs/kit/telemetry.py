@@ -142,7 +142,11 @@ def span(
     attributes: Mapping[str, str] | None = None,
     context: Context | None = None,
 ) -> AbstractContextManager[trace.Span]:
-    """A span around a block, within `context` where given; nothing when there is no collector."""
-    if isinstance(tracer_, trace.NoOpTracer):
+    """A span around a block, within `context` where given.
+
+    Without a collector a caller's trace is passed on all the same, to logs and to further calls;
+    where there is none either, this costs nothing.
+    """
+    if context is None and isinstance(tracer_, trace.NoOpTracer):
         return _NO_SPAN
     return tracer_.start_as_current_span(name, context=context, kind=kind, attributes=attributes)
