@@ -203,6 +203,27 @@ async def test_processes_that_start_at_once_make_each_partition_once(busy: House
     assert sorted(made) == [0, 0, 0, 0, 3]
 
 
+async def test_history_in_the_default_partition_stops_nobody_from_starting(busy: House) -> None:
+    """Rows of a month without a partition stay where they are; the months after it get theirs."""
+    connection = await asyncpg.connect(busy.settings.database_url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("SET LOCAL search_path = points")
+        await connection.execute(
+            "INSERT INTO transaction (member_id, transaction_id, kind, sources, targets, points,"
+            " lot_ids, lot_points, active_after, pending_after, held_after, debt_after,"
+            " program_version, occurred_time, record_time) VALUES"
+            " ('m', uuid7_floor('2033-03-10'), 1, '{}', '{}', '{}', '{}', '{}', 0, 0, 0, 0, 1,"
+            " now(), now())"
+        )
+        made = await connection.fetchval("SELECT ensure_partitions('2033-03-15')")
+        assert made == 2
+        await transaction.rollback()
+    finally:
+        await connection.close()
+
+
 def free_address() -> str:
     """An address that nobody listens at."""
     with socket.socket() as probe:

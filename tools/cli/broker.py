@@ -18,7 +18,7 @@ STOP_S = 15.0
 READY_S = 60.0
 POLL_S = 0.1
 CONNECT_S = 5.0
-# The outbox forgets an event once the broker has acknowledged it, so an acknowledgement must outlive
+# The outbox forgets an event once the broker has acknowledged it: an acknowledgement must outlive
 # a power loss: each message is synced. On a disk that syncs in 0.1 ms that is 3,900 messages a
 # second instead of 13,500, and a message carries up to 256 events.
 SYNC_INTERVAL = "always"

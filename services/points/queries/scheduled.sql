@@ -17,4 +17,4 @@ LIMIT $2
 
 -- name: ensure_partitions
 -- Under a lock of its own: processes that start at once must not make the same table.
-SELECT ensure_partitions($1) FROM pg_advisory_xact_lock(hashtext('points.ensure_partitions'))
+SELECT ensure_partitions(coalesce($1::timestamptz, now())) FROM pg_advisory_xact_lock(hashtext('points.ensure_partitions'))
