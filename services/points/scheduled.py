@@ -13,10 +13,10 @@ from uuid import UUID
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.events import publish
-from points import ledger, metrics
+from points import holds, lots, metrics
 from points.book import Book
 from points.events import expiring_event, render_events
-from points.ledger import Desk
+from points.posting import Desk
 from points.saving import save
 from points.store import load_holds, load_lots, lock_accounts
 from points.values import HoldState, LotState, Posted, Release
@@ -113,9 +113,9 @@ class ScheduledWork:
         if step.posted or step.book.changed_lots:
             await save(tx, step.book, step.posted, step.desk.now)
         events = render_events(step.posted)
-        for (member_id, days), lots in step.warnings.items():
-            first = min(lot.expire_time for lot in lots if lot.expire_time is not None)
-            points = sum(lot.remaining for lot in lots)
+        for (member_id, days), due in step.warnings.items():
+            first = min(lot.expire_time for lot in due if lot.expire_time is not None)
+            points = sum(lot.remaining for lot in due)
             event_id = self._new_id()
             events.append(expiring_event(member_id, points, first, days, step.as_of, event_id))
             step.done.warned.add(member_id)
@@ -137,7 +137,7 @@ class ScheduledWork:
                 for _, hold_id in keys:
                     if step.book.holds[hold_id].state is HoldState.OPEN:
                         command = Release("", b"", hold_id, timed_out=True)
-                        step.posted.append(ledger.release(command, step.book, desk))
+                        step.posted.append(holds.release(command, step.book, desk))
                 await self._finish(tx, step)
                 count += len(step.posted)
 
@@ -147,7 +147,7 @@ def _mature(lot: LotState, step: _Step) -> None:
         return
     step.done.matured_lot_count += 1
     step.done.matured_points += lot.remaining
-    step.posted.append(ledger.mature_lot(lot, step.book, step.desk))
+    step.posted.append(lots.mature_lot(lot, step.book, step.desk))
 
 
 def _expire_or_warn(lot: LotState, step: _Step) -> None:
@@ -156,7 +156,7 @@ def _expire_or_warn(lot: LotState, step: _Step) -> None:
     if lot.expire_time <= step.as_of:
         step.done.expired_lot_count += 1
         step.done.expired_points += lot.remaining
-        step.posted.append(ledger.expire_lot(lot, step.book, step.desk))
+        step.posted.append(lots.expire_lot(lot, step.book, step.desk))
     elif not lot.pending:
         _warn(lot, lot.expire_time, step)
     elif lot.mature_time is None:

@@ -10,11 +10,11 @@ from kit.clock import NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
-from points import ledger
+from points import accruals, holds
 from points.book import Book
 from points.errors import RequestRaced
 from points.events import render_events
-from points.ledger import Desk
+from points.posting import Desk
 from points.reading import load_origins, posted_from_row
 from points.saving import save_commands
 from points.values import (
@@ -155,17 +155,17 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
         match command:
             case Accrue():
                 assert entry.grant is not None
-                return ledger.accrue(command, entry.grant, book, desk)
+                return accruals.accrue(command, entry.grant, book, desk)
             case Hold():
-                return ledger.hold(command, entry.assessment_id, book, desk)
+                return holds.hold(command, entry.assessment_id, book, desk)
             case Capture():
-                return ledger.capture(command, book, desk)
+                return holds.capture(command, book, desk)
             case Release():
-                return ledger.release(command, book, desk)
+                return holds.release(command, book, desk)
             case Refund():
-                return ledger.refund(command, book, desk)
+                return holds.refund(command, book, desk)
             case Reverse():
-                return ledger.reverse(command, book, desk)
+                return accruals.reverse(command, book, desk)
     except LaurelError as refusal:
         return refusal
 

@@ -8,7 +8,8 @@ from kit.clock import Clock, NewId
 from kit.db import Database
 from kit.errors import LaurelError, RequestIdReused
 from points import errors, metrics
-from points.ledger import Desk, check_redemption
+from points.holds import check_redemption
+from points.posting import Desk
 from points.remote import AntifraudClient, Asked, Decided, TierClient
 from points.store import Answer, Known, LedgerStore, Ready
 from points.values import Accrue, Command, Grant, Hold
