@@ -8,13 +8,22 @@ READY := .venv/.ready
 UV_VERSION := 0.13.9
 ARGS ?=
 
+# Caches stay inside of .venv, too.
+export UV_CACHE_DIR := $(CURDIR)/.venv/.cache
+export PIP_NO_CACHE_DIR := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
 # A .venv that was set up from this very lock is used as it is: the second time needs no network.
-$(READY): requirements.lock pyproject.toml Makefile
+SYNCED := .venv/.synced
+$(SYNCED): requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not to be found; name one with make PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/python -m uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	@$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(READY): $(SYNCED) pyproject.toml
+	@$(BIN)/python -m uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: help
