@@ -218,18 +218,25 @@ def _environ() -> dict[str, str]:
 
 @functools.cache
 def _unprivileged() -> tuple[str, ...]:
-    """Prefix under which Postgres, that refuses to run as root, runs when we are root."""
-    if os.geteuid() != 0:
+    """Prefix under which Postgres runs when we are root, or a user without a name.
+
+    It refuses to run as root, and initdb wants a user that the machine knows by name.
+    """
+    names = {user.pw_uid: user.pw_name for user in pwd.getpwall()}
+    if os.geteuid() in names and os.geteuid() != 0:
         return ()
     unshare, setpriv = shutil.which("unshare"), shutil.which("setpriv")
-    if unshare:
-        # A user namespace needs no user and reads folders that only root may enter.
-        mapped = (unshare, "--user", "--map-user=1000")
+    others = [uid for uid, name in names.items() if uid and name != FALLBACK_USER]
+    if unshare and (known := (others or list(names))[-1]):
+        # A user namespace changes no owner and reads folders that only we may enter.
+        mapped = (unshare, "--user", f"--map-user={known}")
         if subprocess.run([*mapped, "true"], capture_output=True, check=False).returncode == 0:
             return mapped
-    if setpriv:
+    if setpriv and os.geteuid() == 0:
         return (setpriv, f"--reuid={FALLBACK_USER}", "--clear-groups")
-    raise UserError("Postgres refuses to run as root: start this as another user")
+    raise UserError(
+        "Postgres runs neither as root nor as a user without a name: start this as another user"
+    )
 
 
 def _owner_id() -> int:
