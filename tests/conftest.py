@@ -1,10 +1,31 @@
 """Fixtures: see house.py."""
 
+import os
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from house import SAMPLE, Ground, House, new_id
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Databases of tests stand in .laurel, a folder for each run; what dead runs left goes."""
+    if config.option.basetemp is None:
+        runs = config.rootpath / ".laurel" / "tests"
+        runs.mkdir(parents=True, exist_ok=True)
+        for past in runs.iterdir():
+            if not Path("/proc", past.name).exists():
+                shutil.rmtree(past, ignore_errors=True)
+        config.option.basetemp = str(runs / str(os.getpid()))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What a run that passed has written is of no more use."""
+    if exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(session.config.option.basetemp, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
