@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
-from kit.clock import Clock, NewId
+from kit.clock import NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError
 from kit.telemetry import INBOX_FAILED, INBOX_HANDLED, OUTBOX_PUBLISHED, log
@@ -38,6 +38,7 @@ REDELIVER_SECONDS_MAX = 60.0
 ACK_SECONDS = 10.0
 STREAM_AGE = timedelta(days=14)
 INBOX_AGE = timedelta(days=28)
+PRUNE_ROWS = 10_000
 DUPLICATE_WINDOW = timedelta(minutes=10)
 
 # What the broker's absence and the database's look like; LaurelError is what the database layer
@@ -175,13 +176,12 @@ class Listener:
     """Hands the messages of a durable consumer to the service, each once."""
 
     def __init__(
-        self, service: str, consumer: Consumer, database: Database, broker: Broker, clock: Clock
+        self, service: str, consumer: Consumer, database: Database, broker: Broker
     ) -> None:
         self._service = service
         self._consumer = consumer
         self._database = database
         self._broker = broker
-        self._clock = clock
         self._log = log(service)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -231,9 +231,13 @@ class Listener:
                 INBOX_HANDLED.labels(self._service, kind).inc(len(batch.events))
 
     async def prune(self) -> None:
-        """Forgets messages older than the broker could deliver again."""
+        """Forgets messages older than the broker could deliver again, in bounded steps."""
+        while await self._prune_step() == PRUNE_ROWS:
+            pass
+
+    async def _prune_step(self) -> int:
         async with self._database.transaction() as tx:
-            await tx.execute("prune_inbox", self._clock() - INBOX_AGE)
+            return int((await tx.execute("prune_inbox", INBOX_AGE, PRUNE_ROWS)).split()[-1])
 
 
 async def _sleep(stopping: asyncio.Event, seconds: float) -> None:

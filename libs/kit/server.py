@@ -163,9 +163,7 @@ class RunningService:
             *service.loops,
         ]
         if service.consumer is not None:
-            listener = Listener(
-                runtime.name, service.consumer, service.database, broker, runtime.clock
-            )
+            listener = Listener(runtime.name, service.consumer, service.database, broker)
             prune = Schedule("prune_inbox", 3600, listener.prune)
             loops += [listener.run, self._repeat(prune)]
         if runtime.settings.scheduler:

@@ -31,5 +31,6 @@ ON CONFLICT (batch_id) DO NOTHING
 RETURNING true
 
 -- name: prune_inbox
+-- By the database's own time, which handle_time bears: the service's clock may stand in the past.
 DELETE FROM inbox
-WHERE batch_id IN (SELECT batch_id FROM inbox WHERE handle_time < $1 LIMIT 10000)
+WHERE batch_id IN (SELECT batch_id FROM inbox WHERE handle_time < now() - $1::interval LIMIT $2)
