@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from uuid import UUID
 
 import orjson
 
@@ -42,3 +43,15 @@ def decode_token(token: str, *kinds: type) -> tuple[object, ...] | None:
     if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
         raise PageTokenInvalid
     return tuple(key)
+
+
+def decode_id(token: str) -> UUID | None:
+    """The id that a page continues after, None for the first page.
+
+    Raises PageTokenInvalid when it holds none.
+    """
+    key = decode_token(token, str)
+    try:
+        return UUID(str(key[0])) if key else None
+    except ValueError:
+        raise PageTokenInvalid from None

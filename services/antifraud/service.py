@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import grpc
 
@@ -11,7 +10,7 @@ from antifraud.values import Asked, Assessment, Decided
 from kit.clock import parse_time, to_timestamp
 from kit.errors import InvalidArgument, Violation
 from kit.money import to_minor
-from kit.paging import PageTokenInvalid, decode_token, encode_token, page_size
+from kit.paging import decode_id, encode_token, page_size
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceServicer
 from rules.compiled import CompiledProgram, ProgramHistory
@@ -50,7 +49,7 @@ class AntifraudService(AntifraudServiceServicer):
             raise InvalidArgument(Violation("member_id", "has a zero character; remove it"))
         size = page_size(request.page_size)
         found = await self._store.list_assessments(
-            request.member_id, request.action, parse_token(request.page_token), size + 1
+            request.member_id, request.action, decode_id(request.page_token), size + 1
         )
         token = encode_token(str(found[size - 1].assessment_id)) if len(found) > size else ""
         shown = [render_assessment(one) for one in found[:size]]
@@ -85,17 +84,6 @@ def _amount(operation: pb.Operation, field: str, program: CompiledProgram) -> in
     if not operation.HasField("amount"):
         return 0
     return to_minor(operation.amount, program.currency, program.minor_digits, field)
-
-
-def parse_token(token: str) -> UUID | None:
-    """The assessment that a page continues after; None for the first. Raises PageTokenInvalid."""
-    key = decode_token(token, str)
-    if key is None:
-        return None
-    try:
-        return UUID(str(key[0]))
-    except ValueError:
-        raise PageTokenInvalid from None
 
 
 def render_decision(decided: Decided) -> pb.Decision:

@@ -2,12 +2,10 @@
 
 # the contract names the methods
 
-from uuid import UUID
-
 from kit.clock import Clock, NewId, to_timestamp
 from kit.errors import InvalidArgument, Violation
 from kit.interceptor import Context
-from kit.paging import PageTokenInvalid, decode_token, encode_token, page_size
+from kit.paging import decode_id, encode_token, page_size
 from laurel.notification.v1 import notification_service_pb2 as pb
 from laurel.notification.v1.notification_service_pb2_grpc import NotificationServiceServicer
 from laurel.program.v1.program_pb2 import Channel as ProtoChannel
@@ -30,7 +28,7 @@ class NotificationService(NotificationServiceServicer):
     ) -> pb.ListInboxResponse:
         """Lists the messages in a member's inbox, newest first."""
         size = page_size(request.page_size)
-        before = _parse_token(request.page_token)
+        before = decode_id(request.page_token)
         messages = await self._store.list_inbox(request.member_id, before, size + 1)
         more = len(messages) > size
         return pb.ListInboxResponse(
@@ -75,16 +73,6 @@ class NotificationService(NotificationServiceServicer):
                 for channel in request.channels
             ),
         )
-
-
-def _parse_token(token: str) -> UUID | None:
-    key = decode_token(token, str)
-    if key is None:
-        return None
-    try:
-        return UUID(str(key[0]))
-    except ValueError:
-        raise PageTokenInvalid from None
 
 
 def _render(message: Message) -> pb.Message:

@@ -11,7 +11,7 @@ from kit.batch import Batcher
 from kit.clock import Clock, parse_time
 from kit.errors import LaurelError, to_status
 from kit.interceptor import refusal_of
-from kit.paging import PageTokenInvalid, decode_token, encode_token, page_size
+from kit.paging import decode_id, encode_token, page_size
 from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
@@ -136,7 +136,7 @@ class PointsService(PointsServiceServicer):
     ) -> pb.ListTransactionsResponse:
         """See the contract."""
         size = page_size(request.page_size)
-        before = _before(request.page_token)
+        before = decode_id(request.page_token)
         found = await self._reader.list_transactions(request.member_id, before, size + 1)
         page = found[:size]
         more = len(found) > size
@@ -184,15 +184,6 @@ class PointsService(PointsServiceServicer):
         if not request.HasField("as_of_time"):
             return self._clock()
         return parse_time(request.as_of_time, "as_of_time")
-
-
-def _before(page_token: str) -> UUID | None:
-    """The transaction that a page comes after. Raises PageTokenInvalid."""
-    key = decode_token(page_token, str)
-    try:
-        return UUID(str(key[0])) if key else None
-    except ValueError:
-        raise PageTokenInvalid from None
 
 
 def _parse_row(
