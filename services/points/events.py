@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import assert_never
 from uuid import UUID
 
 from google.type.money_pb2 import Money
@@ -13,11 +12,15 @@ from kit.telemetry import trace_parent
 from laurel.event.v1 import event_pb2 as pb
 from points.values import Kind, Posted
 
+TOLD = frozenset(
+    {Kind.ACCRUAL, Kind.MATURATION, Kind.CAPTURE, Kind.REFUND, Kind.REVERSAL, Kind.EXPIRY}
+)
+
 
 def render_events(posted: Iterable[Posted]) -> list[pb.Event]:
     """One event for each transaction that others care for, under the transaction's own id.
 
-    A hold and its release are nobody else's business.
+    Any other kind, such as a hold, is nobody else's business.
     """
     trace = trace_parent()
     return [
@@ -31,7 +34,7 @@ def render_events(posted: Iterable[Posted]) -> list[pb.Event]:
             **_payload(entry),  # type: ignore[arg-type]  # the field that the kind asks for
         )
         for entry in posted
-        if entry.kind not in (Kind.HOLD, Kind.RELEASE)
+        if entry.kind in TOLD
     ]
 
 
@@ -57,10 +60,8 @@ def _payload(entry: Posted) -> dict[str, object]:
             return {"accrual_reversed": _reversed(entry, transaction_id, points)}
         case Kind.EXPIRY:
             return {"points_expired": pb.PointsExpired(**ids, points=points)}
-        case Kind.HOLD | Kind.RELEASE:
-            raise ValueError(f"{entry.kind.name} makes no event")
         case _:
-            assert_never(entry.kind)
+            raise ValueError(f"{entry.kind.name} makes no event")
 
 
 def _accrued(entry: Posted, transaction_id: str) -> pb.PointsAccrued:

@@ -20,6 +20,14 @@ class Account(IntEnum):
     REDEEMED = 12
     EXPIRED = 13
     REVERSED = 14
+    FORFEITED = 15
+    FEES = 16
+    DONATED = 17
+    TRANSFERRED_OUT = 18
+    TRANSFERRED_IN = 19
+    ADJUSTED = 20
+    PARTNER = 21
+    WRITTEN_OFF = 22
 
 
 class Kind(IntEnum):
@@ -33,6 +41,19 @@ class Kind(IntEnum):
     REFUND = 6
     REVERSAL = 7
     EXPIRY = 8
+    GIFT_SENT = 9
+    GIFT_RECEIVED = 10
+    DONATION = 11
+    ADJUSTMENT = 12
+    MERGE_OUT = 13
+    MERGE_IN = 14
+    CLOSURE = 15
+    IMPORT = 16
+    DEBT_WRITE_OFF = 17
+    REDEMPTION = 18
+    BONUS = 19
+    POOL_OUT = 20
+    POOL_IN = 21
 
 
 class HoldState(IntEnum):

@@ -47,6 +47,32 @@ class _TransactionKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Transa
     """Earned points were taken back."""
     TRANSACTION_KIND_EXPIRY: _TransactionKind.ValueType  # 8
     """Points reached the end of their life."""
+    TRANSACTION_KIND_GIFT_SENT: _TransactionKind.ValueType  # 9
+    """Points given to another member, with the fee."""
+    TRANSACTION_KIND_GIFT_RECEIVED: _TransactionKind.ValueType  # 10
+    """Points received from another member."""
+    TRANSACTION_KIND_DONATION: _TransactionKind.ValueType  # 11
+    """Points donated."""
+    TRANSACTION_KIND_ADJUSTMENT: _TransactionKind.ValueType  # 12
+    """Points given or taken by an operator."""
+    TRANSACTION_KIND_MERGE_OUT: _TransactionKind.ValueType  # 13
+    """Points that left for the account that this one was merged into."""
+    TRANSACTION_KIND_MERGE_IN: _TransactionKind.ValueType  # 14
+    """Points that came from an account that was merged into this one."""
+    TRANSACTION_KIND_CLOSURE: _TransactionKind.ValueType  # 15
+    """Points forfeited because the account was closed."""
+    TRANSACTION_KIND_IMPORT: _TransactionKind.ValueType  # 16
+    """Points brought from another system."""
+    TRANSACTION_KIND_DEBT_WRITE_OFF: _TransactionKind.ValueType  # 17
+    """A debt that was given up because its time had come."""
+    TRANSACTION_KIND_REDEMPTION: _TransactionKind.ValueType  # 18
+    """Points spent at once, without a hold."""
+    TRANSACTION_KIND_BONUS: _TransactionKind.ValueType  # 19
+    """Points for a challenge or a streak."""
+    TRANSACTION_KIND_POOL_OUT: _TransactionKind.ValueType  # 20
+    """Points that left for or with a household."""
+    TRANSACTION_KIND_POOL_IN: _TransactionKind.ValueType  # 21
+    """Points that came from a household."""
 
 class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
     """What a transaction is."""
@@ -69,6 +95,32 @@ TRANSACTION_KIND_REVERSAL: TransactionKind.ValueType  # 7
 """Earned points were taken back."""
 TRANSACTION_KIND_EXPIRY: TransactionKind.ValueType  # 8
 """Points reached the end of their life."""
+TRANSACTION_KIND_GIFT_SENT: TransactionKind.ValueType  # 9
+"""Points given to another member, with the fee."""
+TRANSACTION_KIND_GIFT_RECEIVED: TransactionKind.ValueType  # 10
+"""Points received from another member."""
+TRANSACTION_KIND_DONATION: TransactionKind.ValueType  # 11
+"""Points donated."""
+TRANSACTION_KIND_ADJUSTMENT: TransactionKind.ValueType  # 12
+"""Points given or taken by an operator."""
+TRANSACTION_KIND_MERGE_OUT: TransactionKind.ValueType  # 13
+"""Points that left for the account that this one was merged into."""
+TRANSACTION_KIND_MERGE_IN: TransactionKind.ValueType  # 14
+"""Points that came from an account that was merged into this one."""
+TRANSACTION_KIND_CLOSURE: TransactionKind.ValueType  # 15
+"""Points forfeited because the account was closed."""
+TRANSACTION_KIND_IMPORT: TransactionKind.ValueType  # 16
+"""Points brought from another system."""
+TRANSACTION_KIND_DEBT_WRITE_OFF: TransactionKind.ValueType  # 17
+"""A debt that was given up because its time had come."""
+TRANSACTION_KIND_REDEMPTION: TransactionKind.ValueType  # 18
+"""Points spent at once, without a hold."""
+TRANSACTION_KIND_BONUS: TransactionKind.ValueType  # 19
+"""Points for a challenge or a streak."""
+TRANSACTION_KIND_POOL_OUT: TransactionKind.ValueType  # 20
+"""Points that left for or with a household."""
+TRANSACTION_KIND_POOL_IN: TransactionKind.ValueType  # 21
+"""Points that came from a household."""
 
 class _Account:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -94,6 +146,22 @@ class _AccountEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Account.ValueT
     """The program's: points expired."""
     ACCOUNT_REVERSED: _Account.ValueType  # 14
     """The program's: points taken back with a returned purchase."""
+    ACCOUNT_FORFEITED: _Account.ValueType  # 15
+    """The program's: points forfeited."""
+    ACCOUNT_FEES: _Account.ValueType  # 16
+    """The program's: points taken as fees."""
+    ACCOUNT_DONATED: _Account.ValueType  # 17
+    """The program's: points donated."""
+    ACCOUNT_TRANSFERRED_OUT: _Account.ValueType  # 18
+    """The program's: points on their way out of members' accounts, to other members."""
+    ACCOUNT_TRANSFERRED_IN: _Account.ValueType  # 19
+    """The program's: points that came to members from other members, as a negative number."""
+    ACCOUNT_ADJUSTED: _Account.ValueType  # 20
+    """The program's: points taken less points given by operators."""
+    ACCOUNT_PARTNER: _Account.ValueType  # 21
+    """The program's: points brought in from partners and other systems, as a negative number."""
+    ACCOUNT_WRITTEN_OFF: _Account.ValueType  # 22
+    """The program's: debts given up, as a negative number."""
 
 class Account(_Account, metaclass=_AccountEnumTypeWrapper):
     """An account of the ledger. Those of members belong to the transaction's member, the others to the program."""
@@ -116,6 +184,22 @@ ACCOUNT_EXPIRED: Account.ValueType  # 13
 """The program's: points expired."""
 ACCOUNT_REVERSED: Account.ValueType  # 14
 """The program's: points taken back with a returned purchase."""
+ACCOUNT_FORFEITED: Account.ValueType  # 15
+"""The program's: points forfeited."""
+ACCOUNT_FEES: Account.ValueType  # 16
+"""The program's: points taken as fees."""
+ACCOUNT_DONATED: Account.ValueType  # 17
+"""The program's: points donated."""
+ACCOUNT_TRANSFERRED_OUT: Account.ValueType  # 18
+"""The program's: points on their way out of members' accounts, to other members."""
+ACCOUNT_TRANSFERRED_IN: Account.ValueType  # 19
+"""The program's: points that came to members from other members, as a negative number."""
+ACCOUNT_ADJUSTED: Account.ValueType  # 20
+"""The program's: points taken less points given by operators."""
+ACCOUNT_PARTNER: Account.ValueType  # 21
+"""The program's: points brought in from partners and other systems, as a negative number."""
+ACCOUNT_WRITTEN_OFF: Account.ValueType  # 22
+"""The program's: debts given up, as a negative number."""
 
 class _HoldState:
     ValueType = typing.NewType("ValueType", builtins.int)
