@@ -22,6 +22,12 @@ def add_days(instant: datetime, days: int, zone: ZoneInfo) -> datetime:
     return _add_days(quarter, days, zone) + rest
 
 
+def year_end(instant: datetime, years_later: int, zone: ZoneInfo) -> datetime:
+    """Returns the midnight that ends the calendar year of an instant, or a later year, in UTC."""
+    year = instant.astimezone(zone).year + years_later + 1
+    return datetime(year, 1, 1, tzinfo=zone).astimezone(UTC)
+
+
 def _quarter(instant: datetime) -> tuple[datetime, timedelta]:
     """The quarter of an hour that an instant lies in, and what is past of it.
 

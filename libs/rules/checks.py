@@ -26,6 +26,7 @@ def check_program(program: Program, report: Report) -> None:
     _check_head(program, report)
     _check_unique(program, report)
     _check_earning(program, report)
+    _check_expiry(program, report)
     _check_ladder(program, report)
     _check_benefits(program, report)
     for index, rule in enumerate(program.messages):
@@ -70,6 +71,12 @@ def _check_earning(program: Program, report: Report) -> None:
         per_unit = f"{path}.points_per_unit"
         if report.faultless(per_unit) and Decimal(rule.points_per_unit) > _PER_UNIT_MAX:
             report.add(per_unit, f"is {rule.points_per_unit}; it must be at most {_PER_UNIT_MAX}")
+
+
+def _check_expiry(program: Program, report: Report) -> None:
+    both = program.expiry.HasField("policy") and "expiry.rolling_months" in report.places
+    if both and report.faultless("expiry.policy"):
+        report.add("expiry.policy", "cannot stand beside rolling_months; keep only one of the two")
 
 
 def _check_ladder(program: Program, report: Report) -> None:

@@ -18,15 +18,19 @@ from rules.values import (
     Channel,
     EarnRule,
     Expiry,
+    ExpiryPolicy,
     FraudRule,
     MessageRule,
+    Never,
     Operation,
     Redemption,
+    RollingMonths,
     Rounding,
     Tier,
     TierDiscount,
     Trigger,
     UpgradeCoupon,
+    YearEnd,
 )
 
 
@@ -149,8 +153,25 @@ def _earning(earning: pb.Earning, digits: int) -> Earning:
 
 
 def _expiry(expiry: pb.Expiry) -> Expiry:
+    if expiry.HasField("policy"):
+        policy = compile_expiry_policy(expiry.policy)
+    elif expiry.rolling_months:
+        policy = RollingMonths(expiry.rolling_months)
+    else:
+        policy = Never()
     days = tuple(sorted(expiry.warning_days, reverse=True))
-    return Expiry(expiry.rolling_months, days, expiry.restored_days_min)
+    return Expiry(policy, days, expiry.restored_days_min)
+
+
+def compile_expiry_policy(policy: pb.ExpiryPolicy) -> ExpiryPolicy:
+    """Compiles the policy of a program or of one of its rules."""
+    match policy.WhichOneof("kind"):
+        case "rolling_months":
+            return RollingMonths(policy.rolling_months)
+        case "year_end":
+            return YearEnd(1 if policy.year_end == pb.YEAR_END_NEXT_YEAR else 0)
+        case _:
+            return Never()
 
 
 def _redemption(redemption: pb.Redemption) -> Redemption:

@@ -72,7 +72,7 @@ def _child(message: Message | None, field: AnyDescriptor) -> Message | None:
 
 
 def _text(message: Message | None, field: AnyDescriptor) -> str:
-    if message is None:
+    if message is None or (field.has_presence and not message.HasField(field.name)):
         return ""
     value: Any = getattr(message, field.name)
     if field.is_repeated:

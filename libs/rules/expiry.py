@@ -1,9 +1,11 @@
 """When points become active and when they end."""
 
 from datetime import datetime
+from typing import assert_never
 
-from rules.calendar import add_days, add_months
+from rules.calendar import add_days, add_months, year_end
 from rules.compiled import CompiledProgram
+from rules.values import ExpiryPolicy, Never, RollingMonths, YearEnd
 
 
 def mature_time(earned_at: datetime, program: CompiledProgram) -> datetime | None:
@@ -13,11 +15,21 @@ def mature_time(earned_at: datetime, program: CompiledProgram) -> datetime | Non
     return add_days(earned_at, program.pending_days, program.zone)
 
 
-def expire_time(earned_at: datetime, program: CompiledProgram) -> datetime | None:
-    """Returns when earned points expire; None for never (PT-06)."""
-    if not program.expiry.rolling_months:
-        return None
-    return add_months(earned_at, program.expiry.rolling_months, program.zone)
+def expire_time(
+    earned_at: datetime, program: CompiledProgram, policy: ExpiryPolicy | None = None
+) -> datetime | None:
+    """Returns when earned points expire by a policy, the program's own when None; None for never
+    (PT-06).
+    """
+    match policy or program.expiry.policy:
+        case RollingMonths(months):
+            return add_months(earned_at, months, program.zone)
+        case YearEnd(years_later):
+            return year_end(earned_at, years_later, program.zone)
+        case Never():
+            return None
+        case other:
+            assert_never(other)
 
 
 def restored_expire_time(

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from rules.mistakes import Report, did_you_mean
+from rules.mistakes import Report, did_you_mean, parent
 from rules.yaml_tree import Fields, Items, Node, Scalar
 
 # The stubs know two unrelated classes for each kind of descriptor.
@@ -60,6 +60,9 @@ def _read_field(
         value = _read_value(field, node, path, report)
         if value is not None:
             setattr(message, field.name, value)
+        elif field.containing_oneof is not None:
+            # It was chosen, if badly: that none was is not a second mistake.
+            report.silence(_join(parent(path), field.containing_oneof.name))
 
 
 def _set_before(message: Message, field: AnyDescriptor) -> str | None:

@@ -71,10 +71,32 @@ class EarnRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Expiry:
-    """How points end; 0 rolling months means never. Warning days are longest first."""
+class RollingMonths:
+    """Points expire so many months after they were earned."""
 
-    rolling_months: int
+    months: int
+
+
+@dataclass(frozen=True, slots=True)
+class YearEnd:
+    """Points expire with the calendar year; `years_later` 0 is the one they were earned in."""
+
+    years_later: int
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """Points do not expire."""
+
+
+ExpiryPolicy = RollingMonths | YearEnd | Never
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """How points end, unless a rule says otherwise. Warning days are longest first."""
+
+    policy: ExpiryPolicy
     warning_days: tuple[int, ...]
     restored_days_min: int
 

@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.calendar import add_days, add_months
+from rules.calendar import add_days, add_months, year_end
 from rules.compiled import CompiledProgram
 from rules.expiry import expire_time, mature_time, restored_expire_time
+from rules.values import Never, RollingMonths, YearEnd
 
 Compile = Callable[..., CompiledProgram]
 NEW_YORK = ZoneInfo("America/New_York")
+# Clocks that change at midnight, by half an hour, or that skipped a whole day are among them.
+ZONES = (
+    "UTC", "America/New_York", "Europe/Berlin", "America/Havana", "America/Sao_Paulo",
+    "Pacific/Kiritimati", "Pacific/Apia", "Australia/Lord_Howe", "Asia/Kathmandu",
+)  # fmt: skip
 
 
 def local(text: str, fold: int = 0) -> datetime:
@@ -85,3 +91,53 @@ def test_refunded_points_keep_their_end_or_get_the_floor(program: CompiledProgra
     assert restored_expire_time(soon, refunded, program) == floor
     assert restored_expire_time(late, refunded, program) == late
     assert restored_expire_time(None, refunded, program) is None
+
+
+@pytest.mark.parametrize(
+    ("earned", "years_later", "end"),
+    [
+        ("1997-01-01T00:00", 0, "1998-01-01T00:00"),
+        ("1997-07-15T12:00", 0, "1998-01-01T00:00"),
+        ("1997-12-31T23:59:59", 0, "1998-01-01T00:00"),
+        ("1998-01-01T00:00", 0, "1999-01-01T00:00"),
+        ("1997-12-31T23:59:59", 1, "1999-01-01T00:00"),
+    ],
+)
+def test_a_calendar_year_ends_at_midnight_in_the_zone_of_the_program(
+    earned: str, years_later: int, end: str
+) -> None:
+    """PT-06: in New York the year ends at 5:00 of UTC; that decides whose points it ends."""
+    assert year_end(local(earned), years_later, NEW_YORK) == local(end).astimezone(UTC)
+
+
+def test_a_rule_may_have_another_expiry_than_the_program(compiled: Compile) -> None:
+    """PT-06: never, end of the year (or of the next), rolling months; old documents stay valid."""
+    earned = local("1997-06-15T10:00")
+    old = compiled()
+    assert old.expiry.policy == RollingMonths(12)
+    assert expire_time(earned, old, Never()) is None
+    assert expire_time(earned, old, RollingMonths(1)) == local("1997-07-15T10:00").astimezone(UTC)
+    for text, policy in (
+        ("policy: {never: true}", Never()),
+        ("policy: {year_end: same_year}", YearEnd(0)),
+        ("policy: {year_end: next_year}", YearEnd(1)),
+        ("policy: {rolling_months: 3}", RollingMonths(3)),
+        ("rolling_months: 0", Never()),
+    ):
+        program = compiled(("  rolling_months: 12", "  " + text))
+        assert program.expiry.policy == policy
+        assert expire_time(earned, program) == expire_time(earned, old, policy)
+
+
+@given(instants, st.integers(1, 120), st.sampled_from(ZONES))
+def test_pt_06_no_change_of_the_clocks_ends_points_a_day_early(
+    earned: datetime, months: int, zone_name: str
+) -> None:
+    """Whatever the clocks do in between, the last day is the one that the calendar says."""
+    zone = ZoneInfo(zone_name)
+    begin, end = earned.astimezone(zone), add_months(earned, months, zone).astimezone(zone)
+    assert (end.year * 12 + end.month) - (begin.year * 12 + begin.month) in (months, months + 1)
+    assert end.day == begin.day or (end + timedelta(days=1)).day <= 2
+    last = year_end(earned, 0, zone).astimezone(zone)
+    assert (last.year, last.month, last.day) == (begin.year + 1, 1, 1)
+    assert (last - timedelta(microseconds=1)).astimezone(zone).year == begin.year

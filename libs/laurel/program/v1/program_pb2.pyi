@@ -42,6 +42,29 @@ ROUNDING_HALF_UP: Rounding.ValueType  # 1
 ROUNDING_DOWN: Rounding.ValueType  # 2
 """Down."""
 
+class _YearEnd:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _YearEndEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_YearEnd.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    YEAR_END_UNSPECIFIED: _YearEnd.ValueType  # 0
+    """Not stated."""
+    YEAR_END_SAME_YEAR: _YearEnd.ValueType  # 1
+    """The one in which they were earned."""
+    YEAR_END_NEXT_YEAR: _YearEnd.ValueType  # 2
+    """The one after that."""
+
+class YearEnd(_YearEnd, metaclass=_YearEndEnumTypeWrapper):
+    """The calendar year at whose end points expire."""
+
+YEAR_END_UNSPECIFIED: YearEnd.ValueType  # 0
+"""Not stated."""
+YEAR_END_SAME_YEAR: YearEnd.ValueType  # 1
+"""The one in which they were earned."""
+YEAR_END_NEXT_YEAR: YearEnd.ValueType  # 2
+"""The one after that."""
+
 class _MessageTrigger:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -283,13 +306,18 @@ class Expiry(message.Message):
     ROLLING_MONTHS_FIELD_NUMBER: builtins.int
     WARNING_DAYS_FIELD_NUMBER: builtins.int
     RESTORED_DAYS_MIN_FIELD_NUMBER: builtins.int
+    POLICY_FIELD_NUMBER: builtins.int
     rolling_months: builtins.int
-    """Whole months from the accrual until its points expire, 0 to 120; 0 means never."""
+    """Whole months from the accrual until its points expire, 0 to 120; 0 means never. Not beside `policy`."""
     restored_days_min: builtins.int
     """The least number of days that refunded points are good for, 0 to 365; they keep their own expiry when that is later."""
     @builtins.property
     def warning_days(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """How many days ahead members are warned, each 1 to 365, at most 5."""
+
+    @builtins.property
+    def policy(self) -> ExpiryPolicy:
+        """When earned points expire, instead of `rolling_months`. A rule may have a policy of its own."""
 
     def __init__(
         self,
@@ -297,12 +325,43 @@ class Expiry(message.Message):
         rolling_months: builtins.int = ...,
         warning_days: abc.Iterable[builtins.int] | None = ...,
         restored_days_min: builtins.int = ...,
+        policy: ExpiryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["restored_days_min", b"restored_days_min", "rolling_months", b"rolling_months", "warning_days", b"warning_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["policy", b"policy", "restored_days_min", b"restored_days_min", "rolling_months", b"rolling_months", "warning_days", b"warning_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExpiryPolicy(message.Message):
+    """When earned points expire. Times are those of the clocks in the program's zone, so that no change of them costs a day."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLLING_MONTHS_FIELD_NUMBER: builtins.int
+    YEAR_END_FIELD_NUMBER: builtins.int
+    NEVER_FIELD_NUMBER: builtins.int
+    rolling_months: builtins.int
+    """So many whole months after they were earned, 1 to 120."""
+    year_end: YearEnd.ValueType
+    """When a calendar year ends, at midnight."""
+    never: builtins.bool
+    """Never; written as `never: true`."""
+    def __init__(
+        self,
+        *,
+        rolling_months: builtins.int = ...,
+        year_end: YearEnd.ValueType = ...,
+        never: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["kind", b"kind", "never", b"never", "rolling_months", b"rolling_months", "year_end", b"year_end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["kind", b"kind", "never", b"never", "rolling_months", b"rolling_months", "year_end", b"year_end"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["rolling_months", "year_end", "never"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 @typing.final
 class Redemption(message.Message):
