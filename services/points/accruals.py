@@ -3,6 +3,7 @@
 from points import errors
 from points.book import Book
 from points.posting import Desk, move, next_due, post
+from points.standing import check_may_earn, check_not_merged
 from points.values import (
     Account,
     AccountState,
@@ -26,6 +27,7 @@ def accrue(command: Accrue, grant: Grant, book: Book, desk: Desk) -> Posted:
     case.
     """
     account = book.account(command.member_id)
+    check_may_earn(account)
     transaction_id = desk.new_id()
     program = command.program
     repaid = 0 if grant.under_review else min(account.debt, grant.points)
@@ -68,6 +70,7 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     The accrual's own points go first, then the member's others, those that expire first; the rest
     becomes a debt. What had already expired unused is not asked for again.
     """
+    check_not_merged(book.account(command.member_id))
     record = book.accruals.get(command.transaction_id)
     if record is None or record.member_id != command.member_id:
         raise errors.TransactionNotFound(

@@ -16,6 +16,8 @@ from kit.schedule import Schedule
 from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
+from points.accounts import AccountStore
+from points.office import Office
 from points.reading import LedgerReader
 from points.remote import AntifraudClient, TierClient
 from points.scheduled import ScheduledWork
@@ -37,7 +39,10 @@ async def wire(runtime: Runtime) -> Service:
     path = WritePath(LedgerStore(database, new_id), feed, fraud, tiers, clock, new_id)
     queue: Queue = Batcher(path.work, queue_max=settings.queue_size, batch_max=settings.batch_size)
     scheduled = ScheduledWork(database, feed, clock, new_id)
-    servicer = PointsService(queue, path, LedgerReader(database), scheduled, feed, clock)
+    office = Office(database, feed, clock, new_id)
+    servicer = PointsService(
+        queue, path, LedgerReader(database), scheduled, feed, clock, accounts=AccountStore(office)
+    )
     await scheduled.ensure_partitions()
 
     async def take_events(tx: Transaction, events: Sequence[Event]) -> None:

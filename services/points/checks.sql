@@ -64,10 +64,16 @@ GROUP BY request_id
 HAVING count(*) > 1
 
 -- check: every effect of a request is remembered under its id
+-- A command of the queue is answered by its transaction, any other request by a message that names it.
 SELECT t.member_id, t.transaction_id, t.request_id
 FROM points.transaction AS t
 LEFT JOIN points.request AS r USING (request_id)
-WHERE t.request_id IS NOT NULL AND r.response IS DISTINCT FROM uuid_send(t.transaction_id) || convert_to(t.member_id, 'UTF8')
+WHERE
+    t.request_id IS NOT NULL
+    AND CASE
+        WHEN r.method LIKE '%Request' THEN position(convert_to(t.transaction_id::text, 'UTF8') IN r.response) = 0
+        ELSE r.response IS DISTINCT FROM uuid_send(t.transaction_id) || convert_to(t.member_id, 'UTF8')
+    END
 
 -- check: held = captured + released + still held, for every hold and each of its lots
 SELECT h.member_id, h.hold_id, h.points, h.captured, h.released, h.refunded
@@ -127,6 +133,24 @@ CROSS JOIN (
     WHERE account > 10
 ) AS p
 WHERE m.holdings <> p.issued_less_taken
+
+-- check: an account stands as it was last decided
+SELECT a.member_id, a.state, a.merged_into, l.kind AS last_action
+FROM points.account AS a
+LEFT JOIN LATERAL (
+    SELECT kind FROM points.account_action WHERE member_id = a.member_id ORDER BY action_id DESC LIMIT 1
+) AS l ON true
+WHERE
+    a.state <> 4
+    AND (
+        a.state IS DISTINCT FROM CASE l.kind WHEN 1 THEN 1 WHEN 3 THEN 2 WHEN 4 THEN 3 ELSE 0 END
+        OR (a.state = 3) <> (a.merged_into IS NOT NULL)
+    )
+
+-- check: a closed or merged account has no points
+SELECT member_id, state, active, pending, held
+FROM points.account
+WHERE state IN (2, 3) AND (active > 0 OR pending > 0 OR held > 0)
 
 -- check: every accrual and every redemption was assessed by anti-fraud, or waits for a review because it gave no answer
 SELECT t.member_id, t.transaction_id, t.kind

@@ -128,3 +128,65 @@ class RequestRaced(LaurelError):
     code = StatusCode.ABORTED
     reason = "REQUEST_RACED"
     text = "the same request is being booked elsewhere; try again with the same request_id"
+
+
+class AccountFrozen(LaurelError):
+    """The account spends nothing until it is unfrozen."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ACCOUNT_FROZEN"
+    text = "the account of member {member_id} is frozen; an operator may unfreeze it"
+
+
+class AccountNotFrozen(LaurelError):
+    """There is nothing to unfreeze."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ACCOUNT_NOT_FROZEN"
+    text = "the account of member {member_id} is not frozen; nothing was changed"
+
+
+class AccountClosed(LaurelError):
+    """The account was closed for good."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ACCOUNT_CLOSED"
+    text = "the account of member {member_id} is closed; give another member"
+
+
+class AccountMerged(LaurelError):
+    """The account lives on in another one."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ACCOUNT_MERGED"
+    text = (
+        "member {member_id} was merged into {survivor_member_id}; "
+        "ask again for member {survivor_member_id}"
+    )
+
+
+class AccountIsPool(LaurelError):
+    """The account is the pool of a household."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ACCOUNT_IS_POOL"
+    text = "{member_id} is the pool of a household; its points move by the calls of households"
+
+
+class HoldsOpen(LaurelError):
+    """Points are still set aside."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "HOLDS_OPEN"
+    text = "member {member_id} has {held} points under holds; capture or release them first"
+
+
+class TooManyLots(LaurelError):
+    """The account is too large for one transaction."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "TOO_MANY_LOTS"
+    text = (
+        "the points of member {member_id} lie in more than {lots_max} lots, "
+        "which one transaction does not move"
+    )

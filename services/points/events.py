@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from enum import IntEnum
 from uuid import UUID
 
 from google.type.money_pb2 import Money
@@ -94,6 +95,20 @@ def spend_of(entry: Posted) -> Money | None:
     if "spend" not in explanation:
         return None
     return from_minor(explanation["spend"], explanation["currency"], explanation["digits"])
+
+
+def account_event(
+    member_id: str, action: IntEnum, survivor_id: str, now: datetime, event_id: UUID
+) -> pb.Event:
+    """What was decided about an account."""
+    return pb.Event(
+        event_id=str(event_id),
+        member_id=member_id,
+        occurred_time=to_timestamp(now),
+        record_time=to_timestamp(now),
+        trace_parent=trace_parent(),
+        account_changed=pb.AccountChanged(action=action.name, survivor_member_id=survivor_id),
+    )
 
 
 def expiring_event(

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from points import errors
 from points.book import Book
+from points.closing import forfeit_refund
 from points.posting import Desk, move, next_due, post, post_hold
+from points.standing import check_may_spend
 from points.values import (
     Account,
     AccountState,
@@ -21,6 +23,7 @@ from points.values import (
     Posting,
     Refund,
     Release,
+    Standing,
 )
 from rules import expiry
 from rules.compiled import CompiledProgram
@@ -30,6 +33,7 @@ from rules.redemption import points_max
 def hold(command: Hold, assessment_id: str, book: Book, desk: Desk) -> Posted:
     """Sets active points aside, those that expire first."""
     account = book.account(command.member_id)
+    check_may_spend(account)
     lots = book.spendable_lots(command.member_id, command.occurred_time)
     available = min(account.active, sum(lot.remaining for lot in lots))
     if available < command.points:
@@ -141,7 +145,8 @@ def refund(command: Refund, book: Book, desk: Desk) -> Posted:
     if not asked or asked > refundable:
         raise errors.RefundExceeded(asked=asked, refundable=refundable)
     program = desk.programs.version(record.program_version)
-    moves, left = [], asked
+    moves: list[LotMove] = []
+    left = asked
     for part in reversed(record.lots):
         back = min(part.captured - part.refunded, left)
         if back:
@@ -151,8 +156,12 @@ def refund(command: Refund, book: Book, desk: Desk) -> Posted:
     record.refunded += asked
     account = book.account(record.member_id)
     account.active += asked
-    posting = Posting(Account.REDEEMED, Account.ACTIVE, asked)
-    return post_hold(book, desk, account, Kind.REFUND, [posting], moves, record, command.request_id)
+    postings = [Posting(Account.REDEEMED, Account.ACTIVE, asked)]
+    if account.state == Standing.CLOSED:
+        forfeited, drawn = forfeit_refund(account, moves, book)
+        postings.append(forfeited)
+        moves += drawn
+    return post_hold(book, desk, account, Kind.REFUND, postings, moves, record, command.request_id)
 
 
 def _restore(

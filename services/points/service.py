@@ -16,6 +16,8 @@ from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
+from points.account_calls import AccountCalls
+from points.accounts import AccountStore
 from points.reading import LedgerReader
 from points.render import (
     render_accrued,
@@ -34,7 +36,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted]
 
 
-class PointsService(PointsServiceServicer):
+class PointsService(AccountCalls, PointsServiceServicer):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.
     """
@@ -47,6 +49,8 @@ class PointsService(PointsServiceServicer):
         scheduled: ScheduledWork,
         feed: ProgramFeed,
         clock: Clock,
+        *,
+        accounts: AccountStore,
     ) -> None:
         self._queue = queue
         self._path = path
@@ -54,6 +58,7 @@ class PointsService(PointsServiceServicer):
         self._scheduled = scheduled
         self._feed = feed
         self._clock = clock
+        self._accounts = accounts
 
     async def AccruePoints(
         self, request: pb.AccruePointsRequest, context: Context

@@ -56,6 +56,16 @@ class Kind(IntEnum):
     POOL_IN = 21
 
 
+class Standing(IntEnum):
+    """Whether an account takes part; numbers as in the table."""
+
+    OPEN = 0
+    FROZEN = 1
+    CLOSED = 2
+    MERGED = 3
+    POOL = 4
+
+
 class HoldState(IntEnum):
     """Where a hold stands; numbers as in the contract."""
 
@@ -73,6 +83,8 @@ class AccountState:
     pending: int = 0
     held: int = 0
     debt: int = 0
+    state: int = Standing.OPEN
+    merged_into: str | None = None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from kit.settings import SERVICES
 from laurel.checkout.v1 import checkout_service_pb2 as checkout_pb
 from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.points.v1 import points_service_pb2 as points_pb
+from laurel.points.v1.accounts_pb2 import CloseAccountRequest
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.tier.v1.member_service_pb2 import EnrolMemberRequest
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
@@ -112,6 +113,14 @@ POINTS = {
     "what members hold equals what the program has issued less what it took back": Damage(
         "UPDATE points.transaction SET sources = '{}' WHERE " + transaction("kind = 1"),
         also=(ENTRIES,),
+    ),
+    "an account stands as it was last decided": Damage(
+        "UPDATE points.account SET state = 0 WHERE state = 2"
+    ),
+    "a closed or merged account has no points": Damage(
+        "UPDATE points.account SET state = 2 WHERE "
+        + one("points.account", "member_id", "active > 0"),
+        also=("an account stands as it was last decided",),
     ),
     "every accrual and every redemption was assessed by anti-fraud, "
     "or waits for a review because it gave no answer": Damage(
@@ -301,6 +310,13 @@ class Town:
             points_pb.AccruePointsRequest(request_id=new_id(), member_id=member, purchase=purchase)
         )
 
+    async def close(self, member: str) -> None:
+        await self.points.CloseAccount(
+            CloseAccountRequest(
+                request_id=new_id(), member_id=member, operator="olga", reason="asked for"
+            )
+        )
+
     async def authorize(self, member: str) -> str:
         lines = [
             checkout_pb.Line(line_id="cd", category="cd", quantity=2, unit_price=usd("15")),
@@ -351,6 +367,8 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.refund(paid, 1)
         await town.cancel(await town.authorize("bea"))
         await town.authorize("cai")
+        await town.buy("eva", "90")
+        await town.close("eva")
         await house.settle()
         yield house
 

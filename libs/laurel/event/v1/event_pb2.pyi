@@ -48,6 +48,7 @@ class Event(message.Message):
     CHECKOUT_COMPLETED_FIELD_NUMBER: builtins.int
     CHECKOUT_REFUNDED_FIELD_NUMBER: builtins.int
     PROGRAM_APPLIED_FIELD_NUMBER: builtins.int
+    ACCOUNT_CHANGED_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -120,6 +121,10 @@ class Event(message.Message):
     def program_applied(self) -> ProgramApplied:
         """A version of the program was applied."""
 
+    @builtins.property
+    def account_changed(self) -> AccountChanged:
+        """An account was frozen, unfrozen, closed, merged or taken apart again."""
+
     def __init__(
         self,
         *,
@@ -143,12 +148,13 @@ class Event(message.Message):
         checkout_completed: CheckoutCompleted | None = ...,
         checkout_refunded: CheckoutRefunded | None = ...,
         program_applied: ProgramApplied | None = ...,
+        account_changed: AccountChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -623,5 +629,29 @@ class ProgramApplied(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["effective_time", b"effective_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AccountChanged(message.Message):
+    """An account was frozen, unfrozen, closed, merged or taken apart again."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: builtins.int
+    SURVIVOR_MEMBER_ID_FIELD_NUMBER: builtins.int
+    action: builtins.str
+    """What was decided: "FREEZE", "UNFREEZE", "CLOSE", "MERGE", "UNDO_MERGE"."""
+    survivor_member_id: builtins.str
+    """The member whose account a merged one lives on in; empty otherwise."""
+    def __init__(
+        self,
+        *,
+        action: builtins.str = ...,
+        survivor_member_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "survivor_member_id", b"survivor_member_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
 from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_points__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -102,6 +103,31 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/RunMaturation',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RunMaturationRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RunMaturationResponse.FromString,
+                _registered_method=True)
+        self.FreezeAccount = channel.unary_unary(
+                '/laurel.points.v1.PointsService/FreezeAccount',
+                request_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.FreezeAccountRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.FreezeAccountResponse.FromString,
+                _registered_method=True)
+        self.UnfreezeAccount = channel.unary_unary(
+                '/laurel.points.v1.PointsService/UnfreezeAccount',
+                request_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.UnfreezeAccountRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.UnfreezeAccountResponse.FromString,
+                _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/laurel.points.v1.PointsService/CloseAccount',
+                request_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.CloseAccountResponse.FromString,
+                _registered_method=True)
+        self.GetAccount = channel.unary_unary(
+                '/laurel.points.v1.PointsService/GetAccount',
+                request_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.GetAccountRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.GetAccountResponse.FromString,
+                _registered_method=True)
+        self.ListAccountActions = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ListAccountActions',
+                request_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -216,6 +242,45 @@ class PointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FreezeAccount(self, request, context):
+        """Stops an account from spending, see ACCOUNT_STATE_FROZEN. It may be frozen before it has any points.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfreezeAccount(self, request, context):
+        """Lets a frozen account spend again.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAccount(self, request, context):
+        """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
+        Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, TOO_MANY_LOTS, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+        ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAccount(self, request, context):
+        """Returns how an account stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccountActions(self, request, context):
+        """Lists the decisions about an account, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -283,6 +348,31 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.RunMaturation,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RunMaturationRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RunMaturationResponse.SerializeToString,
+            ),
+            'FreezeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeAccount,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.FreezeAccountRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.FreezeAccountResponse.SerializeToString,
+            ),
+            'UnfreezeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnfreezeAccount,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.UnfreezeAccountRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.UnfreezeAccountResponse.SerializeToString,
+            ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.CloseAccountRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.CloseAccountResponse.SerializeToString,
+            ),
+            'GetAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccount,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.GetAccountRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.GetAccountResponse.SerializeToString,
+            ),
+            'ListAccountActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccountActions,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -640,6 +730,141 @@ class PointsService:
             '/laurel.points.v1.PointsService/RunMaturation',
             laurel_dot_points_dot_v1_dot_points__service__pb2.RunMaturationRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.RunMaturationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/FreezeAccount',
+            laurel_dot_points_dot_v1_dot_accounts__pb2.FreezeAccountRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_accounts__pb2.FreezeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfreezeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/UnfreezeAccount',
+            laurel_dot_points_dot_v1_dot_accounts__pb2.UnfreezeAccountRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_accounts__pb2.UnfreezeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/CloseAccount',
+            laurel_dot_points_dot_v1_dot_accounts__pb2.CloseAccountRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_accounts__pb2.CloseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/GetAccount',
+            laurel_dot_points_dot_v1_dot_accounts__pb2.GetAccountRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_accounts__pb2.GetAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccountActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ListAccountActions',
+            laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

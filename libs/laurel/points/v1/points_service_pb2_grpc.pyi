@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as abc
 from grpc import aio as aio
+from laurel.points.v1 import accounts_pb2 as accounts_pb2
 from laurel.points.v1 import points_service_pb2 as points_service_pb2
 import abc as abc_1
 
@@ -68,6 +69,23 @@ class PointsServiceStub:
     """
     RunMaturation: aio.UnaryUnaryMultiCallable[points_service_pb2.RunMaturationRequest, points_service_pb2.RunMaturationResponse]
     """Turns pending points active that are due as of a time. Can be run again, and twice at once, without harm."""
+    FreezeAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.FreezeAccountRequest, accounts_pb2.FreezeAccountResponse]
+    """Stops an account from spending, see ACCOUNT_STATE_FROZEN. It may be frozen before it has any points.
+    Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """
+    UnfreezeAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.UnfreezeAccountRequest, accounts_pb2.UnfreezeAccountResponse]
+    """Lets a frozen account spend again.
+    Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """
+    CloseAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.CloseAccountRequest, accounts_pb2.CloseAccountResponse]
+    """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
+    Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, TOO_MANY_LOTS, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+    ACCOUNT_IS_POOL.
+    """
+    GetAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.GetAccountRequest, accounts_pb2.GetAccountResponse]
+    """Returns how an account stands."""
+    ListAccountActions: aio.UnaryUnaryMultiCallable[accounts_pb2.ListAccountActionsRequest, accounts_pb2.ListAccountActionsResponse]
+    """Lists the decisions about an account, newest first."""
 
 class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     """The ledger of points. Every mutation takes a `request_id`: the same id with the same content returns the stored answer again
@@ -201,5 +219,52 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[points_service_pb2.RunMaturationRequest, abc.Awaitable[points_service_pb2.RunMaturationResponse]],
     ) -> abc.Awaitable[points_service_pb2.RunMaturationResponse]:
         """Turns pending points active that are due as of a time. Can be run again, and twice at once, without harm."""
+
+    @abc_1.abstractmethod
+    def FreezeAccount(
+        self,
+        request: accounts_pb2.FreezeAccountRequest,
+        context: aio.ServicerContext[accounts_pb2.FreezeAccountRequest, abc.Awaitable[accounts_pb2.FreezeAccountResponse]],
+    ) -> abc.Awaitable[accounts_pb2.FreezeAccountResponse]:
+        """Stops an account from spending, see ACCOUNT_STATE_FROZEN. It may be frozen before it has any points.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def UnfreezeAccount(
+        self,
+        request: accounts_pb2.UnfreezeAccountRequest,
+        context: aio.ServicerContext[accounts_pb2.UnfreezeAccountRequest, abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]],
+    ) -> abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]:
+        """Lets a frozen account spend again.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: accounts_pb2.CloseAccountRequest,
+        context: aio.ServicerContext[accounts_pb2.CloseAccountRequest, abc.Awaitable[accounts_pb2.CloseAccountResponse]],
+    ) -> abc.Awaitable[accounts_pb2.CloseAccountResponse]:
+        """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
+        Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, TOO_MANY_LOTS, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+        ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def GetAccount(
+        self,
+        request: accounts_pb2.GetAccountRequest,
+        context: aio.ServicerContext[accounts_pb2.GetAccountRequest, abc.Awaitable[accounts_pb2.GetAccountResponse]],
+    ) -> abc.Awaitable[accounts_pb2.GetAccountResponse]:
+        """Returns how an account stands."""
+
+    @abc_1.abstractmethod
+    def ListAccountActions(
+        self,
+        request: accounts_pb2.ListAccountActionsRequest,
+        context: aio.ServicerContext[accounts_pb2.ListAccountActionsRequest, abc.Awaitable[accounts_pb2.ListAccountActionsResponse]],
+    ) -> abc.Awaitable[accounts_pb2.ListAccountActionsResponse]:
+        """Lists the decisions about an account, newest first."""
 
 def add_PointsServiceServicer_to_server(servicer: PointsServiceServicer, server: aio.Server) -> None: ...

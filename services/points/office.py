@@ -1,0 +1,143 @@
+"""Operations that have a transaction of their own: by operators, and between members.
+
+They keep the order of locks of the write path, accounts by member first and request ids after, so
+that neither can wait for the other in a circle.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from kit.clock import Clock, NewId
+from kit.db import Database, Transaction
+from kit.events import publish
+from kit.requests import content_hash, once
+from points import metrics
+from points.book import Book
+from points.errors import TooManyLots
+from points.events import render_events
+from points.posting import Desk
+from points.saving import save
+from points.store import lock_accounts
+from points.values import LotState, Posted
+from rules.feed import ProgramFeed
+
+LOTS_MAX = 20_000
+
+R = TypeVar("R", bound=Message)
+A = TypeVar("A")
+
+Render = Callable[[A], R]
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """A write as it was called: a repeat gets the answer of the first time."""
+
+    request_id: str
+    request: Message
+    response_type: type[R]
+
+
+class Operator(NamedTuple):
+    """Who decided, the identity of the certificate that vouches for the name, and why."""
+
+    name: str
+    identity: str
+    reason: str
+
+
+class LotOrigin(NamedTuple):
+    """A lot that came out of another one, of another account."""
+
+    member_id: str
+    lot_id: UUID
+    source_member_id: str
+    source_lot_id: UUID
+    transaction_id: UUID
+
+
+@dataclass(slots=True)
+class Session:
+    """One operation: its transaction, what is locked, and what came of it."""
+
+    tx: Transaction
+    book: Book
+    desk: Desk
+    posted: list[Posted] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+    """Events beside those that tell of a transaction alone."""
+
+    async def load_all_lots(self, member_id: str) -> list[LotState]:
+        """Every lot of a locked account that has points left, in the order they are spent.
+
+        Raises TooManyLots.
+        """
+        rows = await self.tx.fetch("load_all_lots", member_id, LOTS_MAX + 1)
+        if len(rows) > LOTS_MAX:
+            raise TooManyLots(member_id=member_id, lots_max=LOTS_MAX)
+        lots = [LotState(*row) for row in rows]
+        self.book.add_loaded_lots(lots)
+        return [self.book.lot(lot.lot_id) for lot in lots]
+
+    async def load_spendable_lots(self, member_id: str, points: int) -> None:
+        """Lots of a locked account that can be spent now and hold so many points, at least."""
+        now = [self.desk.now]
+        rows = await self.tx.fetch("load_open_lots", [member_id], [points], now, now)
+        self.book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
+
+
+class Office:
+    """Carries operations out, each in one transaction and once for its request id."""
+
+    def __init__(self, database: Database, feed: ProgramFeed, clock: Clock, new_id: NewId) -> None:
+        self.database = database
+        self.new_id = new_id
+        self._feed = feed
+        self._clock = clock
+
+    async def desk(self) -> Desk:
+        """What decisions of this moment may use. Raises NoProgram."""
+        history = await self._feed.ensure()
+        return Desk(self._clock(), self.new_id, history)
+
+    async def is_done(self, call: Call[R]) -> bool:
+        """Whether the request took effect before."""
+        async with self.database.statements() as tx:
+            row = await tx.fetchrow("get_request", call.request_id)
+        return row is not None and row["content_hash"] == content_hash(call.request)
+
+    async def carry_out(
+        self,
+        call: Call[R],
+        members: Collection[str],
+        act: Callable[[Session], Awaitable[R]],
+        *,
+        opened: Collection[str] = (),
+    ) -> R:
+        """The answer of `act`, which works with the accounts of `members` locked.
+
+        Accounts of `opened` are made where there are none. When `act` raises, nothing is changed.
+        """
+        desk = await self.desk()
+        async with self.database.transaction() as tx:
+            session = Session(tx, Book(), desk)
+            await lock_accounts(tx, session.book, sorted(set(members)), sorted(set(opened)))
+
+            async def answer() -> R:
+                response = await act(session)
+                await self._finish(session)
+                return response
+
+            response = await once(tx, call.request_id, call.request, answer, call.response_type)
+        metrics.count(session.posted)
+        return response
+
+    async def _finish(self, session: Session) -> None:
+        tx, book = session.tx, session.book
+        if session.posted or book.changed_lots:
+            await save(tx, book, session.posted, session.desk.now)
+        await publish(tx, self.new_id, [*render_events(session.posted), *session.events])

@@ -1,0 +1,50 @@
+"""Whether an account may do what is asked of it.
+
+A frozen account earns and settles what was begun; it spends nothing. A closed one only settles: its
+holds have ended before, what is refunded to it is forfeited, a return becomes a debt. A merged one
+takes no part any more; whoever it was merged into does. A pool belongs to a household and moves by
+the calls of households alone.
+"""
+
+from points import errors
+from points.values import AccountState, Standing
+
+
+def check_may_earn(account: AccountState) -> None:
+    """Raises AccountClosed, AccountMerged or AccountIsPool."""
+    if account.state > Standing.FROZEN:
+        _refuse(account)
+
+
+def check_may_spend(account: AccountState) -> None:
+    """Raises AccountFrozen, AccountClosed, AccountMerged or AccountIsPool."""
+    if account.state:
+        _refuse(account)
+
+
+def check_not_merged(account: AccountState) -> None:
+    """Raises AccountMerged."""
+    if account.state == Standing.MERGED:
+        _refuse(account)
+
+
+def check_frozen(account: AccountState) -> None:
+    """Raises AccountNotFrozen, AccountClosed, AccountMerged or AccountIsPool."""
+    if account.state == Standing.OPEN:
+        raise errors.AccountNotFrozen(member_id=account.member_id)
+    check_may_earn(account)
+
+
+def _refuse(account: AccountState) -> None:
+    member_id = account.member_id
+    match Standing(account.state):
+        case Standing.FROZEN:
+            raise errors.AccountFrozen(member_id=member_id)
+        case Standing.CLOSED:
+            raise errors.AccountClosed(member_id=member_id)
+        case Standing.MERGED:
+            raise errors.AccountMerged(member_id=member_id, survivor_member_id=account.merged_into)
+        case Standing.POOL:
+            raise errors.AccountIsPool(member_id=member_id)
+        case Standing.OPEN:
+            pass
