@@ -1,7 +1,9 @@
 """What happens around every call: identity, validation, trace, metrics, errors."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from inspect import isasyncgenfunction
 from typing import Any
 
@@ -16,6 +18,7 @@ from prometheus_client import Histogram
 from kit import deadline, telemetry
 from kit.auth import Policy, identity_of
 from kit.errors import FIXED_INTERNAL_TEXT, LaurelError, to_status
+from kit.streaming import Requests, serve_stream
 from kit.validate import check
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -40,17 +43,25 @@ class Malformed(LaurelError):
 
 class Gate:
     """Lets in who may call, refuses what breaks the contract, and turns every error into a rich
-    status.
+    status. Streams end when `stopping` is set.
 
     Stands in for the server when servicers are added, and wraps each method once. Interceptors of
     grpc.aio would do the same for every call anew, at a tenth of what a call costs.
     """
 
-    def __init__(self, service: str, policy: Policy, tracer: trace.Tracer, server: Any) -> None:
+    def __init__(
+        self,
+        service: str,
+        policy: Policy,
+        tracer: trace.Tracer,
+        server: Any,
+        stopping: asyncio.Event,
+    ) -> None:
         self._server = server
         self._service = service
         self._policy = policy
         self._tracer = tracer
+        self._stopping = stopping
         self._log = telemetry.log(service)
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
@@ -70,31 +81,54 @@ class Gate:
         return grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
 
     def _wrap_stream(self, handler: Any, method: str) -> Any:
-        # Streams are those of health and reflection; the services that stream later bring their own
-        # flow control.
         if handler.stream_stream is not None:
             make, inner = grpc.stream_stream_rpc_method_handler, handler.stream_stream
         else:
             make, inner = grpc.unary_stream_rpc_method_handler, handler.unary_stream
+        streams_in = handler.stream_stream is not None
 
-        async def admit(context: Context) -> None:
+        def parse(raw: bytes) -> Message:
+            request = _parsed(raw, handler.request_deserializer)
+            check(request)
+            return request
+
+        async def behaviour(raw: Any, context: Context) -> None:
+            async with self._streaming(method, context):
+                request = Requests(context, parse) if streams_in else parse(raw)
+                deadline.set_left(context.time_remaining())
+                await serve_stream(inner, request, context, self._stopping)
+
+        # The health service's Watch writes its answers into the context instead of yielding them.
+        async def writing_behaviour(request: Any, context: Context) -> None:
             try:
                 self._policy.check(identity_of(context), method)
             except LaurelError as error:
                 await _abort(context, error)
-
-        async def behaviour(request: Any, context: Context) -> Any:
-            await admit(context)
-            async for response in inner(request, context):
-                yield response
-
-        # The health service's Watch writes its answers into the context instead of yielding them.
-        async def writing_behaviour(request: Any, context: Context) -> None:
-            await admit(context)
             await inner(request, context)
 
-        chosen = behaviour if isasyncgenfunction(inner) else writing_behaviour
-        return make(chosen, handler.request_deserializer, handler.response_serializer)
+        if isasyncgenfunction(inner):
+            return make(behaviour, None, handler.response_serializer)
+        return make(writing_behaviour, handler.request_deserializer, handler.response_serializer)
+
+    @asynccontextmanager
+    async def _streaming(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Around a stream: as around every other call, but for what concerns its messages."""
+        began = time.perf_counter()
+        code = StatusCode.CANCELLED
+        parent = telemetry.extract(context.invocation_metadata())
+        with telemetry.span(self._tracer, method, SpanKind.SERVER, context=parent) as span:
+            try:
+                self._policy.check(identity_of(context), method)
+                yield
+                code = StatusCode.OK
+            except Exception as error:  # nothing may reach the caller as it is  # noqa: BLE001
+                refusal = self._refusal(error, method)
+                code = refusal.code
+                await _abort(context, refusal)
+            finally:
+                span.set_attribute("rpc.grpc.status_code", code.value[0])
+                labels = (self._service, method.rpartition("/")[2], code.name)
+                telemetry.RPC_SECONDS.labels(*labels).observe(time.perf_counter() - began)
 
     def _around(
         self, inner: Behaviour, parse: Callable[[bytes], Message], method: str

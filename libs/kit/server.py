@@ -133,7 +133,9 @@ class RunningService:
     async def start(self) -> None:
         """Opens the doors once everything behind them works."""
         runtime, settings = self.runtime, self.runtime.settings
-        self._server, self._health = _make_server(runtime, self.service, self.policy)
+        self._server, self._health = _make_server(
+            runtime, self.service, self.policy, self._stopping
+        )
         port = settings.addr(runtime.name).rpartition(":")[2]
         self._server.add_secure_port(
             f"{settings.listen_host}:{port}", runtime.certificates.for_server()
@@ -215,7 +217,9 @@ class RunningService:
         telemetry.log(self.runtime.name).info("service.stopped")
 
 
-def _make_server(runtime: Runtime, service: Service, policy: Policy) -> tuple[Any, Any]:
+def _make_server(
+    runtime: Runtime, service: Service, policy: Policy, stopping: asyncio.Event
+) -> tuple[Any, Any]:
     options = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -224,7 +228,7 @@ def _make_server(runtime: Runtime, service: Service, policy: Policy) -> tuple[An
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
     server = grpc.aio.server(options=options)
-    gate = Gate(runtime.name, policy, runtime.tracer, server)
+    gate = Gate(runtime.name, policy, runtime.tracer, server, stopping)
     for add, servicer, _ in service.servicers:
         add(servicer, gate)
     return server, _add_standard_services(gate, service, runtime.settings.reflection)

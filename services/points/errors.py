@@ -120,6 +120,14 @@ class AmountTooLarge(FieldInvalid):
     text = "the amount would earn {points} points, more than {points_max}; give a smaller amount"
 
 
+class SequenceNotRising(FieldInvalid):
+    """A message of a stream does not come after the one before."""
+
+    reason = "SEQUENCE_NOT_RISING"
+    field = "sequence"
+    text = "{sequence} comes after {before}; number the messages of a stream upwards"
+
+
 class RequestRaced(LaurelError):
     """Another process booked the same request id a moment ago; looked up again by whoever sees
     this.

@@ -1,6 +1,5 @@
 """The calls of PointsService."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,34 +8,31 @@ import grpc
 
 from kit.batch import Batcher
 from kit.clock import Clock, parse_time
-from kit.errors import LaurelError, to_status
-from kit.interceptor import refusal_of
 from kit.paging import decode_id, encode_token, page_size
-from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
 from points.account_calls import AccountCalls
 from points.accounts import AccountStore
+from points.bulk import work_rows
 from points.reading import LedgerReader
 from points.render import (
-    render_accrued,
     render_balance,
     render_hold,
     render_totals,
     render_transaction,
 )
 from points.scheduled import ScheduledWork
-from points.values import Accrue, Command, Posted
+from points.stream_calls import StreamCalls, open_stream_desk
+from points.values import Command, Posted
 from points.writing import WritePath
-from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted]
 
 
-class PointsService(AccountCalls, PointsServiceServicer):
+class PointsService(AccountCalls, StreamCalls, PointsServiceServicer):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.
     """
@@ -59,6 +55,7 @@ class PointsService(AccountCalls, PointsServiceServicer):
         self._feed = feed
         self._clock = clock
         self._accounts = accounts
+        self._desk = open_stream_desk()
 
     async def AccruePoints(
         self, request: pb.AccruePointsRequest, context: Context
@@ -73,13 +70,8 @@ class PointsService(AccountCalls, PointsServiceServicer):
         self, request: pb.BatchAccruePointsRequest, context: Context
     ) -> pb.BatchAccruePointsResponse:
         """See the contract."""
-        programs = await self._feed.ensure()
-        now = self._clock()
-        parsed = [_parse_row(row, now, programs) for row in request.requests]
-        commands = [row for row in parsed if isinstance(row, Accrue)]
-        answers = iter(await self._path.work(commands) if commands else ())
-        results = [next(answers) if isinstance(row, Accrue) else row for row in parsed]
-        return pb.BatchAccruePointsResponse(results=_render_results(results))
+        results = await work_rows(request.requests, self._path, self._feed, self._clock)
+        return pb.BatchAccruePointsResponse(results=results)
 
     async def HoldPoints(
         self, request: pb.HoldPointsRequest, context: Context
@@ -189,23 +181,3 @@ class PointsService(AccountCalls, PointsServiceServicer):
         if not request.HasField("as_of_time"):
             return self._clock()
         return parse_time(request.as_of_time, "as_of_time")
-
-
-def _parse_row(
-    row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
-) -> Accrue | LaurelError:
-    try:
-        check(row)
-        return parse.parse_accrual(row, now, programs)
-    except LaurelError as error:
-        return error
-
-
-def _render_results(results: Sequence[Posted | Exception]) -> list[pb.AccrueResult]:
-    rendered = []
-    for result in results:
-        if isinstance(result, Posted):
-            rendered.append(pb.AccrueResult(accrued=render_accrued(result)))
-        else:
-            rendered.append(pb.AccrueResult(error=to_status(refusal_of(result))))
-    return rendered

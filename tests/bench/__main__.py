@@ -6,9 +6,13 @@ sample program and its anti-fraud rules; this process is the load. Base and load
 that a slow minute of the machine hits both.
 """
 
+import asyncio
+import os
 import shutil
+import socket
 import statistics
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,13 +22,22 @@ import orjson
 import uvloop
 from rich.console import Console
 from rich.table import Table
-from tests.bench.load import MEMBERS, batch_accrue, unary_accrue
+from tests.bench.load import (
+    MEMBERS,
+    PAYER_POINTS,
+    PAYERS,
+    batch_accrue,
+    hold_capture,
+    hot_member,
+    stream_accrue,
+    unary_accrue,
+)
 from tests.bench.yardstick import Yardstick
 
 from cli.check import run_checks
 from cli.connect import Client
 from cli.files import resource
-from cli.supervisor import Supervisor
+from cli.supervisor import Supervisor, serve_command
 from kit.auth import Certificates
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.program.v1.program_service_pb2 import ApplyProgramRequest
@@ -37,7 +50,38 @@ WARM_UP_SECONDS = 2.0
 SERVICES = ("program", "antifraud", "points")
 
 Load = Callable[[PointsServiceStub, float], Awaitable[float]]
-LOADS: dict[str, Load] = {"batch_accrue": batch_accrue, "unary_accrue": unary_accrue}
+LOADS: dict[str, Load] = {
+    "batch_accrue": batch_accrue,
+    "stream_accrue": stream_accrue,
+    "unary_accrue": unary_accrue,
+    "hold_capture": hold_capture,
+    "hot_member": hot_member,
+}
+# What is compared with something else than the yardstick, and with what.
+BASES = {"hot_member": "hot_member_alone"}
+
+
+PAYERS_SQL = """
+WITH payer AS (
+    INSERT INTO points.account (member_id, tier_id, active)
+    SELECT 'p' || g, 'member', {points} FROM generate_series(1, {payers}) AS g
+    RETURNING member_id
+),
+brought AS (
+    INSERT INTO points.transaction (
+        member_id, transaction_id, kind, sources, targets, points, lot_ids, lot_points,
+        active_after, pending_after, held_after, debt_after, program_version, occurred_time,
+        record_time
+    )
+    SELECT
+        p.member_id, l.id, 16, ARRAY[21], ARRAY[1], ARRAY[{points}], ARRAY[l.id], ARRAY[{points}],
+        {points}, 0, 0, 0, 0, now(), now()
+    FROM payer AS p CROSS JOIN LATERAL (SELECT uuidv7(), p.member_id) AS l (id)
+    RETURNING member_id, transaction_id
+)
+INSERT INTO points.lot (member_id, lot_id, transaction_id, pending, points, remaining)
+SELECT member_id, transaction_id, transaction_id, false, {points}, {points} FROM brought
+"""
 
 
 async def bench(console: Console) -> dict[str, object]:
@@ -55,11 +99,11 @@ async def bench(console: Console) -> dict[str, object]:
             )
             await client.program.ApplyProgram(request)
             await _open_accounts(url)
-        async with _channel(house.env) as channel:
+        async with _unbatched(house) as alone, _channel(house.env) as channel:
             points = PointsServiceStub(channel)
             for load in LOADS.values():
                 await load(points, WARM_UP_SECONDS)
-            rates = await _rounds(console, yardstick, points)
+            rates = await _rounds(console, yardstick, points, alone)
         await _check(url)
     return _summary(rates)
 
@@ -71,12 +115,38 @@ def _channel(environ: Mapping[str, str]) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(environ["LAUREL_POINTS_ADDR"], certificates.for_client())
 
 
+@asynccontextmanager
+async def _unbatched(house: Supervisor) -> AsyncIterator[PointsServiceStub]:
+    """A second process of points on the same ledger, in which every request is a batch of its
+    own.
+    """
+    ports = []
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(f"127.0.0.1:{probe.getsockname()[1]}")
+    own = {"LAUREL_POINTS_ADDR": ports[0], "LAUREL_POINTS_ADMIN_ADDR": ports[1]}
+    environ = {**os.environ, **house.env, **own, "LAUREL_BATCH_SIZE": "1"}
+    environ["LAUREL_SCHEDULER"] = "false"
+    process = await asyncio.create_subprocess_exec(
+        *serve_command("points"), env=environ, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with _channel(environ) as channel:
+            await asyncio.wait_for(channel.channel_ready(), 30)
+            yield PointsServiceStub(channel)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
 async def _rounds(
-    console: Console, yardstick: Yardstick, points: PointsServiceStub
+    console: Console, yardstick: Yardstick, points: PointsServiceStub, alone: PointsServiceStub
 ) -> dict[str, list[float]]:
-    rates: dict[str, list[float]] = {name: [] for name in ("base", *LOADS)}
+    rates: dict[str, list[float]] = {name: [] for name in ("base", *BASES.values(), *LOADS)}
     for number in range(1, ROUNDS + 1):
         rates["base"].append(await yardstick.measure(SECONDS))
+        rates["hot_member_alone"].append(await hot_member(alone, SECONDS))
         for name, load in LOADS.items():
             rates[name].append(await load(points, SECONDS))
         shown = ", ".join(f"{name} {values[-1]:,.0f}/s" for name, values in rates.items())
@@ -85,8 +155,11 @@ async def _rounds(
 
 
 async def _open_accounts(url: str) -> None:
-    """Members whose tier is known already, as the yardstick's have their balance rows already."""
+    """Members whose tier is known already, as the yardstick's have their balance rows already;
+    and members who have points to pay with.
+    """
     connection = await asyncpg.connect(url)
+    await connection.execute(PAYERS_SQL.format(payers=PAYERS, points=PAYER_POINTS))
     await connection.execute(
         "INSERT INTO points.account (member_id, tier_id) "
         "SELECT g::text, 'member' FROM generate_series(1, $1::int) AS g",
@@ -103,12 +176,13 @@ async def _check(url: str) -> None:
 
 
 def _summary(rates: dict[str, list[float]]) -> dict[str, object]:
-    base = rates.pop("base")
+    bases = {name: rates.pop(name) for name in ("base", *BASES.values())}
     summary: dict[str, object] = {
         "measured_time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "base_per_second": [round(rate) for rate in base],
+        "base_per_second": [round(rate) for rate in bases["base"]],
     }
     for name, values in rates.items():
+        base = bases[BASES.get(name, "base")]
         ratios = sorted(value / one for value, one in zip(values, base, strict=True))
         summary[name] = {
             "ratio": round(statistics.median(ratios), 2),

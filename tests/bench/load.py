@@ -3,10 +3,11 @@ first refusal.
 """
 
 import asyncio
+import itertools
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from google.type.money_pb2 import Money
 
@@ -16,18 +17,25 @@ from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 MEMBERS = 100_000
 ROWS_PER_CALL = 500
 BULK_CALLERS = 3
+STREAMS = 4
+ROWS_PER_MESSAGE = 100
+MESSAGES_AHEAD = 10
 UNARY_CALLERS = 256
+PAYERS = 20_000
+PAYER_POINTS = 100_000
+HOLD_POINTS = 100
 
 _random = random.Random(20261124)
+_payer = itertools.cycle(range(1, PAYERS + 1))
 
 
-def accrual() -> pb.AccruePointsRequest:
-    """A purchase of 1.00 to 500.00 by one of 100,000 members."""
+def accrual(member_id: str = "") -> pb.AccruePointsRequest:
+    """A purchase of 1.00 to 500.00 by a member, one of 100,000 unless given."""
     key = uuid.uuid4().hex
     amount = Money(currency_code="USD", units=_random.randint(1, 500))
     return pb.AccruePointsRequest(
         request_id=key,
-        member_id=str(_random.randint(1, MEMBERS)),
+        member_id=member_id or str(_random.randint(1, MEMBERS)),
         purchase=pb.Purchase(order_id=key, amount=amount),
     )
 
@@ -40,12 +48,36 @@ async def batch_accrue(points: PointsServiceStub, seconds: float) -> float:
         response = await points.BatchAccruePoints(
             pb.BatchAccruePointsRequest(requests=rows), timeout=30
         )
-        for result in response.results:
-            if result.HasField("error"):
-                raise RuntimeError(f"refused: {result.error}")
-        return len(response.results)
+        return _booked(response.results)
 
     return await _drive(call, BULK_CALLERS, seconds)
+
+
+async def stream_accrue(points: PointsServiceStub, seconds: float) -> float:
+    """StreamAccruePoints, 4 streams of messages of 100 rows, ten on their way at a time."""
+    began = time.perf_counter()
+
+    async def stream() -> int:
+        call, done, ahead = points.StreamAccruePoints(), 0, asyncio.Semaphore(MESSAGES_AHEAD)
+
+        async def write() -> None:
+            for sequence in itertools.count(1):
+                if time.perf_counter() > began + seconds:
+                    break
+                await ahead.acquire()
+                rows = [accrual() for _ in range(ROWS_PER_MESSAGE)]
+                await call.write(pb.StreamAccruePointsRequest(sequence=sequence, requests=rows))
+            await call.done_writing()
+
+        writer = asyncio.create_task(write())
+        while isinstance(response := await call.read(), pb.StreamAccruePointsResponse):
+            done += _booked(response.results)
+            ahead.release()
+        await writer
+        return done
+
+    counts = await asyncio.gather(*(stream() for _ in range(STREAMS)))
+    return sum(counts) / (time.perf_counter() - began)
 
 
 async def unary_accrue(points: PointsServiceStub, seconds: float) -> float:
@@ -56,6 +88,42 @@ async def unary_accrue(points: PointsServiceStub, seconds: float) -> float:
         return 1
 
     return await _drive(call, UNARY_CALLERS, seconds)
+
+
+async def hot_member(points: PointsServiceStub, seconds: float) -> float:
+    """AccruePoints for one and the same member, 256 callers at a time."""
+
+    async def call() -> int:
+        await points.AccruePoints(accrual("hot"), timeout=30)
+        return 1
+
+    return await _drive(call, UNARY_CALLERS, seconds)
+
+
+async def hold_capture(points: PointsServiceStub, seconds: float) -> float:
+    """HoldPoints, then CapturePoints of the whole hold, 256 callers at a time: pairs."""
+
+    async def call() -> int:
+        key = uuid.uuid4().hex
+        held = await points.HoldPoints(
+            pb.HoldPointsRequest(
+                request_id=key, member_id=f"p{next(_payer)}", points=HOLD_POINTS, order_id=key
+            ),
+            timeout=30,
+        )
+        await points.CapturePoints(
+            pb.CapturePointsRequest(request_id=f"{key}-c", hold_id=held.hold.hold_id), timeout=30
+        )
+        return 1
+
+    return await _drive(call, UNARY_CALLERS, seconds)
+
+
+def _booked(results: Sequence[pb.AccrueResult]) -> int:
+    for result in results:
+        if result.HasField("error"):
+            raise RuntimeError(f"refused: {result.error}")
+    return len(results)
 
 
 async def _drive(call: Callable[[], Awaitable[int]], callers: int, seconds: float) -> float:

@@ -689,6 +689,58 @@ class BatchAccruePointsResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class StreamAccruePointsRequest(message.Message):
+    """One message to StreamAccruePoints."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    REQUESTS_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """Caller's number of the message, 1 or more, higher than that of the message before."""
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[AccruePointsRequest]:
+        """1 to 500 purchases. A mistake in one is answered in its own row."""
+
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        requests: abc.Iterable[AccruePointsRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["requests", b"requests", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StreamAccruePointsResponse(message.Message):
+    """The answer to one message of StreamAccruePoints."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    RESULTS_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """Number of the message that is answered."""
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[AccrueResult]:
+        """One row for each of its requests, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        results: abc.Iterable[AccrueResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class AccrueResult(message.Message):
     """What became of one purchase of a batch."""
 

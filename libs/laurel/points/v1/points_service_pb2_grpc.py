@@ -49,6 +49,11 @@ class PointsServiceStub:
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccruePointsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccruePointsResponse.FromString,
                 _registered_method=True)
+        self.StreamAccruePoints = channel.stream_stream(
+                '/laurel.points.v1.PointsService/StreamAccruePoints',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsResponse.FromString,
+                _registered_method=True)
         self.HoldPoints = channel.unary_unary(
                 '/laurel.points.v1.PointsService/HoldPoints',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.SerializeToString,
@@ -151,6 +156,19 @@ class PointsServiceServicer:
     def BatchAccruePoints(self, request, context):
         """Books up to 1,000 purchases. Each is decided and answered on its own, in the order of the request; one that is refused does
         not touch the others. The call itself fails only when none of them could be tried.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamAccruePoints(self, request_iterator, context):
+        """Books purchases as they come, for as long as the caller likes. Each message is answered by one, in the order of the stream, once
+        its rows are booked or refused; rows take effect in the order of the stream. The server reads ahead up to 2,000 rows that it has
+        not answered yet and then stops reading until it has. Closing the sending side has all that was sent answered; after a cancel
+        or a deadline what was answered stands, and the rest may be sent again with the same request ids.
+        Errors, after all that was read before is answered: INVALID_ARGUMENT for a message with a mistake outside of its rows, with
+        reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
+        RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -294,6 +312,11 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccruePointsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccruePointsResponse.SerializeToString,
             ),
+            'StreamAccruePoints': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamAccruePoints,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsResponse.SerializeToString,
+            ),
             'HoldPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.HoldPoints,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.FromString,
@@ -433,6 +456,33 @@ class PointsService:
             '/laurel.points.v1.PointsService/BatchAccruePoints',
             laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccruePointsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccruePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamAccruePoints(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/laurel.points.v1.PointsService/StreamAccruePoints',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,15 @@ class PointsServiceStub:
     """Books up to 1,000 purchases. Each is decided and answered on its own, in the order of the request; one that is refused does
     not touch the others. The call itself fails only when none of them could be tried.
     """
+    StreamAccruePoints: aio.StreamStreamMultiCallable[points_service_pb2.StreamAccruePointsRequest, points_service_pb2.StreamAccruePointsResponse]
+    """Books purchases as they come, for as long as the caller likes. Each message is answered by one, in the order of the stream, once
+    its rows are booked or refused; rows take effect in the order of the stream. The server reads ahead up to 2,000 rows that it has
+    not answered yet and then stops reading until it has. Closing the sending side has all that was sent answered; after a cancel
+    or a deadline what was answered stands, and the rest may be sent again with the same request ids.
+    Errors, after all that was read before is answered: INVALID_ARGUMENT for a message with a mistake outside of its rows, with
+    reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
+    RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
+    """
     HoldPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.HoldPointsRequest, points_service_pb2.HoldPointsResponse]
     """Sets active points aside for an order, those that expire first.
     Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
@@ -114,6 +123,21 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[points_service_pb2.BatchAccruePointsResponse]:
         """Books up to 1,000 purchases. Each is decided and answered on its own, in the order of the request; one that is refused does
         not touch the others. The call itself fails only when none of them could be tried.
+        """
+
+    @abc_1.abstractmethod
+    def StreamAccruePoints(
+        self,
+        request_iterator: abc.AsyncIterator[points_service_pb2.StreamAccruePointsRequest],
+        context: aio.ServicerContext[abc.AsyncIterator[points_service_pb2.StreamAccruePointsRequest], abc.AsyncIterator[points_service_pb2.StreamAccruePointsResponse]],
+    ) -> abc.AsyncIterator[points_service_pb2.StreamAccruePointsResponse]:
+        """Books purchases as they come, for as long as the caller likes. Each message is answered by one, in the order of the stream, once
+        its rows are booked or refused; rows take effect in the order of the stream. The server reads ahead up to 2,000 rows that it has
+        not answered yet and then stops reading until it has. Closing the sending side has all that was sent answered; after a cancel
+        or a deadline what was answered stands, and the rest may be sent again with the same request ids.
+        Errors, after all that was read before is answered: INVALID_ARGUMENT for a message with a mistake outside of its rows, with
+        reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
+        RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
         """
 
     @abc_1.abstractmethod

@@ -1,0 +1,49 @@
+"""Rows of accruals that come many at a time: each is parsed, booked and answered for itself."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from kit.clock import Clock
+from kit.errors import LaurelError, to_status
+from kit.interceptor import refusal_of
+from kit.validate import check
+from laurel.points.v1 import points_service_pb2 as pb
+from points import parse
+from points.render import render_accrued
+from points.values import Accrue, Posted
+from points.writing import WritePath
+from rules.compiled import ProgramHistory
+from rules.feed import ProgramFeed
+
+
+async def work_rows(
+    rows: Iterable[pb.AccruePointsRequest], path: WritePath, feed: ProgramFeed, clock: Clock
+) -> list[pb.AccrueResult]:
+    """Books rows in one batch; one result for each, in order."""
+    programs = await feed.ensure()
+    now = clock()
+    parsed = [_parse_row(row, now, programs) for row in rows]
+    commands = [row for row in parsed if isinstance(row, Accrue)]
+    answers = iter(await path.work(commands) if commands else ())
+    results = [next(answers) if isinstance(row, Accrue) else row for row in parsed]
+    return _render_results(results)
+
+
+def _parse_row(
+    row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
+) -> Accrue | LaurelError:
+    try:
+        check(row)
+        return parse.parse_accrual(row, now, programs)
+    except LaurelError as error:
+        return error
+
+
+def _render_results(results: Sequence[Posted | Exception]) -> list[pb.AccrueResult]:
+    rendered = []
+    for result in results:
+        if isinstance(result, Posted):
+            rendered.append(pb.AccrueResult(accrued=render_accrued(result)))
+        else:
+            rendered.append(pb.AccrueResult(error=to_status(refusal_of(result))))
+    return rendered
