@@ -17,8 +17,10 @@ from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
 from points.accounts import AccountStore
+from points.balances import BalanceReader
 from points.office import Office
 from points.reading import LedgerReader
+from points.reading_calls import BalanceQueue
 from points.remote import AntifraudClient, TierClient
 from points.scheduled import ScheduledWork
 from points.service import PointsService, Queue
@@ -40,9 +42,16 @@ async def wire(runtime: Runtime) -> Service:
     queue: Queue = Batcher(path.work, queue_max=settings.queue_size, batch_max=settings.batch_size)
     scheduled = ScheduledWork(database, feed, clock, new_id)
     office = Office(database, feed, clock, new_id)
-    servicer = PointsService(
-        queue, path, LedgerReader(database), scheduled, feed, clock, accounts=AccountStore(office)
+    balances = BalanceReader(database, clock)
+    # Reads share statements as writes share commits: a statement for each would cost more than the
+    # call that asks for it.
+    balance_queue: BalanceQueue = Batcher(
+        balances.get_balances, queue_max=settings.queue_size, batch_max=settings.batch_size
     )
+    servicer = PointsService(
+        queue, path, LedgerReader(database, clock), scheduled, feed, clock,
+        accounts=AccountStore(office), balances=balances, balance_queue=balance_queue,
+    )  # fmt: skip
     await scheduled.ensure_partitions()
 
     async def take_events(tx: Transaction, events: Sequence[Event]) -> None:
@@ -61,7 +70,7 @@ async def wire(runtime: Runtime) -> Service:
             Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),
         ],
         loops=[feed.loop],
-        drains=[queue.close],
+        drains=[queue.close, balance_queue.close],
     )
 
 

@@ -112,6 +112,25 @@ class PointsAboveShare(FieldInvalid):
     text = "{points} points are more than the {points_max} that may pay a part of this order"
 
 
+class DatesOfNowOnly(FieldInvalid):
+    """The days on which points expire were asked for at a past instant."""
+
+    reason = "DATES_OF_NOW_ONLY"
+    field = "view"
+    text = (
+        "BALANCE_VIEW_DATES tells of now only, and read_time is {read_time}; "
+        "leave read_time unset, or ask for BALANCE_VIEW_BASIC"
+    )
+
+
+class TimesReversed(FieldInvalid):
+    """A span of time that ends before it begins."""
+
+    reason = "TIMES_REVERSED"
+    field = "to_time"
+    text = "{to_time} lies before {from_time}; give a time at or after that, or leave one unset"
+
+
 class AmountTooLarge(FieldInvalid):
     """The purchase would earn more points than the ledger can count."""
 

@@ -1,25 +1,53 @@
-"""Reads the ledger: balances, transactions, totals."""
+"""Reads the ledger: transactions, lots, totals."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from kit.clock import Clock
 from kit.db import Database, Transaction
 from points.errors import TransactionNotFound
-from points.values import Account, AccountState, Kind, LotMove, Posted, Posting
+from points.values import Account, Kind, LotMove, Posted, Posting
 
 Origins = Mapping[UUID, tuple[UUID, datetime | None]]
 
+# Above every id: where a list begins.
+LAST_ID = UUID(int=2**128 - 1)
+
 
 @dataclass(frozen=True, slots=True)
-class BalanceView:
-    """A member's balances and the next points to expire."""
+class TransactionFilter:
+    """What a list of transactions is narrowed to; None lets everything pass."""
 
-    account: AccountState
-    next_expire_time: datetime | None
-    next_expire_points: int
+    kinds: Sequence[Kind] | None = None
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+    order_id: str | None = None
+    hold_id: UUID | None = None
+    lot_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LotView:
+    """A lot, where it stands, and the transaction that earned its points, where that is the
+    member's own.
+    """
+
+    lot_id: UUID
+    member_id: str
+    state: int
+    points: int
+    remaining: int
+    expired: int
+    mature_time: datetime | None
+    expire_time: datetime | None
+    accrual_transaction_id: UUID
+    origin_kind: int | None
+    origin_time: datetime | None
+    order_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +57,22 @@ class Totals:
     points: tuple[tuple[Account, int], ...]
     transaction_count: int
     member_count: int
+
+
+class SpentLot(NamedTuple):
+    """Points of a lot that a capture spent."""
+
+    lot_id: UUID
+    points: int
+    accrual_transaction_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A transaction with the lots that it spent where it is a capture."""
+
+    posted: Posted
+    spent_lots: tuple[SpentLot, ...] = ()
 
 
 def posted_from_row(row: Any, origins: Origins) -> Posted:
@@ -72,40 +116,74 @@ async def load_origins(tx: Transaction, rows: list[Any]) -> Origins:
 class LedgerReader:
     """Answers questions; changes nothing."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-
-    async def get_balance(self, member_id: str) -> BalanceView:
-        """The balance; all zeros for a member without an account."""
-        async with self._database.transaction(readonly=True) as tx:
-            row = await tx.fetchrow("get_balance", member_id)
-        if row is None:
-            return BalanceView(AccountState(member_id), None, 0)
-        account = AccountState(member_id, row["active"], row["pending"], row["held"], row["debt"])
-        return BalanceView(account, row["expire_time"], row["points"] or 0)
+        self._clock = clock
 
     async def list_transactions(
-        self, member_id: str, before: UUID | None, count: int
-    ) -> list[Posted]:
+        self, member_id: str, wanted: TransactionFilter, before: UUID | None, count: int
+    ) -> list[Told]:
         """Up to `count` transactions older than `before`, newest first."""
         async with self._database.transaction(readonly=True) as tx:
-            rows = await tx.fetch("list_transactions", member_id, before, count)
-            origins = await load_origins(tx, rows)
-        return [posted_from_row(row, origins) for row in rows]
+            rows = await tx.fetch(
+                "list_transactions", member_id, before or LAST_ID, count,
+                wanted.kinds, wanted.from_time, wanted.to_time,
+                wanted.order_id, wanted.hold_id, wanted.lot_id,
+            )  # fmt: skip
+            return await _tell(tx, rows)
 
-    async def get_transaction(self, member_id: str, transaction_id: UUID) -> Posted:
+    async def list_lots(
+        self, member_id: str, state: int, before: UUID | None, count: int
+    ) -> list[LotView]:
+        """Up to `count` lots older than `before`, newest first; in one state, or in any for 0."""
+        async with self._database.statements() as tx:
+            rows = await tx.fetch(
+                "list_lots", member_id, before or LAST_ID, count, self._clock(), state
+            )
+        return [LotView(*row) for row in rows]
+
+    async def get_transaction(self, member_id: str, transaction_id: UUID) -> Told:
         """One transaction. Raises TransactionNotFound."""
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("get_transactions", [member_id], [transaction_id])
             if not rows:
                 raise TransactionNotFound(member_id=member_id, transaction_id=transaction_id)
-            return posted_from_row(rows[0], await load_origins(tx, rows))
+            return (await _tell(tx, rows))[0]
 
-    async def get_totals(self) -> Totals:
-        """Every account over all members, as one snapshot."""
+    async def get_totals(self, at: datetime | None = None) -> Totals:
+        """Every account over all members, as one snapshot; as it was recorded at an instant."""
         async with self._database.transaction(readonly=True) as tx:
             await tx.execute("take_snapshot")
-            rows = await tx.fetch("sum_accounts")
-            counts = await tx.fetchrow("count_ledger")
+            rows = await tx.fetch("sum_accounts", at)
+            counts = await tx.fetchrow("count_ledger", at)
         points = tuple((Account(row["account"]), row["points"]) for row in rows)
         return Totals(points, counts["transaction_count"], counts["member_count"])
+
+
+async def _tell(tx: Transaction, rows: list[Any]) -> list[Told]:
+    origins = await load_origins(tx, rows)
+    booked = [posted_from_row(row, origins) for row in rows]
+    holds = {(posted.member_id, posted.hold_id) for posted in booked if posted.kind is Kind.CAPTURE}
+    drawn: defaultdict[UUID, list[SpentLot]] = defaultdict(list)
+    if holds:
+        columns = [list(column) for column in zip(*holds, strict=True)]
+        for row in await tx.fetch("get_drawn_lots", *columns):
+            drawn[row["hold_id"]].append(SpentLot(*tuple(row)[1:]))
+    return [Told(posted, _spent_lots(posted, drawn)) for posted in booked]
+
+
+def _spent_lots(posted: Posted, drawn: Mapping[UUID, list[SpentLot]]) -> tuple[SpentLot, ...]:
+    """What a capture took of the lots under its hold: they are spent in the order they were drawn,
+    so that it is the stretch between what was captured before it and after it.
+    """
+    if posted.kind is not Kind.CAPTURE or posted.hold_id is None or posted.explanation is None:
+        return ()
+    end = posted.explanation["hold"]["captured"]
+    begin = end - sum(move.points for move in posted.postings if move.target is Account.REDEEMED)
+    spent, passed = [], 0
+    for lot in drawn[posted.hold_id]:
+        points = min(end, passed + lot.points) - max(begin, passed)
+        if points > 0:
+            spent.append(lot._replace(points=points))
+        passed += lot.points
+    return tuple(spent)

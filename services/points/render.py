@@ -6,7 +6,7 @@ from typing import Any
 from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from points.events import spend_of
-from points.reading import BalanceView, Totals
+from points.reading import Told, Totals
 from points.values import Account, Posted
 
 MEMBER_ACCOUNTS = (Account.ACTIVE, Account.PENDING, Account.DEBT)
@@ -43,6 +43,18 @@ def render_transaction(posted: Posted) -> pb.Transaction:
             movement.expire_time.CopyFrom(to_timestamp(move.expire_time))
     if posted.explanation is not None:
         message.explanation.CopyFrom(_render_explanation(posted, posted.explanation))
+    return message
+
+
+def render_told(told: Told) -> pb.Transaction:
+    """A transaction as it is read later: a capture names the lots that it spent."""
+    message = render_transaction(told.posted)
+    for lot in told.spent_lots:
+        message.spent_lots.add(
+            lot_id=str(lot.lot_id),
+            points=lot.points,
+            accrual_transaction_id=str(lot.accrual_transaction_id),
+        )
     return message
 
 
@@ -97,20 +109,6 @@ def render_accrued(posted: Posted) -> pb.AccruedPoints:
         balance_after=render_balance_after(posted),
         under_review=posted.explanation["review"],
     )
-
-
-def render_balance(view: BalanceView) -> pb.GetBalanceResponse:
-    """A balance with the next points to expire."""
-    account = view.account
-    response = pb.GetBalanceResponse(
-        balance=pb.Balance(
-            active=account.active, pending=account.pending, held=account.held, debt=account.debt
-        ),
-        next_expire_points=view.next_expire_points,
-    )
-    if view.next_expire_time is not None:
-        response.next_expire_time.CopyFrom(to_timestamp(view.next_expire_time))
-    return response
 
 
 def render_totals(totals: Totals) -> pb.GetLedgerTotalsResponse:

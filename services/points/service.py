@@ -2,26 +2,21 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import grpc
 
 from kit.batch import Batcher
 from kit.clock import Clock, parse_time
-from kit.paging import decode_id, encode_token, page_size
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
 from points.account_calls import AccountCalls
 from points.accounts import AccountStore
+from points.balances import BalanceReader
 from points.bulk import work_rows
 from points.reading import LedgerReader
-from points.render import (
-    render_balance,
-    render_hold,
-    render_totals,
-    render_transaction,
-)
+from points.reading_calls import BalanceQueue, ReadingCalls
+from points.render import render_hold, render_transaction
 from points.scheduled import ScheduledWork
 from points.stream_calls import StreamCalls, open_stream_desk
 from points.values import Command, Posted
@@ -32,7 +27,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted]
 
 
-class PointsService(AccountCalls, StreamCalls, PointsServiceServicer):
+class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.
     """
@@ -47,6 +42,8 @@ class PointsService(AccountCalls, StreamCalls, PointsServiceServicer):
         clock: Clock,
         *,
         accounts: AccountStore,
+        balances: BalanceReader,
+        balance_queue: BalanceQueue,
     ) -> None:
         self._queue = queue
         self._path = path
@@ -56,6 +53,8 @@ class PointsService(AccountCalls, StreamCalls, PointsServiceServicer):
         self._clock = clock
         self._accounts = accounts
         self._desk = open_stream_desk()
+        self._balances = balances
+        self._balance_queue = balance_queue
 
     async def AccruePoints(
         self, request: pb.AccruePointsRequest, context: Context
@@ -121,40 +120,6 @@ class PointsService(AccountCalls, StreamCalls, PointsServiceServicer):
         return pb.ReverseAccrualResponse(
             transaction=render_transaction(posted), debt_points=posted.debt_made
         )
-
-    async def GetBalance(
-        self, request: pb.GetBalanceRequest, context: Context
-    ) -> pb.GetBalanceResponse:
-        """See the contract."""
-        return render_balance(await self._reader.get_balance(request.member_id))
-
-    async def ListTransactions(
-        self, request: pb.ListTransactionsRequest, context: Context
-    ) -> pb.ListTransactionsResponse:
-        """See the contract."""
-        size = page_size(request.page_size)
-        before = decode_id(request.page_token)
-        found = await self._reader.list_transactions(request.member_id, before, size + 1)
-        page = found[:size]
-        more = len(found) > size
-        return pb.ListTransactionsResponse(
-            transactions=[render_transaction(posted) for posted in page],
-            next_page_token=encode_token(str(page[-1].transaction_id)) if more else "",
-        )
-
-    async def GetTransaction(
-        self, request: pb.GetTransactionRequest, context: Context
-    ) -> pb.GetTransactionResponse:
-        """See the contract."""
-        transaction_id = UUID(request.transaction_id)
-        posted = await self._reader.get_transaction(request.member_id, transaction_id)
-        return pb.GetTransactionResponse(transaction=render_transaction(posted))
-
-    async def GetLedgerTotals(
-        self, request: pb.GetLedgerTotalsRequest, context: Context
-    ) -> pb.GetLedgerTotalsResponse:
-        """See the contract."""
-        return render_totals(await self._reader.get_totals())
 
     async def RunExpiry(
         self, request: pb.RunExpiryRequest, context: Context

@@ -126,6 +126,33 @@ async def test_each_transaction_shows_the_balance_that_its_entries_made(
     assert times == sorted(times)
 
 
+async def test_every_point_spent_names_its_lot_and_the_accrual_that_earned_it(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    """PT-07: of a hold that is captured in parts, each capture names its own stretch."""
+    accruals = [
+        await ledger.accrue(member, amount, at=now - timedelta(days=days))
+        for amount, days in (("10", 30), ("25", 20), ("40", 10))
+    ]
+    hold = await ledger.hold(member, 60)
+    captures = [
+        (await ledger.capture(hold, points, release_rest=last)).transaction.transaction_id
+        for points, last in ((7, False), (20, False), (20, True))
+    ]
+    spent = []
+    for transaction_id in captures:
+        request = pb.GetTransactionRequest(member_id=member, transaction_id=transaction_id)
+        told = (await ledger.stub.GetTransaction(request)).transaction
+        spent.append([(lot.accrual_transaction_id, lot.points) for lot in told.spent_lots])
+        assert told in await ledger.transactions(member)
+    first, second, third = (accrual.transaction_id for accrual in accruals)
+    assert spent == [[(first, 7)], [(first, 3), (second, 17)], [(second, 8), (third, 12)]]
+    parts = await ledger.house.fetch(
+        "SELECT captured FROM points.hold_lot WHERE member_id = $1 ORDER BY ordinal", member
+    )
+    assert [row["captured"] for row in parts] == [10, 25, 12]
+
+
 async def test_totals_sum_to_zero_and_tie_to_the_balances(ledger: Ledger, member: str) -> None:
     """Invariant 10: what members hold is what was issued less what was taken back."""
     await ledger.reverse(await ledger.accrue(member, "100"), "30")

@@ -57,7 +57,9 @@ class MemberView:
                 raise UserError(f"there is no member {self.member_id}") from None
             raise
         self.profile, self.tier = found.member, status.tier_status
-        self.balance = await client.points.GetBalance(points_pb.GetBalanceRequest(**one))
+        self.balance = await client.points.GetBalance(
+            points_pb.GetBalanceRequest(member_id=self.member_id)
+        )
         history = await client.points.ListTransactions(points_pb.ListTransactionsRequest(**page))  # type: ignore[arg-type]
         decisions = await client.tiers.ListTierHistory(tier_pb.ListTierHistoryRequest(**page))  # type: ignore[arg-type]
         owned = await client.benefits.ListEntitlements(benefits_pb.ListEntitlementsRequest(**page))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.rpc import status_pb2 as status_pb2
+from google.type import date_pb2 as date_pb2
 from google.type import money_pb2 as money_pb2
 from laurel.antifraud.v1 import antifraud_service_pb2 as antifraud_service_pb2
 import builtins as builtins
@@ -22,6 +23,60 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _BalanceView:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BalanceViewEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_BalanceView.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    BALANCE_VIEW_UNSPECIFIED: _BalanceView.ValueType  # 0
+    """The same as BALANCE_VIEW_BASIC."""
+    BALANCE_VIEW_BASIC: _BalanceView.ValueType  # 1
+    """The balance and the next points to expire."""
+    BALANCE_VIEW_DATES: _BalanceView.ValueType  # 2
+    """Also every day on which points expire or become active. It reads all open lots of the member."""
+
+class BalanceView(_BalanceView, metaclass=_BalanceViewEnumTypeWrapper):
+    """How much GetBalance tells."""
+
+BALANCE_VIEW_UNSPECIFIED: BalanceView.ValueType  # 0
+"""The same as BALANCE_VIEW_BASIC."""
+BALANCE_VIEW_BASIC: BalanceView.ValueType  # 1
+"""The balance and the next points to expire."""
+BALANCE_VIEW_DATES: BalanceView.ValueType  # 2
+"""Also every day on which points expire or become active. It reads all open lots of the member."""
+
+class _LotState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LotStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LotState.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    LOT_STATE_UNSPECIFIED: _LotState.ValueType  # 0
+    """Not stated."""
+    LOT_STATE_OPEN: _LotState.ValueType  # 1
+    """Its points can be spent."""
+    LOT_STATE_PENDING: _LotState.ValueType  # 2
+    """Its points are not active yet."""
+    LOT_STATE_EXPIRED: _LotState.ValueType  # 3
+    """Its end has come with points left in it, whether or not their expiry is booked yet."""
+    LOT_STATE_USED: _LotState.ValueType  # 4
+    """Nothing is left in it: it was spent, held, given away or taken back."""
+
+class LotState(_LotState, metaclass=_LotStateEnumTypeWrapper):
+    """Where a lot stands."""
+
+LOT_STATE_UNSPECIFIED: LotState.ValueType  # 0
+"""Not stated."""
+LOT_STATE_OPEN: LotState.ValueType  # 1
+"""Its points can be spent."""
+LOT_STATE_PENDING: LotState.ValueType  # 2
+"""Its points are not active yet."""
+LOT_STATE_EXPIRED: LotState.ValueType  # 3
+"""Its end has come with points left in it, whether or not their expiry is booked yet."""
+LOT_STATE_USED: LotState.ValueType  # 4
+"""Nothing is left in it: it was spent, held, given away or taken back."""
 
 class _TransactionKind:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -281,6 +336,7 @@ class Transaction(message.Message):
     OCCURRED_TIME_FIELD_NUMBER: builtins.int
     RECORD_TIME_FIELD_NUMBER: builtins.int
     BALANCE_AFTER_FIELD_NUMBER: builtins.int
+    SPENT_LOTS_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -323,6 +379,10 @@ class Transaction(message.Message):
     def balance_after(self) -> Balance:
         """The balance right after it."""
 
+    @builtins.property
+    def spent_lots(self) -> containers.RepeatedCompositeFieldContainer[SpentLot]:
+        """For a capture, in what GetTransaction and ListTransactions return: the lots whose points it spent, which the hold had drawn."""
+
     def __init__(
         self,
         *,
@@ -341,10 +401,11 @@ class Transaction(message.Message):
         occurred_time: timestamp_pb2.Timestamp | None = ...,
         record_time: timestamp_pb2.Timestamp | None = ...,
         balance_after: Balance | None = ...,
+        spent_lots: abc.Iterable[SpentLot] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "explanation", b"explanation", "occurred_time", b"occurred_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "entries", b"entries", "explanation", b"explanation", "hold_id", b"hold_id", "kind", b"kind", "lot_movements", b"lot_movements", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "points", b"points", "program_version", b"program_version", "record_time", b"record_time", "request_id", b"request_id", "reversed_transaction_id", b"reversed_transaction_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "entries", b"entries", "explanation", b"explanation", "hold_id", b"hold_id", "kind", b"kind", "lot_movements", b"lot_movements", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "points", b"points", "program_version", b"program_version", "record_time", b"record_time", "request_id", b"request_id", "reversed_transaction_id", b"reversed_transaction_id", "spent_lots", b"spent_lots", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -403,6 +464,34 @@ class LotMovement(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_transaction_id", b"accrual_transaction_id", "expire_time", b"expire_time", "lot_id", b"lot_id", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SpentLot(message.Message):
+    """Points of a lot that a capture spent."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LOT_ID_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    ACCRUAL_TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    lot_id: builtins.str
+    """The lot."""
+    points: builtins.int
+    """How many of its points, above 0."""
+    accrual_transaction_id: builtins.str
+    """The accrual that the lot stems from."""
+    def __init__(
+        self,
+        *,
+        lot_id: builtins.str = ...,
+        points: builtins.int = ...,
+        accrual_transaction_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_transaction_id", b"accrual_transaction_id", "lot_id", b"lot_id", "points", b"points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1117,16 +1206,28 @@ class GetBalanceRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     MEMBER_ID_FIELD_NUMBER: builtins.int
+    READ_TIME_FIELD_NUMBER: builtins.int
+    VIEW_FIELD_NUMBER: builtins.int
     member_id: builtins.str
     """The member, 1 to 128 bytes."""
+    view: BalanceView.ValueType
+    """How much is told."""
+    @builtins.property
+    def read_time(self) -> timestamp_pb2.Timestamp:
+        """An instant up to now; now when unset. The balance then is the one right after the last transaction whose `record_time` is at or
+        before it: what the ledger had booked by then, whenever it had occurred.
+        """
+
     def __init__(
         self,
         *,
         member_id: builtins.str = ...,
+        read_time: timestamp_pb2.Timestamp | None = ...,
+        view: BalanceView.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["read_time", b"read_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "read_time", b"read_time", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1139,6 +1240,145 @@ class GetBalanceResponse(message.Message):
     BALANCE_FIELD_NUMBER: builtins.int
     NEXT_EXPIRE_TIME_FIELD_NUMBER: builtins.int
     NEXT_EXPIRE_POINTS_FIELD_NUMBER: builtins.int
+    EXPIRATIONS_FIELD_NUMBER: builtins.int
+    LATER_EXPIRE_POINTS_FIELD_NUMBER: builtins.int
+    NEVER_EXPIRE_POINTS_FIELD_NUMBER: builtins.int
+    MATURITIES_FIELD_NUMBER: builtins.int
+    LATER_MATURE_POINTS_FIELD_NUMBER: builtins.int
+    REVIEW_POINTS_FIELD_NUMBER: builtins.int
+    next_expire_points: builtins.int
+    """How many active points expire then."""
+    later_expire_points: builtins.int
+    """With BALANCE_VIEW_DATES: active points that expire on days after the last of `expirations`; 0 unless there are more than 400."""
+    never_expire_points: builtins.int
+    """With BALANCE_VIEW_DATES: active points that never expire."""
+    later_mature_points: builtins.int
+    """With BALANCE_VIEW_DATES: pending points that become active on days after the last of `maturities`; 0 unless there are more than 400."""
+    review_points: builtins.int
+    """With BALANCE_VIEW_DATES: pending points without a date, which wait for a review."""
+    @builtins.property
+    def balance(self) -> Balance:
+        """The balance."""
+
+    @builtins.property
+    def next_expire_time(self) -> timestamp_pb2.Timestamp:
+        """When the next active points expire; unset when none do."""
+
+    @builtins.property
+    def expirations(self) -> containers.RepeatedCompositeFieldContainer[DatedPoints]:
+        """With BALANCE_VIEW_DATES: every day on which active points expire, first to come first, at most 400 of them."""
+
+    @builtins.property
+    def maturities(self) -> containers.RepeatedCompositeFieldContainer[DatedPoints]:
+        """With BALANCE_VIEW_DATES: every day on which pending points become active, first to come first, at most 400 of them."""
+
+    def __init__(
+        self,
+        *,
+        balance: Balance | None = ...,
+        next_expire_time: timestamp_pb2.Timestamp | None = ...,
+        next_expire_points: builtins.int = ...,
+        expirations: abc.Iterable[DatedPoints] | None = ...,
+        later_expire_points: builtins.int = ...,
+        never_expire_points: builtins.int = ...,
+        maturities: abc.Iterable[DatedPoints] | None = ...,
+        later_mature_points: builtins.int = ...,
+        review_points: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["balance", b"balance", "next_expire_time", b"next_expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance", b"balance", "expirations", b"expirations", "later_expire_points", b"later_expire_points", "later_mature_points", b"later_mature_points", "maturities", b"maturities", "never_expire_points", b"never_expire_points", "next_expire_points", b"next_expire_points", "next_expire_time", b"next_expire_time", "review_points", b"review_points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DatedPoints(message.Message):
+    """Points for which something happens on a day."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: builtins.int
+    FIRST_TIME_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    points: builtins.int
+    """How many points, above 0."""
+    @builtins.property
+    def date(self) -> date_pb2.Date:
+        """The day, in the program's time zone."""
+
+    @builtins.property
+    def first_time(self) -> timestamp_pb2.Timestamp:
+        """The first instant of that day at which it happens to some of them."""
+
+    def __init__(
+        self,
+        *,
+        date: date_pb2.Date | None = ...,
+        first_time: timestamp_pb2.Timestamp | None = ...,
+        points: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["date", b"date", "first_time", b"first_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["date", b"date", "first_time", b"first_time", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchGetBalancesRequest(message.Message):
+    """Request of BatchGetBalances."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMBER_IDS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def member_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """1 to 1,000 members, each of 1 to 128 bytes and none twice."""
+
+    def __init__(
+        self,
+        *,
+        member_ids: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["member_ids", b"member_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchGetBalancesResponse(message.Message):
+    """Response of BatchGetBalances."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BALANCES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def balances(self) -> containers.RepeatedCompositeFieldContainer[MemberBalance]:
+        """One row for each member, in the order of the request; all zeros for one who has no points yet."""
+
+    def __init__(
+        self,
+        *,
+        balances: abc.Iterable[MemberBalance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balances", b"balances"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MemberBalance(message.Message):
+    """The balance of one of several members."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    BALANCE_FIELD_NUMBER: builtins.int
+    NEXT_EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    NEXT_EXPIRE_POINTS_FIELD_NUMBER: builtins.int
+    member_id: builtins.str
+    """The member."""
     next_expire_points: builtins.int
     """How many active points expire then."""
     @builtins.property
@@ -1152,13 +1392,142 @@ class GetBalanceResponse(message.Message):
     def __init__(
         self,
         *,
+        member_id: builtins.str = ...,
         balance: Balance | None = ...,
         next_expire_time: timestamp_pb2.Timestamp | None = ...,
         next_expire_points: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["balance", b"balance", "next_expire_time", b"next_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance", b"balance", "next_expire_points", b"next_expire_points", "next_expire_time", b"next_expire_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance", b"balance", "member_id", b"member_id", "next_expire_points", b"next_expire_points", "next_expire_time", b"next_expire_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLotsRequest(message.Message):
+    """Request of ListLots."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    member_id: builtins.str
+    """The member, 1 to 128 bytes."""
+    state: LotState.ValueType
+    """Only lots in this state; all of them when unspecified."""
+    page_size: builtins.int
+    """At most so many, 1 to 1,000; 50 when 0."""
+    page_token: builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        member_id: builtins.str = ...,
+        state: LotState.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLotsResponse(message.Message):
+    """Response of ListLots."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LOTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Token of the next page; empty on the last."""
+    @builtins.property
+    def lots(self) -> containers.RepeatedCompositeFieldContainer[Lot]:
+        """The lots, newest first."""
+
+    def __init__(
+        self,
+        *,
+        lots: abc.Iterable[Lot] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lots", b"lots", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Lot(message.Message):
+    """What one accrual left, with an expiry of its own."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LOT_ID_FIELD_NUMBER: builtins.int
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    REMAINING_POINTS_FIELD_NUMBER: builtins.int
+    EXPIRED_POINTS_FIELD_NUMBER: builtins.int
+    MATURE_TIME_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    ACCRUAL_TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    ORIGIN_KIND_FIELD_NUMBER: builtins.int
+    ORIGIN_TIME_FIELD_NUMBER: builtins.int
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    lot_id: builtins.str
+    """Unique id, a UUID of version 7."""
+    member_id: builtins.str
+    """The member."""
+    state: LotState.ValueType
+    """Where it stands now."""
+    points: builtins.int
+    """Points that were put into it at first."""
+    remaining_points: builtins.int
+    """Points that are left in it. Points under a hold have left it."""
+    expired_points: builtins.int
+    """Points of it that expired."""
+    accrual_transaction_id: builtins.str
+    """The transaction that earned its points: GetTransaction explains it."""
+    origin_kind: TransactionKind.ValueType
+    """What that transaction is; unspecified where it is another member's."""
+    order_id: builtins.str
+    """The order that earned them; empty where there is none."""
+    @builtins.property
+    def mature_time(self) -> timestamp_pb2.Timestamp:
+        """When its pending points become active; unset for one that was active at once or that waits for a review."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """When it expires; unset for never."""
+
+    @builtins.property
+    def origin_time(self) -> timestamp_pb2.Timestamp:
+        """When the points were earned in the world; unset where `origin_kind` is unspecified."""
+
+    def __init__(
+        self,
+        *,
+        lot_id: builtins.str = ...,
+        member_id: builtins.str = ...,
+        state: LotState.ValueType = ...,
+        points: builtins.int = ...,
+        remaining_points: builtins.int = ...,
+        expired_points: builtins.int = ...,
+        mature_time: timestamp_pb2.Timestamp | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
+        accrual_transaction_id: builtins.str = ...,
+        origin_kind: TransactionKind.ValueType = ...,
+        origin_time: timestamp_pb2.Timestamp | None = ...,
+        order_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "mature_time", b"mature_time", "origin_time", b"origin_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_transaction_id", b"accrual_transaction_id", "expire_time", b"expire_time", "expired_points", b"expired_points", "lot_id", b"lot_id", "mature_time", b"mature_time", "member_id", b"member_id", "order_id", b"order_id", "origin_kind", b"origin_kind", "origin_time", b"origin_time", "points", b"points", "remaining_points", b"remaining_points", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1171,22 +1540,52 @@ class ListTransactionsRequest(message.Message):
     MEMBER_ID_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    KINDS_FIELD_NUMBER: builtins.int
+    FROM_TIME_FIELD_NUMBER: builtins.int
+    TO_TIME_FIELD_NUMBER: builtins.int
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    HOLD_ID_FIELD_NUMBER: builtins.int
+    LOT_ID_FIELD_NUMBER: builtins.int
     member_id: builtins.str
     """The member, 1 to 128 bytes."""
     page_size: builtins.int
     """At most so many, 1 to 1,000; 50 when 0."""
     page_token: builtins.str
-    """`next_page_token` of the page before."""
+    """`next_page_token` of the page before, with the same filters."""
+    order_id: builtins.str
+    """Only of this order, at most 128 bytes; of any or none when empty."""
+    hold_id: builtins.str
+    """Only of this hold; of any or none when empty."""
+    lot_id: builtins.str
+    """Only what opened, drew from or gave back to this lot; any when empty."""
+    @builtins.property
+    def kinds(self) -> containers.RepeatedScalarFieldContainer[TransactionKind.ValueType]:
+        """Only transactions of these kinds, at most 30; of all kinds when empty."""
+
+    @builtins.property
+    def from_time(self) -> timestamp_pb2.Timestamp:
+        """Only what occurred at or after this instant."""
+
+    @builtins.property
+    def to_time(self) -> timestamp_pb2.Timestamp:
+        """Only what occurred before this instant; not before `from_time`."""
+
     def __init__(
         self,
         *,
         member_id: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        kinds: abc.Iterable[TransactionKind.ValueType] | None = ...,
+        from_time: timestamp_pb2.Timestamp | None = ...,
+        to_time: timestamp_pb2.Timestamp | None = ...,
+        order_id: builtins.str = ...,
+        hold_id: builtins.str = ...,
+        lot_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["from_time", b"from_time", "hold_id", b"hold_id", "kinds", b"kinds", "lot_id", b"lot_id", "member_id", b"member_id", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "to_time", b"to_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1268,12 +1667,19 @@ class GetLedgerTotalsRequest(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    READ_TIME_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def read_time(self) -> timestamp_pb2.Timestamp:
+        """An instant up to now; now when unset. The totals then are those of all transactions whose `record_time` is at or before it."""
+
     def __init__(
         self,
+        *,
+        read_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["read_time", b"read_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["read_time", b"read_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

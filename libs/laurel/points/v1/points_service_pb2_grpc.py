@@ -84,6 +84,16 @@ class PointsServiceStub:
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetBalanceRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetBalanceResponse.FromString,
                 _registered_method=True)
+        self.BatchGetBalances = channel.unary_unary(
+                '/laurel.points.v1.PointsService/BatchGetBalances',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesResponse.FromString,
+                _registered_method=True)
+        self.ListLots = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ListLots',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.ListLotsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.ListLotsResponse.FromString,
+                _registered_method=True)
         self.ListTransactions = channel.unary_unary(
                 '/laurel.points.v1.PointsService/ListTransactions',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.ListTransactionsRequest.SerializeToString,
@@ -217,14 +227,29 @@ class PointsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBalance(self, request, context):
-        """Returns the balance of a member; all zeros for one who has no points yet.
+        """Returns the balance of a member, now or at a past instant; all zeros for one who has no points yet.
+        Errors: INVALID_ARGUMENT with reason TIME_IN_FUTURE, or DATES_OF_NOW_ONLY where dates are asked for at a past instant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetBalances(self, request, context):
+        """Returns the balances of up to 1,000 members as they are now, all as one snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLots(self, request, context):
+        """Lists the lots of a member, newest first: what each accrual left, with its origin and its expiry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTransactions(self, request, context):
-        """Lists the transactions of a member, newest first.
+        """Lists the transactions of a member, newest first; filters narrow it, all of them together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -346,6 +371,16 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.GetBalance,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetBalanceRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetBalanceResponse.SerializeToString,
+            ),
+            'BatchGetBalances': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetBalances,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesResponse.SerializeToString,
+            ),
+            'ListLots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLots,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.ListLotsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.ListLotsResponse.SerializeToString,
             ),
             'ListTransactions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTransactions,
@@ -645,6 +680,60 @@ class PointsService:
             '/laurel.points.v1.PointsService/GetBalance',
             laurel_dot_points_dot_v1_dot_points__service__pb2.GetBalanceRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.GetBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetBalances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/BatchGetBalances',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ListLots',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.ListLotsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.ListLotsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,9 +63,15 @@ class PointsServiceStub:
     Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND; FAILED_PRECONDITION with reason NOT_AN_ACCRUAL or RETURN_EXCEEDED.
     """
     GetBalance: aio.UnaryUnaryMultiCallable[points_service_pb2.GetBalanceRequest, points_service_pb2.GetBalanceResponse]
-    """Returns the balance of a member; all zeros for one who has no points yet."""
+    """Returns the balance of a member, now or at a past instant; all zeros for one who has no points yet.
+    Errors: INVALID_ARGUMENT with reason TIME_IN_FUTURE, or DATES_OF_NOW_ONLY where dates are asked for at a past instant.
+    """
+    BatchGetBalances: aio.UnaryUnaryMultiCallable[points_service_pb2.BatchGetBalancesRequest, points_service_pb2.BatchGetBalancesResponse]
+    """Returns the balances of up to 1,000 members as they are now, all as one snapshot."""
+    ListLots: aio.UnaryUnaryMultiCallable[points_service_pb2.ListLotsRequest, points_service_pb2.ListLotsResponse]
+    """Lists the lots of a member, newest first: what each accrual left, with its origin and its expiry."""
     ListTransactions: aio.UnaryUnaryMultiCallable[points_service_pb2.ListTransactionsRequest, points_service_pb2.ListTransactionsResponse]
-    """Lists the transactions of a member, newest first."""
+    """Lists the transactions of a member, newest first; filters narrow it, all of them together."""
     GetTransaction: aio.UnaryUnaryMultiCallable[points_service_pb2.GetTransactionRequest, points_service_pb2.GetTransactionResponse]
     """Returns one transaction with its explanation.
     Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND.
@@ -198,7 +204,25 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         request: points_service_pb2.GetBalanceRequest,
         context: aio.ServicerContext[points_service_pb2.GetBalanceRequest, abc.Awaitable[points_service_pb2.GetBalanceResponse]],
     ) -> abc.Awaitable[points_service_pb2.GetBalanceResponse]:
-        """Returns the balance of a member; all zeros for one who has no points yet."""
+        """Returns the balance of a member, now or at a past instant; all zeros for one who has no points yet.
+        Errors: INVALID_ARGUMENT with reason TIME_IN_FUTURE, or DATES_OF_NOW_ONLY where dates are asked for at a past instant.
+        """
+
+    @abc_1.abstractmethod
+    def BatchGetBalances(
+        self,
+        request: points_service_pb2.BatchGetBalancesRequest,
+        context: aio.ServicerContext[points_service_pb2.BatchGetBalancesRequest, abc.Awaitable[points_service_pb2.BatchGetBalancesResponse]],
+    ) -> abc.Awaitable[points_service_pb2.BatchGetBalancesResponse]:
+        """Returns the balances of up to 1,000 members as they are now, all as one snapshot."""
+
+    @abc_1.abstractmethod
+    def ListLots(
+        self,
+        request: points_service_pb2.ListLotsRequest,
+        context: aio.ServicerContext[points_service_pb2.ListLotsRequest, abc.Awaitable[points_service_pb2.ListLotsResponse]],
+    ) -> abc.Awaitable[points_service_pb2.ListLotsResponse]:
+        """Lists the lots of a member, newest first: what each accrual left, with its origin and its expiry."""
 
     @abc_1.abstractmethod
     def ListTransactions(
@@ -206,7 +230,7 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         request: points_service_pb2.ListTransactionsRequest,
         context: aio.ServicerContext[points_service_pb2.ListTransactionsRequest, abc.Awaitable[points_service_pb2.ListTransactionsResponse]],
     ) -> abc.Awaitable[points_service_pb2.ListTransactionsResponse]:
-        """Lists the transactions of a member, newest first."""
+        """Lists the transactions of a member, newest first; filters narrow it, all of them together."""
 
     @abc_1.abstractmethod
     def GetTransaction(

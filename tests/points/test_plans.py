@@ -1,0 +1,109 @@
+"""Statements that callers wait for find their rows by an index, whatever the size of the tables."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+import pytest
+
+from house import Ground
+from kit.db import load_queries
+
+MEMBERS = 2_000
+LOTS_OF_EACH = 25
+LAST = UUID(int=2**128 - 1)
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+# Accruals of two years, a lot each, every tenth pending and every fifth used up; none is due yet.
+FILL = f"""
+INSERT INTO points.account (member_id) SELECT 'm' || g FROM generate_series(1, {MEMBERS}) AS g;
+CREATE TEMP TABLE made AS
+SELECT
+    'm' || m AS member_id, n,
+    (lpad(to_hex(1700000000000 + (n * {MEMBERS} + m) * 1000), 12, '0') || '7000'
+        || '8000' || lpad(to_hex(m), 12, '0'))::uuid AS id
+FROM generate_series(1, {MEMBERS}) AS m, generate_series(1, {LOTS_OF_EACH}) AS n;
+INSERT INTO points.transaction
+SELECT
+    member_id, id, 1, ARRAY[11]::smallint[], ARRAY[1]::smallint[], ARRAY[10]::bigint[], ARRAY[id],
+    ARRAY[10]::bigint[], 10 * n, 0, 0, 0, 1, NULL, 'order' || n, NULL, NULL,
+    now() - (50 - n) * interval '1 day', now() - (50 - n) * interval '1 day', NULL
+FROM made;
+INSERT INTO points.lot
+SELECT
+    member_id, id, id, n % 10 = 0, 10, CASE WHEN n % 5 = 1 THEN 0 ELSE 10 END, 0,
+    CASE WHEN n % 10 = 0 THEN now() + interval '5 days' END, now() + n * interval '10 days',
+    now() + n * interval '10 days'
+FROM made;
+ANALYZE points.account; ANALYZE points.transaction; ANALYZE points.lot;
+"""
+
+
+@pytest.fixture(scope="module")
+async def filled(ground: Ground) -> AsyncIterator[Any]:
+    """A connection to a ledger of some size, planning as the service does."""
+    async with ground.house() as house:
+        connection = await asyncpg.connect(
+            house.settings.database_url,
+            server_settings={"search_path": "points", "plan_cache_mode": "force_generic_plan"},
+        )
+        await connection.execute(FILL)
+        yield connection
+        await connection.close()
+
+
+async def plan_of(connection: Any, name: str, *args: object) -> dict[str, Any]:
+    """How Postgres runs a statement, with what it really read."""
+    async with connection.transaction():
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {load_queries('points')[name]}"
+        [row] = await connection.fetch(explain, *args)
+    found: dict[str, Any] = orjson.loads(row[0])[0]["Plan"]
+    return found
+
+
+def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """A plan node with all below it."""
+    return [plan, *(node for child in plan.get("Plans", ()) for node in nodes_of(child))]
+
+
+STATEMENTS = {
+    "get_balances": ([f"m{n}" for n in (1, 7, 1999)], NOW),
+    "get_balance_at": ("m7", datetime.now(UTC)),
+    "list_dates": ("m7", "America/New_York", NOW),
+    "list_transactions": ("m7", LAST, 11, None, None, None, None, None, None),
+    "list_lots": ("m7", LAST, 51, NOW, 0),
+    "get_transactions": (["m7"], [LAST]),
+    "get_lot_origins": (["m7"], [LAST]),
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_a_read_of_one_member_walks_indexes_only(filled: Any, name: str) -> None:
+    """PT-07: no scan of a table; what is read is of the members asked for, not of the ledger."""
+    plan = await plan_of(filled, name, *STATEMENTS[name])
+    scans = [node for node in nodes_of(plan) if "Relation Name" in node]
+    assert scans
+    # An empty partition may be scanned; it has nothing to read.
+    read = [node for node in scans if node["Actual Rows"] or node.get("Rows Removed by Filter")]
+    assert [node["Node Type"] for node in read if node["Node Type"] == "Seq Scan"] == []
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 400
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ([8], None, None, None, None, None),
+        (None, NOW, NOW, None, None, None),
+        (None, None, None, "order7", None, None),
+        (None, None, None, None, LAST, LAST),
+    ],
+)
+async def test_filters_look_at_the_member_alone(filled: Any, wanted: tuple[object, ...]) -> None:
+    """A filter that nothing passes reads the member's history once, and nobody else's."""
+    plan = await plan_of(filled, "list_transactions", "m7", LAST, 11, *wanted)
+    read = [node for node in nodes_of(plan) if node.get("Rows Removed by Filter")]
+    assert all(node["Node Type"] != "Seq Scan" for node in read)
+    assert sum(node["Rows Removed by Filter"] for node in read) <= LOTS_OF_EACH
