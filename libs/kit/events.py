@@ -70,18 +70,25 @@ class Consumer:
 
 async def publish(tx: Transaction, new_id: NewId, events: Sequence[Event]) -> None:
     """Puts events into the outbox of the running transaction."""
-    rows = []
     ordered = sorted(events, key=lambda event: event.WhichOneof("payload") or "")
     for kind, same in groupby(ordered, key=lambda event: event.WhichOneof("payload") or ""):
         group = list(same)
-        for start in range(0, len(group), EVENTS_PER_MESSAGE_MAX):
-            batch_id = new_id()
-            batch = EventBatch(
-                batch_id=str(batch_id), events=group[start : start + EVENTS_PER_MESSAGE_MAX]
-            )
-            rows.append((batch_id, kind, batch.SerializeToString()))
-    if rows:
-        await tx.execute("add_to_outbox", *(list(column) for column in zip(*rows, strict=True)))
+        parts = range(0, len(group), EVENTS_PER_MESSAGE_MAX)
+        batches = [
+            EventBatch(events=group[start : start + EVENTS_PER_MESSAGE_MAX]) for start in parts
+        ]
+        await publish_batches(tx, new_id, kind, batches)
+
+
+async def publish_batches(
+    tx: Transaction, new_id: NewId, kind: str, batches: Sequence[EventBatch]
+) -> None:
+    """Puts batches of up to 256 events of one type into the outbox, each under a new id."""
+    ids = [new_id() for _ in batches]
+    for batch_id, batch in zip(ids, batches, strict=True):
+        batch.batch_id = str(batch_id)
+    payloads = [batch.SerializeToString() for batch in batches]
+    await tx.execute("add_to_outbox", ids, [kind] * len(ids), payloads)
 
 
 class Broker:

@@ -43,6 +43,15 @@ def from_minor(minor: int, currency: str, digits: int) -> Money:
     return Money(currency_code=currency, units=sign * units, nanos=sign * rest * 10 ** (9 - digits))
 
 
+def set_minor(money: Money, minor: int, currency: str, digits: int) -> None:
+    """Fills in the Money of an amount of 0 or more in minor units."""
+    units, rest = divmod(minor, 10**digits)
+    money.currency_code = currency
+    money.units = units
+    if rest:
+        money.nanos = rest * 10 ** (9 - digits)
+
+
 def show(money: Money) -> str:
     """An amount for people, such as `12.34 USD`."""
     sign = "-" if money.units < 0 or money.nanos < 0 else ""

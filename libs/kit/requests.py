@@ -4,6 +4,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -16,10 +17,14 @@ R = TypeVar("R", bound=Message)
 
 def content_hash(request: Message) -> bytes:
     """A digest of everything in a request."""
-    name = request.DESCRIPTOR.full_name.encode()
     return hashlib.blake2b(
-        request.SerializeToString(deterministic=True), digest_size=16, person=name[-16:]
+        request.SerializeToString(deterministic=True), digest_size=16, person=_person(type(request))
     ).digest()
+
+
+@cache
+def _person(kind: type[Message]) -> bytes:
+    return kind.DESCRIPTOR.full_name.encode()[-16:]
 
 
 async def once(

@@ -20,6 +20,16 @@ VALUE_SHOWN_MAX = 60
 _validator = Validator()
 
 
+PLAIN_LENGTH_MAX = 128
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether a text is 1 to 128 printable ASCII characters, which every id of the contract may
+    be.
+    """
+    return 0 < len(text) <= PLAIN_LENGTH_MAX and text.isascii() and text.isprintable()
+
+
 def check(message: Message) -> None:
     """Raises InvalidArgument that names every field at fault with its value and the reason."""
     found = [_render(violation) for violation in _validator.collect_violations(message)]

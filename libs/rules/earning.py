@@ -1,6 +1,7 @@
 """How many points a purchase earns, line by line (PT-01, PT-05)."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from rules.compiled import CompiledProgram
@@ -19,6 +20,8 @@ _ROUNDING_REASONS = {
 }
 _CONDITION_FALSE = "its condition does not hold"
 _ONE_E4 = 10**4
+_HELD = {True: "1", False: "0", None: "-"}
+_HOLDS = {text: holding for holding, text in _HELD.items()}
 
 
 class PointsOutOfRange(ValueError):
@@ -54,6 +57,51 @@ def earn(purchase: Purchase, tier: Tier | None, program: CompiledProgram) -> Ear
     rounded once at the end. Raises PointsOutOfRange.
     """
     return _settle(purchase.amount_minor, _holds(purchase, tier, program.earning), tier, program)
+
+
+class Rate(NamedTuple):
+    """What the rules that held give together for a member of one tier: all that has to be kept of a
+    decision, since the rest is arithmetic (see `earned_at_rate`).
+    """
+
+    tier_id: str
+    """Empty when it was not known."""
+    held: str
+    """One character for each rule: 1 it held, 0 it did not, - it could not be evaluated."""
+    numerator: int
+    denominator: int
+    rounding: Rounding
+
+    def points(self, amount_minor: int) -> int:
+        """Returns the points of an amount, rounded once; raises PointsOutOfRange."""
+        return _rounded(amount_minor * self.numerator, self.denominator, self.rounding)
+
+
+def rate_of(purchase: Purchase, tier: Tier | None, program: CompiledProgram) -> Rate:
+    """Returns the rate that a purchase earns at; `rate.points(amount)` is what `earn` gives."""
+    earning = program.earning
+    holds = _holds(purchase, tier, earning) if earning.conditional else earning.always
+    return _rate(tuple(holds), tier.id if tier is not None else "", program)
+
+
+@lru_cache(maxsize=4096)
+def _rate(holds: tuple[bool | None, ...], tier_id: str, program: CompiledProgram) -> Rate:
+    earning, tier = program.earning, program.tier(tier_id)
+    factor_e4 = tier.multiplier_e4 if tier is not None else _ONE_E4
+    numerator = sum(
+        rule.per_unit_e6 * (factor_e4 if rule.tier_multiplier else _ONE_E4)
+        for rule, holding in zip(earning.rules, holds, strict=True)
+        if holding
+    )
+    held = "".join(_HELD[holding] for holding in holds)
+    return Rate(tier_id, held, numerator, earning.unit * _ONE_E4, earning.rounding)
+
+
+def earned_at_rate(
+    amount_minor: int, held: str, tier: Tier | None, program: CompiledProgram
+) -> Earned:
+    """Returns what was earned at a rate, line by line, as `earn` gave it then."""
+    return _settle(amount_minor, [_HOLDS[one] for one in held], tier, program)
 
 
 def earned_after_return(

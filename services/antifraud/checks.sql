@@ -31,4 +31,4 @@ FROM points.transaction AS t
 INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessment_id::text = t.explanation ->> 'assessment'
 WHERE
     t.kind IN (1, 3)
-    AND (a.action = 3 OR (a.action = 2 AND (t.kind = 3 OR NOT (t.explanation ->> 'review')::boolean)))
+    AND (a.action = 3 OR (a.action = 2 AND (t.kind = 3 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)))

@@ -49,7 +49,7 @@ async def wire(runtime: Runtime) -> Service:
         balances.get_balances, queue_max=settings.queue_size, batch_max=settings.batch_size
     )
     servicer = PointsService(
-        queue, path, LedgerReader(database, clock), scheduled, feed, clock,
+        queue, path, LedgerReader(database, feed, clock), scheduled, feed, clock,
         accounts=AccountStore(office), balances=balances, balance_queue=balance_queue,
     )  # fmt: skip
     await scheduled.ensure_partitions()

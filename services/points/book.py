@@ -52,10 +52,6 @@ class Book:
         """A lot that was loaded or made."""
         return self._lots[lot_id]
 
-    def find_lot(self, lot_id: UUID) -> LotState | None:
-        """A lot that was loaded or made; None when there is none."""
-        return self._lots.get(lot_id)
-
     def change_lot(self, lot: LotState) -> None:
         """Notes that a loaded lot has changed; a new one is written as it stands at the end."""
         self.changed_lots[lot.lot_id] = lot

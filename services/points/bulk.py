@@ -9,7 +9,9 @@ from kit.interceptor import refusal_of
 from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from points import parse
-from points.render import render_accrued
+from points.plain import PlainAccrual
+from points.render import render_accrued, render_plain
+from points.store import Answer
 from points.values import Accrue, Posted
 from points.writing import WritePath
 from rules.compiled import ProgramHistory
@@ -33,17 +35,22 @@ def _parse_row(
     row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
 ) -> Accrue | LaurelError:
     try:
-        check(row)
+        if not parse.is_surely_valid(row):
+            check(row)
         return parse.parse_accrual(row, now, programs)
     except LaurelError as error:
         return error
 
 
-def _render_results(results: Sequence[Posted | Exception]) -> list[pb.AccrueResult]:
+def _render_results(results: Sequence[Answer]) -> list[pb.AccrueResult]:
     rendered = []
     for result in results:
-        if isinstance(result, Posted):
-            rendered.append(pb.AccrueResult(accrued=render_accrued(result)))
+        row = pb.AccrueResult()
+        if isinstance(result, PlainAccrual):
+            render_plain(result, row.accrued)
+        elif isinstance(result, Posted):
+            row.accrued.CopyFrom(render_accrued(result))
         else:
-            rendered.append(pb.AccrueResult(error=to_status(refusal_of(result))))
+            row.error.CopyFrom(to_status(refusal_of(result)))
+        rendered.append(row)
     return rendered

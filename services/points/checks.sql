@@ -158,4 +158,4 @@ FROM points.transaction AS t
 LEFT JOIN antifraud.assessment AS a ON a.assessment_id::text = t.explanation ->> 'assessment'
 WHERE
     t.kind IN (1, 3) AND a.assessment_id IS NULL
-    AND NOT (t.kind = 1 AND t.explanation ->> 'assessment' IS NULL AND (t.explanation ->> 'review')::boolean)
+    AND NOT (t.kind = 1 AND t.explanation ->> 'assessment' IS NULL AND (t.explanation ->> 'review')::boolean IS TRUE)

@@ -1,21 +1,54 @@
 """What the ledger tells the others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from kit.clock import to_timestamp
-from kit.money import from_minor
+from kit.events import EVENTS_PER_MESSAGE_MAX
+from kit.money import from_minor, set_minor
 from kit.telemetry import trace_parent
 from laurel.event.v1 import event_pb2 as pb
+from points.plain import PlainAccrual
 from points.values import Kind, Posted
 
 TOLD = frozenset(
     {Kind.ACCRUAL, Kind.MATURATION, Kind.CAPTURE, Kind.REFUND, Kind.REVERSAL, Kind.EXPIRY}
 )
+
+
+def render_accrued_batches(accruals: Sequence[PlainAccrual]) -> list[pb.EventBatch]:
+    """The events of plain accruals, field by field: that is twice as fast as one call each."""
+    trace = trace_parent()
+    batches = []
+    for start in range(0, len(accruals), EVENTS_PER_MESSAGE_MAX):
+        batch = pb.EventBatch()
+        batches.append(batch)
+        stamps: dict[int, Timestamp] = {}
+        record = to_timestamp(accruals[0].record_time)
+        for allowed, terms, transaction_id, *_ in accruals[start : start + EVENTS_PER_MESSAGE_MAX]:
+            occurred = stamps.get(id(terms))
+            if occurred is None:
+                occurred = stamps[id(terms)] = to_timestamp(terms.occurred_time)
+            command, _, points = allowed.offer
+            program = terms.program
+            event = batch.events.add()
+            event.event_id = text_id = str(transaction_id)
+            event.member_id = command.member_id
+            event.occurred_time.CopyFrom(occurred)
+            event.record_time.CopyFrom(record)
+            event.program_version = program.version
+            event.trace_parent = trace
+            accrued = event.points_accrued
+            accrued.transaction_id = text_id
+            accrued.order_id = command.order_id
+            accrued.points = points
+            set_minor(accrued.spend, command.amount_minor, program.currency, program.minor_digits)
+    return batches
 
 
 def render_events(posted: Iterable[Posted]) -> list[pb.Event]:

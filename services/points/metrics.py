@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from prometheus_client import Counter
 
 from kit.errors import LaurelError
+from points.plain import PlainAccrual
 from points.values import Account, Posted
 
 MOVED = Counter(
@@ -16,13 +17,16 @@ FALLBACKS = Counter(
 )
 
 
-def count(answers: Iterable[Posted | Exception]) -> None:
+def count(answers: Iterable[Posted | PlainAccrual | Exception]) -> None:
     """Counts what became of a batch: issued points are `account="issued"`, redeemed ones
     `"redeemed"`.
     """
     moved: dict[tuple[str, str], int] = {}
+    plain = 0
     for answer in answers:
-        if isinstance(answer, Posted):
+        if isinstance(answer, PlainAccrual):
+            plain += answer.allowed.offer.points
+        elif isinstance(answer, Posted):
             for posting in answer.postings:
                 for account in (posting.source, posting.target):
                     if account >= Account.ISSUED:
@@ -30,5 +34,7 @@ def count(answers: Iterable[Posted | Exception]) -> None:
                         moved[key] = moved.get(key, 0) + posting.points
         elif isinstance(answer, LaurelError):
             REFUSED.labels(answer.reason).inc()
+    if plain:
+        MOVED.labels("accrual", "issued").inc(plain)
     for key, points in moved.items():
         MOVED.labels(*key).inc(points)

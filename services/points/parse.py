@@ -7,6 +7,7 @@ from uuid import UUID
 from kit.clock import parse_occurred
 from kit.money import to_minor
 from kit.requests import content_hash
+from kit.validate import is_plain_text
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
 from laurel.points.v1 import points_service_pb2 as pb
 from points.errors import HoldNotFound
@@ -15,6 +16,23 @@ from rules.compiled import CompiledProgram, ProgramHistory
 
 if TYPE_CHECKING:
     from google.type.money_pb2 import Money
+
+
+def is_surely_valid(row: pb.AccruePointsRequest) -> bool:
+    """Whether a row is so plain that it breaks no rule of the contract; False says nothing.
+
+    Most rows are, and the full check of one costs as much as all else that is parsed of it.
+    """
+    purchase = row.purchase
+    return (
+        is_plain_text(row.request_id)
+        and is_plain_text(row.member_id)
+        and is_plain_text(purchase.order_id)
+        and purchase.HasField("amount")
+        # Nothing but these fields, so that the rules of no other can be broken.
+        and len(purchase.ListFields()) == 2
+        and len(row.ListFields()) == 3 + row.HasField("occurred_time")
+    )
 
 
 def parse_accrual(

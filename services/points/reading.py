@@ -10,7 +10,10 @@ from uuid import UUID
 from kit.clock import Clock
 from kit.db import Database, Transaction
 from points.errors import TransactionNotFound
+from points.plain import explain_again, is_short
 from points.values import Account, Kind, LotMove, Posted, Posting
+from rules.compiled import ProgramHistory
+from rules.feed import ProgramFeed
 
 Origins = Mapping[UUID, tuple[UUID, datetime | None]]
 
@@ -75,8 +78,13 @@ class Told:
     spent_lots: tuple[SpentLot, ...] = ()
 
 
-def posted_from_row(row: Any, origins: Origins) -> Posted:
-    """A transaction as it was booked."""
+def posted_from_row(row: Any, origins: Origins, programs: ProgramHistory | None) -> Posted:
+    """A transaction as it was booked; `programs` where one may have a short explanation."""
+    explanation = row["explanation"]
+    if is_short(explanation):
+        assert programs is not None
+        program = programs.version(row["program_version"])
+        explanation = explain_again(explanation, program, row["occurred_time"], row["record_time"])
     postings = zip(row["sources"], row["targets"], row["points"], strict=True)
     moves = zip(row["lot_ids"], row["lot_points"], strict=True)
     return Posted(
@@ -99,7 +107,7 @@ def posted_from_row(row: Any, origins: Origins) -> Posted:
         reversed_transaction_id=row["reversed_transaction_id"],
         occurred_time=row["occurred_time"],
         record_time=row["record_time"],
-        explanation=row["explanation"],
+        explanation=explanation,
     )
 
 
@@ -116,8 +124,9 @@ async def load_origins(tx: Transaction, rows: list[Any]) -> Origins:
 class LedgerReader:
     """Answers questions; changes nothing."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, feed: ProgramFeed, clock: Clock) -> None:
         self._database = database
+        self._feed = feed
         self._clock = clock
 
     async def list_transactions(
@@ -130,7 +139,8 @@ class LedgerReader:
                 wanted.kinds, wanted.from_time, wanted.to_time,
                 wanted.order_id, wanted.hold_id, wanted.lot_id,
             )  # fmt: skip
-            return await _tell(tx, rows)
+            found = await _load_told(tx, rows)
+        return _tell(found, await self._programs_of(rows))
 
     async def list_lots(
         self, member_id: str, state: int, before: UUID | None, count: int
@@ -146,9 +156,20 @@ class LedgerReader:
         """One transaction. Raises TransactionNotFound."""
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("get_transactions", [member_id], [transaction_id])
-            if not rows:
-                raise TransactionNotFound(member_id=member_id, transaction_id=transaction_id)
-            return (await _tell(tx, rows))[0]
+            found = await _load_told(tx, rows)
+        if not rows:
+            raise TransactionNotFound(member_id=member_id, transaction_id=transaction_id)
+        return _tell(found, await self._programs_of(rows))[0]
+
+    async def _programs_of(self, rows: Sequence[Any]) -> ProgramHistory | None:
+        """The versions that decided transactions: one may be newer than this process knows."""
+        if not any(is_short(row["explanation"]) for row in rows):
+            return None
+        programs = await self._feed.ensure()
+        if any(row["program_version"] > programs.newest.version for row in rows):
+            await self._feed.refresh()
+            programs = await self._feed.ensure()
+        return programs
 
     async def get_totals(self, at: datetime | None = None) -> Totals:
         """Every account over all members, as one snapshot; as it was recorded at an instant."""
@@ -160,16 +181,27 @@ class LedgerReader:
         return Totals(points, counts["transaction_count"], counts["member_count"])
 
 
-async def _tell(tx: Transaction, rows: list[Any]) -> list[Told]:
-    origins = await load_origins(tx, rows)
-    booked = [posted_from_row(row, origins) for row in rows]
-    holds = {(posted.member_id, posted.hold_id) for posted in booked if posted.kind is Kind.CAPTURE}
+class _Found(NamedTuple):
+    """Transactions with what belongs to them in other tables."""
+
+    rows: Sequence[Any]
+    origins: Origins
+    drawn: Mapping[UUID, list[SpentLot]]
+
+
+async def _load_told(tx: Transaction, rows: Sequence[Any]) -> _Found:
+    holds = {(row["member_id"], row["hold_id"]) for row in rows if row["kind"] == Kind.CAPTURE}
     drawn: defaultdict[UUID, list[SpentLot]] = defaultdict(list)
     if holds:
         columns = [list(column) for column in zip(*holds, strict=True)]
         for row in await tx.fetch("get_drawn_lots", *columns):
             drawn[row["hold_id"]].append(SpentLot(*tuple(row)[1:]))
-    return [Told(posted, _spent_lots(posted, drawn)) for posted in booked]
+    return _Found(rows, await load_origins(tx, list(rows)), drawn)
+
+
+def _tell(found: _Found, programs: ProgramHistory | None) -> list[Told]:
+    booked = [posted_from_row(row, found.origins, programs) for row in found.rows]
+    return [Told(posted, _spent_lots(posted, found.drawn)) for posted in booked]
 
 
 def _spent_lots(posted: Posted, drawn: Mapping[UUID, list[SpentLot]]) -> tuple[SpentLot, ...]:

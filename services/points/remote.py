@@ -5,12 +5,14 @@ know.
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import NamedTuple
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.clock import to_timestamp
-from kit.money import from_minor
+from kit.money import set_minor
 from kit.telemetry import log
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
@@ -56,10 +58,8 @@ class AntifraudClient:
         decided: list[Decided] = []
         try:
             for start in range(0, len(asked), OPERATIONS_MAX):
-                part = [_render(one) for one in asked[start : start + OPERATIONS_MAX]]
-                response = await self._stub.BatchAssess(
-                    pb.BatchAssessRequest(operations=part), timeout=deadline_ms / 1000
-                )
+                request = _render(asked[start : start + OPERATIONS_MAX])
+                response = await self._stub.BatchAssess(request, timeout=deadline_ms / 1000)
                 decided += [
                     Decided(_ACTIONS[decision.action], decision.assessment_id)
                     for decision in response.decisions
@@ -70,27 +70,35 @@ class AntifraudClient:
         return decided
 
 
-def _render(asked: Asked) -> pb.Operation:
-    command = asked.command
-    program = command.program
+def _render(asked: Sequence[Asked]) -> pb.BatchAssessRequest:
+    request = pb.BatchAssessRequest()
+    # Those of a batch have often happened at one instant: now.
+    stamps: dict[datetime, Timestamp] = {}
+    for one in asked:
+        instant = one.command.occurred_time
+        occurred = stamps.get(instant)
+        if occurred is None:
+            occurred = stamps[instant] = to_timestamp(instant)
+        _fill_in(request.operations.add(), one, occurred)
+    return request
+
+
+def _fill_in(operation: pb.Operation, asked: Asked, occurred: Timestamp) -> None:
+    """Fills in an operation, field by field: that is twice as fast as one call."""
+    command, points, tier_id = asked
     minor = command.amount_minor if isinstance(command, Accrue) else command.order_minor
-    amount = None
+    operation.request_id = command.request_id
+    operation.kind = _ACCRUAL if isinstance(command, Accrue) else _REDEMPTION
+    operation.member_id = command.member_id
+    operation.points = points
     if minor is not None:
-        amount = from_minor(minor, program.currency, program.minor_digits)
-    origin = None
+        program = command.program
+        set_minor(operation.amount, minor, program.currency, program.minor_digits)
+    operation.occurred_time.CopyFrom(occurred)
     if command.origin is not NOWHERE:
-        origin = pb.Origin(**asdict(command.origin))
-    return pb.Operation(
-        request_id=command.request_id,
-        kind=_ACCRUAL if isinstance(command, Accrue) else _REDEMPTION,
-        member_id=command.member_id,
-        points=asked.points,
-        amount=amount,
-        occurred_time=to_timestamp(command.occurred_time),
-        origin=origin,
-        tier_id=asked.tier_id,
-        order_id=command.order_id,
-    )
+        operation.origin.CopyFrom(pb.Origin(**asdict(command.origin)))
+    operation.tier_id = tier_id
+    operation.order_id = command.order_id
 
 
 class TierClient:

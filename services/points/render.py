@@ -6,6 +6,7 @@ from typing import Any
 from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from points.events import spend_of
+from points.plain import PlainAccrual
 from points.reading import Told, Totals
 from points.values import Account, Posted
 
@@ -109,6 +110,16 @@ def render_accrued(posted: Posted) -> pb.AccruedPoints:
         balance_after=render_balance_after(posted),
         under_review=posted.explanation["review"],
     )
+
+
+def render_plain(accrual: PlainAccrual, message: pb.AccruedPoints) -> None:
+    """Fills in the short form of a plain accrual, field by field: batches have many of them."""
+    message.transaction_id = str(accrual.transaction_id)
+    message.points = accrual.allowed.offer.points
+    balance = message.balance_after
+    balance.active = accrual.active_after
+    balance.pending = accrual.pending_after
+    balance.held = accrual.held_after
 
 
 def render_totals(totals: Totals) -> pb.GetLedgerTotalsResponse:

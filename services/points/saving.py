@@ -5,7 +5,7 @@ from datetime import datetime
 
 from kit.db import Transaction
 from points.book import Book
-from points.values import Account, Accrue, Command, HoldRecord, LotState, Posted
+from points.values import Command, HoldRecord, LotState, Posted
 
 Booked = tuple[Command, Posted]
 
@@ -14,57 +14,8 @@ async def save_commands(
     tx: Transaction, book: Book, booked: Sequence[Booked], now: datetime
 ) -> None:
     """Writes what commands have done, and their request ids."""
-    plain = [(c, p) for c, p in booked if isinstance(c, Accrue) and _opens_one_lot(p)]
-    if plain:
-        await _book_accruals(tx, book, plain, now)
-    written = {posted.transaction_id for _, posted in plain}
-    others = [entry for entry in booked if entry[1].transaction_id not in written]
-    if others:
-        await _save_requests(tx, others)
-    book.new_lots = [lot for lot in book.new_lots if lot.lot_id not in written]
-    await save(tx, book, [posted for _, posted in others], now)
-
-
-async def _book_accruals(
-    tx: Transaction, book: Book, booked: Sequence[tuple[Accrue, Posted]], now: datetime
-) -> None:
-    """Accruals that paid no debt, in one statement: transaction, lot and request of each."""
-    # In the order of the request ids, as everywhere: two batches must not deadlock over them.
-    booked = sorted(booked, key=_request_id)
-    lots = [book.find_lot(posted.transaction_id) for _, posted in booked]
-    await tx.execute(
-        "book_accruals",
-        [posted.member_id for _, posted in booked],
-        [posted.transaction_id for _, posted in booked],
-        [command.request_id for command, _ in booked],
-        [command.digest for command, _ in booked],
-        [posted.postings[0].points if posted.postings else 0 for _, posted in booked],
-        [posted.postings[0].target if posted.postings else 0 for _, posted in booked],
-        [posted.active_after for _, posted in booked],
-        [posted.pending_after for _, posted in booked],
-        [posted.held_after for _, posted in booked],
-        [posted.debt_after for _, posted in booked],
-        [posted.program_version for _, posted in booked],
-        [command.order_id for command, _ in booked],
-        [command.occurred_time for command, _ in booked],
-        now,
-        [posted.explanation for _, posted in booked],
-        [lot.pending if lot else None for lot in lots],
-        [lot.remaining if lot else None for lot in lots],
-        [lot.mature_time if lot else None for lot in lots],
-        [lot.expire_time if lot else None for lot in lots],
-        [lot.due_time if lot else None for lot in lots],
-    )
-
-
-def _opens_one_lot(posted: Posted) -> bool:
-    """Whether an accrual paid no debt: neither beside its lot nor with all of its points."""
-    targets = [posting.target for posting in posted.postings]
-    return len(targets) <= 1 and Account.DEBT not in targets
-
-
-def _request_id(entry: Booked) -> str:
-    return entry[0].request_id
+    await _save_requests(tx, booked)
+    await save(tx, book, [posted for _, posted in booked], now)
 
 
 async def _save_requests(tx: Transaction, booked: Sequence[Booked]) -> None:

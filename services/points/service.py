@@ -14,6 +14,7 @@ from points.account_calls import AccountCalls
 from points.accounts import AccountStore
 from points.balances import BalanceReader
 from points.bulk import work_rows
+from points.plain import PlainAccrual, to_posted
 from points.reading import LedgerReader
 from points.reading_calls import BalanceQueue, ReadingCalls
 from points.render import render_hold, render_transaction
@@ -24,7 +25,7 @@ from points.writing import WritePath
 from rules.feed import ProgramFeed
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Queue = Batcher[Command, Posted]
+Queue = Batcher[Command, Posted | PlainAccrual]
 
 
 class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
@@ -62,7 +63,7 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         """See the contract."""
         programs = await self._feed.ensure()
         command = parse.parse_accrual(request, self._clock(), programs)
-        posted = await self._queue.submit(command)
+        posted = await self._submit(command)
         return pb.AccruePointsResponse(transaction=render_transaction(posted))
 
     async def BatchAccruePoints(
@@ -78,7 +79,7 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         """See the contract."""
         programs = await self._feed.ensure()
         command = parse.parse_hold(request, self._clock(), programs)
-        posted = await self._queue.submit(command)
+        posted = await self._submit(command)
         return pb.HoldPointsResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -87,7 +88,7 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         self, request: pb.CapturePointsRequest, context: Context
     ) -> pb.CapturePointsResponse:
         """See the contract."""
-        posted = await self._queue.submit(parse.parse_capture(request))
+        posted = await self._submit(parse.parse_capture(request))
         return pb.CapturePointsResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -96,7 +97,7 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         self, request: pb.ReleaseHoldRequest, context: Context
     ) -> pb.ReleaseHoldResponse:
         """See the contract."""
-        posted = await self._queue.submit(parse.parse_release(request))
+        posted = await self._submit(parse.parse_release(request))
         return pb.ReleaseHoldResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -105,7 +106,7 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         self, request: pb.RefundPointsRequest, context: Context
     ) -> pb.RefundPointsResponse:
         """See the contract."""
-        posted = await self._queue.submit(parse.parse_refund(request))
+        posted = await self._submit(parse.parse_refund(request))
         return pb.RefundPointsResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -116,7 +117,7 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         """See the contract."""
         programs = await self._feed.ensure()
         command = parse.parse_reversal(request, self._clock(), programs)
-        posted = await self._queue.submit(command)
+        posted = await self._submit(command)
         return pb.ReverseAccrualResponse(
             transaction=render_transaction(posted), debt_points=posted.debt_made
         )
@@ -141,6 +142,10 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         return pb.RunMaturationResponse(
             matured_lot_count=done.matured_lot_count, matured_points=done.matured_points
         )
+
+    async def _submit(self, command: Command) -> Posted:
+        answer = await self._queue.submit(command)
+        return to_posted(answer) if isinstance(answer, PlainAccrual) else answer
 
     def _as_of(self, request: pb.RunExpiryRequest | pb.RunMaturationRequest) -> datetime:
         if not request.HasField("as_of_time"):

@@ -1,7 +1,7 @@
 """The write path of the ledger: one transaction for a whole batch, a few set-based statements."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +14,8 @@ from points import accruals, holds
 from points.book import Book
 from points.errors import RequestRaced
 from points.events import render_events
+from points.plain import Allowed, PlainAccrual, explain, is_short
+from points.plain_store import book_plain
 from points.posting import Desk
 from points.reading import load_origins, posted_from_row
 from points.saving import save_commands
@@ -34,10 +36,11 @@ from points.values import (
     Release,
     Reverse,
 )
+from rules.compiled import ProgramHistory
 
 CONSTRAINTS: dict[str, type[LaurelError]] = {"request_pkey": RequestRaced}
 
-Answer = Posted | Exception
+Answer = Posted | PlainAccrual | Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Known:
 
     done: Mapping[str, Answer]
     """By request id, the answer to requests that took effect before."""
+    plain: Set[str]
+    """Members whose account is open and owes nothing."""
     tiers: Mapping[str, str | None]
     """By member, the id of the tier; None where it was not asked for yet.
 
@@ -71,23 +76,28 @@ class LedgerStore:
         self._database = database
         self._new_id = new_id
 
-    async def look_up(self, commands: Sequence[Command], *, repeats: bool) -> Known:
+    async def look_up(
+        self, commands: Sequence[Command], programs: ProgramHistory, *, repeats: bool
+    ) -> Known:
         """What is known about commands: the tiers of their members, the members of their holds and,
         with `repeats`, those done before.
         """
         members = sorted({c.member_id for c in commands if isinstance(c, Accrue | Hold | Reverse)})
         holds = list({c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)})
         async with self._database.statements() as tx:
-            done = await self._find_done(tx, commands) if repeats else {}
+            done = await self._find_done(tx, commands, programs) if repeats else {}
             accounts = await tx.fetch("find_accounts", members) if members else []
             holders = await tx.fetch("find_holds", holds) if holds else []
         return Known(
             done=done,
-            tiers={row["member_id"]: row["tier_id"] for row in accounts},
+            plain={member_id for member_id, _, is_plain in accounts if is_plain},
+            tiers={member_id: tier_id for member_id, tier_id, _ in accounts},
             holders={row["hold_id"]: row["member_id"] for row in holders},
         )
 
-    async def _find_done(self, tx: Transaction, commands: Sequence[Command]) -> dict[str, Answer]:
+    async def _find_done(
+        self, tx: Transaction, commands: Sequence[Command], programs: ProgramHistory
+    ) -> dict[str, Answer]:
         rows = await tx.fetch("find_requests", [command.request_id for command in commands])
         if not rows:
             return {}
@@ -100,7 +110,7 @@ class LedgerStore:
         columns = [list(column) for column in zip(*keys.values(), strict=True)] or [[], []]
         found = await tx.fetch("get_transactions", *columns)
         origins = await load_origins(tx, found)
-        posted = {row["transaction_id"]: posted_from_row(row, origins) for row in found}
+        posted = {row["transaction_id"]: posted_from_row(row, origins, programs) for row in found}
         done: dict[str, Answer] = {}
         for row in rows:
             request_id = row["request_id"]
@@ -110,13 +120,21 @@ class LedgerStore:
                 done[request_id] = RequestIdReused(request_id=request_id)
         return done
 
+    async def write_plain(self, allowed: Sequence[Allowed], now: datetime) -> list[PlainAccrual]:
+        """Books plain accruals in one transaction, but for those that turn out not to be plain.
+
+        Raises RequestRaced when one of the requests was booked before.
+        """
+        async with self._database.transaction() as tx:
+            return await book_plain(tx, allowed, now, self._new_id)
+
     async def write(self, entries: Sequence[Ready], known: Known, desk: Desk) -> list[Answer]:
         """Books what can be booked, in one transaction, and says of each command what became of it.
 
         Raises RequestRaced when one of the requests was booked before.
         """
         async with self._database.transaction() as tx:
-            book = await self._load(tx, [entry.command for entry in entries], known)
+            book = await self._load(tx, [entry.command for entry in entries], known, desk)
             answers = [_decide(entry, book, desk) for entry in entries]
             booked = [
                 (entry.command, answer)
@@ -129,7 +147,9 @@ class LedgerStore:
                 await publish(tx, self._new_id, events)
         return answers
 
-    async def _load(self, tx: Transaction, commands: Sequence[Command], known: Known) -> Book:
+    async def _load(
+        self, tx: Transaction, commands: Sequence[Command], known: Known, desk: Desk
+    ) -> Book:
         book, holders = Book(), known.holders
         members = sorted({_member_of(command, holders) for command in commands} - {""})
         earners = {c.member_id for c in commands if isinstance(c, Accrue)}
@@ -138,7 +158,7 @@ class LedgerStore:
         if keys := [(holders[hold_id], hold_id) for hold_id in holds if hold_id in holders]:
             await load_holds(tx, book, keys)
         if reversals := [c for c in commands if isinstance(c, Reverse)]:
-            await _load_accruals(tx, book, reversals)
+            await _load_accruals(tx, book, reversals, desk.programs)
         await _load_open_lots(tx, book, commands)
         return book
 
@@ -201,10 +221,15 @@ async def load_lots(tx: Transaction, book: Book, keys: Iterable[tuple[str, UUID]
         book.add_loaded_lots(LotState(*row) for row in rows)
 
 
-async def _load_accruals(tx: Transaction, book: Book, reversals: Sequence[Reverse]) -> None:
+async def _load_accruals(
+    tx: Transaction, book: Book, reversals: Sequence[Reverse], programs: ProgramHistory
+) -> None:
     columns = [[c.member_id for c in reversals], [c.transaction_id for c in reversals]]
     for row in await tx.fetch("load_accruals", *columns):
         record = AccrualRecord(*row)
+        if is_short(record.explanation):
+            program = programs.version(record.program_version)
+            record.explanation = explain(record.explanation, program)
         book.accruals[record.transaction_id] = record
     rows = await tx.fetch("load_accrual_lots", *columns)
     book.add_loaded_lots(LotState(*row) for row in rows)

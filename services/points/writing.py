@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from kit.clock import Clock, NewId
 from kit.db import Database
 from kit.errors import LaurelError, RequestIdReused
 from points import errors, metrics
 from points.holds import check_redemption
+from points.plain import Allowed, Offer, decision_of, explain, offer_of
 from points.posting import Desk
 from points.remote import AntifraudClient, Asked, Decided, TierClient
 from points.store import Answer, Known, LedgerStore, Ready
 from points.values import Accrue, Command, Grant, Hold
 from rules.compiled import ProgramHistory
-from rules.earn_rules import Purchase
-from rules.earning import PointsOutOfRange, earn
 from rules.feed import ProgramFeed
 from rules.values import Action
 
@@ -77,19 +75,22 @@ class WritePath:
     async def _once(
         self, commands: Sequence[Command], history: ProgramHistory, *, repeats: bool
     ) -> dict[str, Answer]:
-        known = await self._store.look_up(commands, repeats=repeats)
+        known = await self._store.look_up(commands, history, repeats=repeats)
         done = dict(known.done)
         answers: dict[str, Answer] = dict(done)
         open_commands = [command for command in commands if command.request_id not in answers]
-        ready = await self._decide(open_commands, known, answers, history)
+        plain, ready = await self._decide(open_commands, known, answers, history)
         if not repeats:
             # Refused today, but perhaps booked before: then that is the answer.
             refused = [command for command in open_commands if command.request_id in answers]
             if refused:
-                done = dict((await self._store.look_up(refused, repeats=True)).done)
+                found = await self._store.look_up(refused, history, repeats=True)
+                done = dict(found.done)
                 answers.update(done)
+        desk = Desk(self._clock(), self._new_id, history)
+        if plain:
+            answers.update(await self._book_plain(plain, ready, desk.now))
         if ready:
-            desk = Desk(self._clock(), self._new_id, history)
             written = await self._store.write(ready, known, desk)
             answers.update(
                 (entry.command.request_id, answer)
@@ -99,39 +100,58 @@ class WritePath:
         metrics.count(answer for request_id, answer in answers.items() if request_id not in done)
         return answers
 
+    async def _book_plain(
+        self, plain: Sequence[Allowed], ready: list[Ready], now: datetime
+    ) -> dict[str, Answer]:
+        """Books what can be booked the plain way; what can not any more joins `ready`."""
+        booked = {
+            accrual.allowed.offer.command.request_id: accrual
+            for accrual in await self._store.write_plain(plain, now)
+        }
+        ready += [_generally(one) for one in plain if one.offer.command.request_id not in booked]
+        return dict(booked)
+
     async def _decide(
         self,
         commands: Sequence[Command],
         known: Known,
         answers: dict[str, Answer],
         history: ProgramHistory,
-    ) -> list[Ready]:
-        """What each command earns and what anti-fraud says to it; refusals go to `answers`."""
-        earners = [command for command in commands if isinstance(command, Accrue)]
-        tiers = await self._tiers.tiers_of({command.member_id for command in earners}, known)
-        prepared: dict[str, tuple[Command, dict[str, Any] | None]] = {}
+    ) -> tuple[list[Allowed], list[Ready]]:
+        """What each command earns and what anti-fraud says to it, those that are plain apart;
+        refusals go to `answers`.
+        """
+        earners = {command.member_id for command in commands if isinstance(command, Accrue)}
+        tiers = await self._tiers.tiers_of(earners, known)
+        prepared: list[tuple[Command, Offer | None]] = []
         asked: list[Asked] = []
         for command in commands:
+            offer = None
             try:
-                explanation = None
                 if isinstance(command, Accrue):
-                    explanation = _explain(command, tiers.get(command.member_id))
-                    asked.append(Asked(command, explanation["points"], explanation["tier"]))
+                    offer = offer_of(command, tiers.get(command.member_id))
+                    asked.append(Asked(command, offer.points, offer.rate.tier_id))
                 elif isinstance(command, Hold):
                     check_redemption(command)
                     tier_id = known.tiers.get(command.member_id) or ""
                     asked.append(Asked(command, command.points, tier_id))
-                prepared[command.request_id] = (command, explanation)
+                prepared.append((command, offer))
             except LaurelError as refusal:
                 answers[command.request_id] = refusal
         decisions = await self._assess(asked, history)
-        ready = []
-        for request_id, (command, explanation) in prepared.items():
+        plain: list[Allowed] = []
+        ready: list[Ready] = []
+        for command, offer in prepared:
+            decided = decisions.get(command.request_id) if decisions is not None else None
+            if offer is not None and _is_plain(offer, decided, known):
+                assert decided is not None
+                plain.append(Allowed(offer, decided.assessment_id))
+                continue
             try:
-                ready.append(_settle(command, explanation, decisions, request_id))
+                ready.append(_settle(command, offer, decided))
             except LaurelError as refusal:
-                answers[request_id] = refusal
-        return ready
+                answers[command.request_id] = refusal
+        return plain, ready
 
     async def _assess(
         self, asked: Sequence[Asked], history: ProgramHistory
@@ -172,61 +192,55 @@ class TierBook:
             await tx.execute("set_tiers", *columns)
 
 
-def _explain(command: Accrue, tier_id: str | None) -> dict[str, Any]:
-    program = command.program
-    tier = program.tier(tier_id) if tier_id else None
-    purchase = Purchase(
-        command.amount_minor, command.categories, command.origin.channel, command.origin.store
-    )
-    try:
-        earned = earn(purchase, tier, program)
-    except PointsOutOfRange as error:
-        raise errors.AmountTooLarge(points=error.points, points_max=error.points_max) from error
-    return {
-        "points": earned.points,
-        "lines": [list(line) for line in earned.lines],
-        "spend": command.amount_minor,
-        "currency": program.currency,
-        "digits": program.minor_digits,
-        "tier": tier.id if tier else "",
-        "review": False,
-    }
-
-
-def _settle(
-    command: Command,
-    explanation: dict[str, Any] | None,
-    decisions: dict[str, Decided] | None,
-    request_id: str,
-) -> Ready:
-    """A command with its decision. Raises Denied, UnderReview or AntifraudUnavailable."""
+def _settle(command: Command, offer: Offer | None, decided: Decided | None) -> Ready:
+    """A command with its decision, None without one. Raises Denied, UnderReview or
+    AntifraudUnavailable.
+    """
     if not isinstance(command, Accrue | Hold):
         return Ready(command)
-    if decisions is None:
-        return _settle_without_answer(command, explanation)
-    decided = decisions[request_id]
+    if decided is None:
+        return _settle_without_answer(command, offer)
     if decided.action is Action.DENY:
         raise errors.Denied(assessment_id=decided.assessment_id)
     under_review = decided.action is Action.REVIEW
-    if explanation is None:
+    if offer is None:
         if under_review:
             raise errors.UnderReview(assessment_id=decided.assessment_id)
         return Ready(command, assessment_id=decided.assessment_id)
-    explanation["assessment"] = decided.assessment_id
+    return _granted(offer, decided.assessment_id, under_review)
+
+
+def _is_plain(offer: Offer, decided: Decided | None, known: Known) -> bool:
+    return (
+        decided is not None
+        and decided.action is Action.ALLOW
+        and offer.points > 0
+        and offer.command.member_id in known.plain
+    )
+
+
+def _generally(allowed: Allowed) -> Ready:
+    return _granted(allowed.offer, allowed.assessment_id, under_review=False)
+
+
+def _granted(offer: Offer, assessment_id: str, under_review: bool) -> Ready:
+    explanation = explain(decision_of(offer, assessment_id), offer.command.program)
     explanation["review"] = under_review
-    return Ready(command, Grant(explanation["points"], explanation, under_review))
+    return Ready(offer.command, Grant(offer.points, explanation, under_review))
 
 
-def _settle_without_answer(command: Accrue | Hold, explanation: dict[str, Any] | None) -> Ready:
+def _settle_without_answer(command: Accrue | Hold, offer: Offer | None) -> Ready:
     """The program's policy for a silent anti-fraud: small accruals wait for a review, all else is
     refused.
     """
     limit = command.program.antifraud.fallback_accrual_points_max
-    if explanation is None or explanation["points"] > limit:
+    if offer is None or offer.points > limit:
         raise errors.AntifraudUnavailable(retry_after_ms=errors.AntifraudUnavailable.RETRY_AFTER_MS)
+    explanation = explain(decision_of(offer, ""), offer.command.program)
+    del explanation["assessment"]
     explanation["lines"].append(NO_ANSWER)
     explanation["review"] = True
-    return Ready(command, Grant(explanation["points"], explanation, under_review=True))
+    return Ready(command, Grant(offer.points, explanation, under_review=True))
 
 
 def _answer_of(command: Command, firsts: dict[str, Command], answers: dict[str, Answer]) -> Answer:

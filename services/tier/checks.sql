@@ -59,11 +59,11 @@ WHERE
     CASE t.kind
         WHEN 1 THEN
             g.spend_minor = (t.explanation ->> 'spend')::bigint AND g.counted_time = t.occurred_time
-            AND NOT (t.explanation ->> 'review')::boolean
+            AND (t.explanation ->> 'review')::boolean IS NOT TRUE
         WHEN 7 THEN
             g.spend_minor = -(t.explanation ->> 'spend')::bigint
             AND g.counted_time = (t.explanation ->> 'accrual_occurred')::timestamptz
-            AND NOT (t.explanation ->> 'under_review')::boolean
+            AND (t.explanation ->> 'under_review')::boolean IS NOT TRUE
     END IS NOT TRUE
 
 -- check: whoever enrolled or was decided about is a member

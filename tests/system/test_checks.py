@@ -71,7 +71,7 @@ POINTS = {
     BALANCE_ENTRIES: Damage(
         "UPDATE points.transaction "
         "SET targets = array_fill(2::smallint, ARRAY[cardinality(targets)]) WHERE "
-        + transaction("kind = 1 AND NOT (explanation ->> 'review')::boolean")
+        + transaction("kind = 1 AND (explanation ->> 'review')::boolean IS NOT TRUE")
     ),
     "every member with transactions has an account": Damage(
         copy(

@@ -6,7 +6,7 @@ FROM request
 WHERE request_id = ANY($1::text[])
 
 -- name: find_accounts
-SELECT member_id, tier_id
+SELECT member_id, tier_id, debt = 0 AND state = 0 AS is_plain
 FROM account
 WHERE member_id = ANY($1::text[])
 
@@ -108,50 +108,6 @@ FROM unnest(
     active_after, pending_after, held_after, debt_after, program_version, request_id, order_id, hold_id,
     reversed_transaction_id, occurred_time, explanation
 )
-
--- name: book_accruals
--- Accruals that paid no debt: one posting from issued (11), one lot under the transaction's own id, one request.
-WITH accrual AS (
-    SELECT *
-    FROM unnest(
-        $1::text[], $2::uuid[], $3::text[], $4::bytea[], $5::bigint[], $6::smallint[], $7::bigint[], $8::bigint[],
-        $9::bigint[], $10::bigint[], $11::integer[], $12::text[], $13::timestamptz[], $15::jsonb[], $16::boolean[],
-        $17::bigint[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]
-    ) AS a (
-        member_id, transaction_id, request_id, content_hash, points, target, active_after, pending_after, held_after,
-        debt_after, program_version, order_id, occurred_time, explanation, lot_pending, lot_remaining, mature_time,
-        expire_time, due_time
-    )
-),
-booked AS (
-    INSERT INTO transaction (
-        member_id, transaction_id, kind, sources, targets, points, lot_ids, lot_points, active_after, pending_after,
-        held_after, debt_after, program_version, request_id, order_id, occurred_time, record_time, explanation
-    )
-    SELECT
-        member_id, transaction_id, 1,
-        CASE WHEN points > 0 THEN ARRAY[11]::smallint[] ELSE '{}' END,
-        CASE WHEN points > 0 THEN ARRAY[target] ELSE '{}' END,
-        CASE WHEN points > 0 THEN ARRAY[points] ELSE '{}' END,
-        CASE WHEN points > 0 THEN ARRAY[transaction_id] ELSE '{}' END,
-        CASE WHEN points > 0 THEN ARRAY[points] ELSE '{}' END,
-        active_after, pending_after, held_after, debt_after, program_version, request_id, order_id, occurred_time,
-        $14::timestamptz, explanation
-    FROM accrual
-),
-opened AS (
-    INSERT INTO lot (
-        member_id, lot_id, transaction_id, pending, points, remaining, expired, mature_time, expire_time, due_time
-    )
-    SELECT
-        member_id, transaction_id, transaction_id, lot_pending, points, lot_remaining, 0, mature_time, expire_time,
-        due_time
-    FROM accrual
-    WHERE points > 0
-)
-INSERT INTO request (request_id, method, content_hash, response)
-SELECT request_id, 'Accrue', content_hash, uuid_send(transaction_id) || convert_to(member_id, 'UTF8')
-FROM accrual
 
 -- name: insert_lots
 INSERT INTO lot (

@@ -1,0 +1,210 @@
+"""Plain accruals: nearly all of them, and so the ones that must cost little.
+
+An accrual is plain when the program's rules are rates, anti-fraud allows it, it earns something,
+and the account is open and owes nothing. Then it is one posting and one lot, and all that has to be
+kept of the decision is which rules held at which tier: its lines are worked out when somebody reads
+them. Whatever is not plain goes the general way, see `accruals`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from points import errors
+from points.posting import next_due
+from points.values import Account, Accrue, Kind, LotMove, Posted, Posting
+from rules import expiry
+from rules.compiled import CompiledProgram
+from rules.earn_rules import Purchase
+from rules.earning import PointsOutOfRange, Rate, earned_at_rate, rate_of
+
+
+class Offer(NamedTuple):
+    """What a purchase earns, before anti-fraud is asked."""
+
+    command: Accrue
+    rate: Rate
+    points: int
+
+
+class Allowed(NamedTuple):
+    """An offer that anti-fraud lets pass."""
+
+    offer: Offer
+    assessment_id: str
+
+
+class Terms(NamedTuple):
+    """What accruals of one instant by one version share."""
+
+    program: CompiledProgram
+    occurred_time: datetime
+    pending: bool
+    mature_time: datetime | None
+    expire_time: datetime | None
+    due_time: datetime | None
+
+
+class PlainAccrual(NamedTuple):
+    """A booked plain accrual, with the balance right after it; there is no debt."""
+
+    allowed: Allowed
+    terms: Terms
+    transaction_id: UUID
+    active_after: int
+    pending_after: int
+    held_after: int
+    record_time: datetime
+
+
+def offer_of(command: Accrue, tier_id: str | None) -> Offer:
+    """What a purchase earns. Raises AmountTooLarge."""
+    program = command.program
+    tier = program.tier(tier_id) if tier_id else None
+    purchase = Purchase(
+        command.amount_minor, command.categories, command.origin.channel, command.origin.store
+    )
+    rate = rate_of(purchase, tier, program)
+    try:
+        return Offer(command, rate, rate.points(command.amount_minor))
+    except PointsOutOfRange as error:
+        raise errors.AmountTooLarge(points=error.points, points_max=error.points_max) from error
+
+
+def terms_of(occurred_time: datetime, program: CompiledProgram, now: datetime) -> Terms:
+    """When points of that instant mature and expire."""
+    mature = expiry.mature_time(occurred_time, program)
+    pending = mature is not None and mature > now
+    expire = expiry.expire_time(occurred_time, program)
+    due = next_due(pending, mature, expire, program)
+    return Terms(program, occurred_time, pending, mature, expire, due)
+
+
+class Gains:
+    """What a batch adds to the accounts of its members, and the balances in between."""
+
+    def __init__(self, allowed: Iterable[Allowed], now: datetime) -> None:
+        self._now = now
+        self._terms: dict[tuple[datetime, int], Terms] = {}
+        self.of_member: dict[str, tuple[int, int]] = {}
+        """By member, active and pending points."""
+        self.entries = [(one, self._gain(one)) for one in allowed]
+
+    def _gain(self, allowed: Allowed) -> Terms:
+        command, _, points = allowed.offer
+        key = (command.occurred_time, command.program.version)
+        terms = self._terms.get(key)
+        if terms is None:
+            terms = terms_of(command.occurred_time, command.program, self._now)
+            self._terms[key] = terms
+        active, pending = self.of_member.get(command.member_id, (0, 0))
+        self.of_member[command.member_id] = (
+            (active, pending + points) if terms.pending else (active + points, pending)
+        )
+        return terms
+
+    def settle(
+        self, after: dict[str, tuple[int, int, int]], ids: Sequence[UUID]
+    ) -> list[PlainAccrual]:
+        """The accruals of members whose active, pending and held points `after` the batch are
+        known, each with the balance after itself.
+        """
+        now, gains = self._now, self.of_member
+        running = {
+            member: (active - gains[member][0], pending - gains[member][1], held)
+            for member, (active, pending, held) in after.items()
+        }
+        settled = []
+        for (allowed, terms), transaction_id in zip(self.entries, ids, strict=True):
+            (command, _, points), _ = allowed
+            balance = running.get(command.member_id)
+            if balance is None:
+                continue
+            active, pending, held = balance
+            if terms.pending:
+                pending += points
+            else:
+                active += points
+            running[command.member_id] = (active, pending, held)
+            settled.append(PlainAccrual(allowed, terms, transaction_id, active, pending, held, now))
+        return settled
+
+
+def explain(stored: dict[str, Any], program: CompiledProgram) -> dict[str, Any]:
+    """The explanation in full, from what was stored of the decision."""
+    earned = earned_at_rate(stored["spend"], stored["held"], program.tier(stored["tier"]), program)
+    return {
+        "points": stored["points"],
+        "lines": [list(line) for line in earned.lines],
+        "spend": stored["spend"],
+        "currency": program.currency,
+        "digits": program.minor_digits,
+        "tier": stored["tier"],
+        "review": False,
+        "assessment": stored["assessment"],
+    }
+
+
+def explain_again(
+    stored: dict[str, Any], program: CompiledProgram, occurred: datetime, recorded: datetime
+) -> dict[str, Any]:
+    """The explanation in full of what was booked the plain way, as it was given then."""
+    full = explain(stored, program)
+    mature = expiry.mature_time(occurred, program)
+    if mature is not None and mature > recorded:
+        full["mature"] = mature.isoformat()
+    return full
+
+
+def short_explanation(accrual: PlainAccrual) -> str:
+    """What is kept of the decision, as JSON: ids and names of the program need no escape in it."""
+    (command, rate, points), assessment_id = accrual.allowed
+    return (
+        f'{{"points":{points},"spend":{command.amount_minor},"tier":"{rate.tier_id}",'
+        f'"held":"{rate.held}","assessment":"{assessment_id}"}}'
+    )
+
+
+def is_short(explanation: dict[str, Any] | None) -> bool:
+    """Whether an explanation was stored the plain way."""
+    return explanation is not None and "held" in explanation
+
+
+def decision_of(offer: Offer, assessment_id: str) -> dict[str, Any]:
+    """What has to be kept of a decision."""
+    command, rate, points = offer
+    return {
+        "points": points,
+        "spend": command.amount_minor,
+        "tier": rate.tier_id,
+        "held": rate.held,
+        "assessment": assessment_id,
+    }
+
+
+def to_posted(accrual: PlainAccrual) -> Posted:
+    """The accrual as any other transaction."""
+    allowed, terms, transaction_id, active, pending, held, now = accrual
+    (command, _, points), assessment_id = allowed
+    stored = decision_of(allowed.offer, assessment_id)
+    target = Account.PENDING if terms.pending else Account.ACTIVE
+    return Posted(
+        member_id=command.member_id,
+        transaction_id=transaction_id,
+        kind=Kind.ACCRUAL,
+        postings=(Posting(Account.ISSUED, target, points),),
+        moves=(LotMove(transaction_id, points, terms.expire_time, transaction_id),),
+        active_after=active,
+        pending_after=pending,
+        held_after=held,
+        debt_after=0,
+        program_version=terms.program.version,
+        request_id=command.request_id,
+        order_id=command.order_id,
+        hold_id=None,
+        reversed_transaction_id=None,
+        occurred_time=command.occurred_time,
+        record_time=now,
+        explanation=explain_again(stored, terms.program, command.occurred_time, now),
+    )
