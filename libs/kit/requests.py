@@ -17,14 +17,14 @@ R = TypeVar("R", bound=Message)
 
 def content_hash(request: Message) -> bytes:
     """A digest of everything in a request."""
-    return hashlib.blake2b(
-        request.SerializeToString(deterministic=True), digest_size=16, person=_person(type(request))
-    ).digest()
+    content = request.SerializeToString(deterministic=True)
+    person = _person(request.DESCRIPTOR.full_name)
+    return hashlib.blake2b(content, digest_size=16, person=person).digest()
 
 
 @cache
-def _person(kind: type[Message]) -> bytes:
-    return kind.DESCRIPTOR.full_name.encode()[-16:]
+def _person(full_name: str) -> bytes:
+    return full_name.encode()[-16:]
 
 
 async def once(
