@@ -13,9 +13,9 @@ from rules.facts import FactSchema, Type, flat_name
 # What the operators of the engine raise.
 _ENGINE_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 _SAMPLES: tuple[Mapping[Type, object], ...] = (
-    {Type.INT: 0, Type.DOUBLE: 0.0, Type.STRING: "", Type.STRINGS: []},
-    {Type.INT: 7, Type.DOUBLE: 12.5, Type.STRING: "a", Type.STRINGS: ["a", "b"]},
-    {Type.INT: 10**9, Type.DOUBLE: 1e7, Type.STRING: "10", Type.STRINGS: ["10"]},
+    {Type.BOOL: False, Type.INT: 0, Type.DOUBLE: 0.0, Type.STRING: "", Type.STRINGS: []},
+    {Type.BOOL: True, Type.INT: 7, Type.DOUBLE: 12.5, Type.STRING: "a", Type.STRINGS: ["a", "b"]},
+    {Type.BOOL: True, Type.INT: 10**9, Type.DOUBLE: 1e7, Type.STRING: "10", Type.STRINGS: ["10"]},
 )
 
 

@@ -8,13 +8,12 @@ from zoneinfo import available_timezones
 
 from laurel.program.v1.program_pb2 import Benefit, MessageRule, Program, Tier
 from rules.check_conditions import check_conditions
-from rules.earning import STEPS
+from rules.check_earning import check_earning
 from rules.messages import VARIABLES
 from rules.mistakes import Report, did_you_mean
 from rules.money import MINOR_UNITS
 from rules.values import Trigger
 
-_PER_UNIT_MAX = 1000
 _MULTIPLIER_MAX = 100
 _PERCENT_MAX = 90
 
@@ -25,8 +24,12 @@ def check_program(program: Program, report: Report) -> None:
     """Reports what is wrong in meaning, wherever the schema found no fault."""
     _check_head(program, report)
     _check_unique(program, report)
+<<<<<<< HEAD
     _check_earning(program, report)
     _check_expiry(program, report)
+=======
+    check_earning(program, report)
+>>>>>>> 488eeda (rules: every kind of rule of earning, streaks and challenges)
     _check_ladder(program, report)
     _check_benefits(program, report)
     for index, rule in enumerate(program.messages):
@@ -63,6 +66,7 @@ def _check_unique(program: Program, report: Report) -> None:
                 report.add(place, f"is {name}, as in line {line}; give each its own {field}")
 
 
+<<<<<<< HEAD
 def _check_earning(program: Program, report: Report) -> None:
     for index, rule in enumerate(program.earning.rules):
         path = f"earning.rules[{index}]"
@@ -79,6 +83,8 @@ def _check_expiry(program: Program, report: Report) -> None:
         report.add("expiry.policy", "cannot stand beside rolling_months; keep only one of the two")
 
 
+=======
+>>>>>>> 488eeda (rules: every kind of rule of earning, streaks and challenges)
 def _check_ladder(program: Program, report: Report) -> None:
     before: tuple[Tier, Decimal] | None = None
     for index, tier in enumerate(program.tiers.ladder):

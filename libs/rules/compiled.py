@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from laurel.program.v1 import program_pb2 as pb
+from rules.accrual_program import AccrualProgram, compile_accrual, is_plain
 from rules.cel import compile_condition
 from rules.earn_rules import Earning, compile_earning
 from rules.facts import EARN_FACTS, FRAUD_FACTS
@@ -45,6 +46,7 @@ class CompiledProgram:
     minor_digits: int
     zone: ZoneInfo
     earning: Earning
+    accrual: AccrualProgram
     pending_days: int
     expiry: Expiry
     redemption: Redemption
@@ -64,6 +66,7 @@ class CompiledProgram:
 def compile_program(version: int, program: pb.Program, effective_time: datetime) -> CompiledProgram:
     """Compiles a document that was found valid; ValueError when it never was."""
     digits = MINOR_UNITS[program.currency]
+    zone = ZoneInfo(program.time_zone)
     ladder = tuple(_tier(tier, rank, digits) for rank, tier in enumerate(program.tiers.ladder))
     return CompiledProgram(
         version=version,
@@ -71,8 +74,9 @@ def compile_program(version: int, program: pb.Program, effective_time: datetime)
         message=program,
         currency=program.currency,
         minor_digits=digits,
-        zone=ZoneInfo(program.time_zone),
+        zone=zone,
         earning=_earning(program.earning, digits),
+        accrual=compile_accrual(program.earning, zone, digits, _expiry),
         pending_days=program.earning.pending_days,
         expiry=_expiry(program.expiry),
         redemption=_redemption(program.redemption),
@@ -138,6 +142,7 @@ def _tier(tier: pb.Tier, rank: int, digits: int) -> Tier:
 
 
 def _earning(earning: pb.Earning, digits: int) -> Earning:
+    """The plain rules on purchases: all that there are, where `accrual.plain_purchases` says so."""
     rules = tuple(
         EarnRule(
             name=rule.name,
@@ -148,6 +153,7 @@ def _earning(earning: pb.Earning, digits: int) -> Earning:
             reason=f"{rule.points_per_unit} for each 1.00 of spend",
         )
         for rule in earning.rules
+        if is_plain(rule)
     )
     return compile_earning(rules, Rounding(earning.rounding), digits)
 

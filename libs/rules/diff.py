@@ -41,7 +41,7 @@ def _compare(
             _compare_items(_items(before, field), _items(after, field), place, found)
         elif field.message_type is not None:
             _compare(_child(before, field), _child(after, field), place, found)
-        else:
+        elif (before is not None and after is not None) or _is_written(message, field):
             _add(place, _text(before, field), _text(after, field), found)
 
 
@@ -54,6 +54,11 @@ def _compare_items(
         _add(path, ", ".join(common_before), ", ".join(common_after), found)
     for key in dict.fromkeys([*after, *before]):
         _compare(before.get(key), after.get(key), f"{path}[{key}]", found)
+
+
+def _is_written(message: Message, field: AnyDescriptor) -> bool:
+    """Of a group that comes or goes only what was written in it is told."""
+    return any(field.number == one.number for one, _ in message.ListFields())
 
 
 def _items(message: Message | None, field: AnyDescriptor) -> dict[str, Message]:

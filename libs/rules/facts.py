@@ -36,6 +36,30 @@ ORDER_FACTS: Mapping[str, Type] = MappingProxyType(
         "member.tier": Type.STRING,
     }
 )
+# What needs no more than the purchase itself and the tier: see `earning`, the short way.
+PLAIN_FACTS = frozenset(ORDER_FACTS)
+ACTIVITY_FACTS: Mapping[str, Type] = MappingProxyType(
+    {
+        **ORDER_FACTS,
+        "order.products": Type.STRINGS,
+        "order.quantity": Type.INT,
+        "order.price_max": Type.DOUBLE,
+        "order.price_min": Type.DOUBLE,
+        "event.type": Type.STRING,
+        "event.attributes": Type.STRINGS,
+        "event.reference": Type.STRING,
+        "member.birth_month": Type.INT,
+        "member.birthday_month": Type.BOOL,
+        "member.first_order": Type.BOOL,
+        "member.order_count": Type.INT,
+        "member.age_days": Type.INT,
+        "member.cards": Type.STRINGS,
+        "clock.day": Type.INT,
+        "clock.month": Type.INT,
+        "clock.weekday": Type.INT,
+        "clock.hour": Type.INT,
+    }
+)
 REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
     {
         "request.points": Type.INT,
@@ -69,21 +93,26 @@ class FactSchema:
 
     facts: Mapping[str, Type]
     velocity: bool
+    purchases: bool = False
 
     def type_of(self, path: str) -> Type:
         """Returns the type of a fact; raises CelInvalid with what was probably meant."""
         if self.velocity and path.split(".", 1)[0] == "velocity":
             return velocity_fact(path)[1]
+        if self.purchases and path.startswith("purchases.") and path.count(".") == 1:
+            return Type.INT
         known = self.facts.get(path)
         if known is not None:
             return known
         choices = list(self.facts)
         if self.velocity:
             choices.append("velocity.<key>_<window>.count")
+        if self.purchases:
+            choices.append("purchases.<category>")
         raise CelInvalid(f"{path} is not a known fact{did_you_mean(path, choices)}")
 
 
-EARN_FACTS = FactSchema(ORDER_FACTS, velocity=False)
+EARN_FACTS = FactSchema(ACTIVITY_FACTS, velocity=False, purchases=True)
 FRAUD_FACTS = FactSchema(REQUEST_FACTS, velocity=True)
 
 

@@ -14,6 +14,8 @@ _DECIMAL = re.compile(r"\^\[0-9\]\{1,(\d+)\}\(\\\.\[0-9\]\{1,(\d+)\}\)\?\$")
 _NAME = "^[a-z][a-z0-9_]{0,62}$"
 _HINTS = {
     _NAME: "lower-case letters, digits and _, beginning with a letter, at most 63 characters",
+    "^([a-z][a-z0-9_]{0,62})?$": "lower-case letters, digits and _, beginning with a letter",
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?$": "such as 2026-11-01 or 2026-11-01T20:00",
     "^[A-Z]{3}$": "a code of ISO 4217 in capitals, such as USD",
     "^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$": "a decimal from 0 to 1, such as 0.5",
 }

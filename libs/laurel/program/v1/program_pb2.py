@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from laurel.program.v1 import earning_pb2 as laurel_dot_program_dot_v1_dot_earning__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flaurel/program/v1/program.proto\x12\x11laurel.program.v1\x1a\x1b\x62uf/validate/validate.proto\"\xe6\x03\n\x07Program\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\ttime_zone\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12#\n\x08\x63urrency\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{3}$\x12\x33\n\x07\x65\x61rning\x18\x04 \x01(\x0b\x32\x1a.laurel.program.v1.EarningB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x06\x65xpiry\x18\x05 \x01(\x0b\x32\x19.laurel.program.v1.ExpiryB\x06\xbaH\x03\xc8\x01\x01\x12\x39\n\nredemption\x18\x06 \x01(\x0b\x32\x1d.laurel.program.v1.RedemptionB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x05tiers\x18\x07 \x01(\x0b\x32\x18.laurel.program.v1.TiersB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x08\x62\x65nefits\x18\x08 \x03(\x0b\x32\x1a.laurel.program.v1.BenefitB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12;\n\x08messages\x18\t \x03(\x0b\x32\x1e.laurel.program.v1.MessageRuleB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x37\n\tantifraud\x18\n \x01(\x0b\x32\x1c.laurel.program.v1.AntifraudB\x06\xbaH\x03\xc8\x01\x01\"\x9e\x01\n\x07\x45\x61rning\x12\x36\n\x05rules\x18\x01 \x03(\x0b\x32\x1b.laurel.program.v1.EarnRuleB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12 \n\x0cpending_days\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00\x12\x39\n\x08rounding\x18\x03 \x01(\x0e\x32\x1b.laurel.program.v1.RoundingB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\xa5\x01\n\x08\x45\x61rnRule\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x16\n\x04when\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12;\n\x0fpoints_per_unit\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,4}(\\.[0-9]{1,6})?$\x12\x17\n\x0ftier_multiplier\x18\x04 \x01(\x08\"\xae\x01\n\x06\x45xpiry\x12!\n\x0erolling_months\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18x(\x00\x12)\n\x0cwarning_days\x18\x02 \x03(\x05\x42\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x1a\x05\x18\xed\x02(\x01\x12%\n\x11restored_days_min\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00\x12/\n\x06policy\x18\x04 \x01(\x0b\x32\x1f.laurel.program.v1.ExpiryPolicy\"\x98\x01\n\x0c\x45xpiryPolicy\x12#\n\x0erolling_months\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18x(\x01H\x00\x12:\n\x08year_end\x18\x02 \x01(\x0e\x32\x1a.laurel.program.v1.YearEndB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x18\n\x05never\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\xd9\x01\n\nRedemption\x12$\n\x0fpoints_per_unit\x18\x01 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x01\x12\x42\n\x10points_share_max\x18\x02 \x01(\tB(\xbaH%r#2!^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$\x12\x1b\n\npoints_min\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x0chold_minutes\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\xd1\x02(\x01\x12!\n\rquote_minutes\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x01\"\x82\x01\n\x05Tiers\x12 \n\rwindow_months\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x01\x12\"\n\x0fvalidity_months\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x01\x12\x33\n\x06ladder\x18\x03 \x03(\x0b\x32\x17.laurel.program.v1.TierB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\n\"\x80\x02\n\x04Tier\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12:\n\rqualify_spend\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{1,12}(\\.[0-9]{1,2})?$\x12\x39\n\x0cretain_spend\x18\x04 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{1,12}(\\.[0-9]{1,2})?$\x12=\n\x11points_multiplier\x18\x05 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,3}(\\.[0-9]{1,4})?$\"\xd2\x01\n\x07\x42\x65nefit\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x38\n\rtier_discount\x18\x03 \x01(\x0b\x32\x1f.laurel.program.v1.TierDiscountH\x00\x12:\n\x0eupgrade_coupon\x18\x04 \x01(\x0b\x32 .laurel.program.v1.UpgradeCouponH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"a\n\x0cTierDiscount\x12\x18\n\x07tier_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x37\n\x0bpercent_off\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,2}(\\.[0-9]{1,2})?$\"\xbf\x01\n\rUpgradeCoupon\x12\x18\n\x07tier_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x36\n\namount_off\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,9}(\\.[0-9]{1,2})?$\x12<\n\x10order_amount_min\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,9}(\\.[0-9]{1,2})?$\x12\x1e\n\nvalid_days\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x01\"\xf1\x01\n\x0bMessageRule\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x39\n\x02on\x18\x02 \x01(\x0e\x32!.laurel.program.v1.MessageTriggerB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\x08\x63hannels\x18\x03 \x03(\x0e\x32\x1a.laurel.program.v1.ChannelB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\x07subject\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x04\x62ody\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\"\x98\x01\n\tAntifraud\x12\x35\n\x05rules\x18\x01 \x03(\x0b\x32\x1c.laurel.program.v1.FraudRuleB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12 \n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xd4\x03(\n\x12\x32\n\x1b\x66\x61llback_accrual_points_max\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\"\xf5\x01\n\tFraudRule\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12J\n\noperations\x18\x02 \x03(\x0e\x32!.laurel.program.v1.FraudOperationB\x13\xbaH\x10\x92\x01\r\x08\x01\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x04when\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0f\x12:\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1e.laurel.program.v1.FraudActionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x05score\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00*M\n\x08Rounding\x12\x18\n\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x14\n\x10ROUNDING_HALF_UP\x10\x01\x12\x11\n\rROUNDING_DOWN\x10\x02*S\n\x07YearEnd\x12\x18\n\x14YEAR_END_UNSPECIFIED\x10\x00\x12\x16\n\x12YEAR_END_SAME_YEAR\x10\x01\x12\x16\n\x12YEAR_END_NEXT_YEAR\x10\x02*s\n\x0eMessageTrigger\x12\x1f\n\x1bMESSAGE_TRIGGER_UNSPECIFIED\x10\x00\x12\x1b\n\x17MESSAGE_TRIGGER_TIER_UP\x10\x01\x12#\n\x1fMESSAGE_TRIGGER_POINTS_EXPIRING\x10\x02*H\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x11\n\rCHANNEL_INBOX\x10\x01\x12\x11\n\rCHANNEL_EMAIL\x10\x02*n\n\x0e\x46raudOperation\x12\x1f\n\x1b\x46RAUD_OPERATION_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46RAUD_OPERATION_ACCRUAL\x10\x01\x12\x1e\n\x1a\x46RAUD_OPERATION_REDEMPTION\x10\x02*s\n\x0b\x46raudAction\x12\x1c\n\x18\x46RAUD_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46RAUD_ACTION_ALLOW\x10\x01\x12\x17\n\x13\x46RAUD_ACTION_REVIEW\x10\x02\x12\x15\n\x11\x46RAUD_ACTION_DENY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flaurel/program/v1/program.proto\x12\x11laurel.program.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1flaurel/program/v1/earning.proto\"\xe6\x03\n\x07Program\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\ttime_zone\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12#\n\x08\x63urrency\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{3}$\x12\x33\n\x07\x65\x61rning\x18\x04 \x01(\x0b\x32\x1a.laurel.program.v1.EarningB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x06\x65xpiry\x18\x05 \x01(\x0b\x32\x19.laurel.program.v1.ExpiryB\x06\xbaH\x03\xc8\x01\x01\x12\x39\n\nredemption\x18\x06 \x01(\x0b\x32\x1d.laurel.program.v1.RedemptionB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x05tiers\x18\x07 \x01(\x0b\x32\x18.laurel.program.v1.TiersB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x08\x62\x65nefits\x18\x08 \x03(\x0b\x32\x1a.laurel.program.v1.BenefitB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12;\n\x08messages\x18\t \x03(\x0b\x32\x1e.laurel.program.v1.MessageRuleB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x37\n\tantifraud\x18\n \x01(\x0b\x32\x1c.laurel.program.v1.AntifraudB\x06\xbaH\x03\xc8\x01\x01\"\xcc\x02\n\x07\x45\x61rning\x12\x36\n\x05rules\x18\x01 \x03(\x0b\x32\x1b.laurel.program.v1.EarnRuleB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x12 \n\x0cpending_days\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00\x12\x39\n\x08rounding\x18\x03 \x01(\x0e\x32\x1b.laurel.program.v1.RoundingB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x06groups\x18\x04 \x03(\x0b\x32 .laurel.program.v1.StackingGroupB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x34\n\x07streaks\x18\x05 \x03(\x0b\x32\x19.laurel.program.v1.StreakB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12:\n\nchallenges\x18\x06 \x03(\x0b\x32\x1c.laurel.program.v1.ChallengeB\x08\xbaH\x05\x92\x01\x02\x10\x32\"\xef\x04\n\x08\x45\x61rnRule\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x16\n\x04when\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12>\n\x0fpoints_per_unit\x18\x03 \x01(\tB%\xbaH\"r\x1d\x32\x1b^[0-9]{1,4}(\\.[0-9]{1,6})?$\xd8\x01\x01\x12\x17\n\x0ftier_multiplier\x18\x04 \x01(\x08\x12/\n\x05\x65vent\x18\x05 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9_]{0,62})?$\x12#\n\x0c\x66ixed_points\x18\x06 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12)\n\x06ladder\x18\x07 \x01(\x0b\x32\x19.laurel.program.v1.Ladder\x12>\n\x0c\x63oefficients\x18\x08 \x03(\x0b\x32\x1e.laurel.program.v1.CoefficientB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12%\n\x04\x63\x61ps\x18\t \x01(\x0b\x32\x17.laurel.program.v1.Caps\x12\x16\n\x05group\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18?\x12\x37\n\x08rounding\x18\x0b \x01(\x0e\x32\x1b.laurel.program.v1.RoundingB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\x0cpending_days\x18\x0c \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x00\x88\x01\x01\x12)\n\x06\x65xpiry\x18\r \x01(\x0b\x32\x19.laurel.program.v1.Expiry\x12)\n\x06window\x18\x0e \x01(\x0b\x32\x19.laurel.program.v1.WindowB\x0f\n\r_pending_days\"\xae\x01\n\x06\x45xpiry\x12!\n\x0erolling_months\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18x(\x00\x12)\n\x0cwarning_days\x18\x02 \x03(\x05\x42\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x1a\x05\x18\xed\x02(\x01\x12%\n\x11restored_days_min\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00\x12/\n\x06policy\x18\x04 \x01(\x0b\x32\x1f.laurel.program.v1.ExpiryPolicy\"\x98\x01\n\x0c\x45xpiryPolicy\x12#\n\x0erolling_months\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18x(\x01H\x00\x12:\n\x08year_end\x18\x02 \x01(\x0e\x32\x1a.laurel.program.v1.YearEndB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x12\x18\n\x05never\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\xd9\x01\n\nRedemption\x12$\n\x0fpoints_per_unit\x18\x01 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x01\x12\x42\n\x10points_share_max\x18\x02 \x01(\tB(\xbaH%r#2!^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$\x12\x1b\n\npoints_min\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x0chold_minutes\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\xd1\x02(\x01\x12!\n\rquote_minutes\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x01\"\x82\x01\n\x05Tiers\x12 \n\rwindow_months\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x01\x12\"\n\x0fvalidity_months\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x01\x12\x33\n\x06ladder\x18\x03 \x03(\x0b\x32\x17.laurel.program.v1.TierB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\n\"\x80\x02\n\x04Tier\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12:\n\rqualify_spend\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{1,12}(\\.[0-9]{1,2})?$\x12\x39\n\x0cretain_spend\x18\x04 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{1,12}(\\.[0-9]{1,2})?$\x12=\n\x11points_multiplier\x18\x05 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,3}(\\.[0-9]{1,4})?$\"\xd2\x01\n\x07\x42\x65nefit\x12)\n\x02id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x38\n\rtier_discount\x18\x03 \x01(\x0b\x32\x1f.laurel.program.v1.TierDiscountH\x00\x12:\n\x0eupgrade_coupon\x18\x04 \x01(\x0b\x32 .laurel.program.v1.UpgradeCouponH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"a\n\x0cTierDiscount\x12\x18\n\x07tier_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x37\n\x0bpercent_off\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,2}(\\.[0-9]{1,2})?$\"\xbf\x01\n\rUpgradeCoupon\x12\x18\n\x07tier_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x36\n\namount_off\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,9}(\\.[0-9]{1,2})?$\x12<\n\x10order_amount_min\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[0-9]{1,9}(\\.[0-9]{1,2})?$\x12\x1e\n\nvalid_days\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x01\"\xf1\x01\n\x0bMessageRule\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x39\n\x02on\x18\x02 \x01(\x0e\x32!.laurel.program.v1.MessageTriggerB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\x08\x63hannels\x18\x03 \x03(\x0e\x32\x1a.laurel.program.v1.ChannelB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\x07subject\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x04\x62ody\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\"\x98\x01\n\tAntifraud\x12\x35\n\x05rules\x18\x01 \x03(\x0b\x32\x1c.laurel.program.v1.FraudRuleB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12 \n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xd4\x03(\n\x12\x32\n\x1b\x66\x61llback_accrual_points_max\x18\x03 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\"\xf5\x01\n\tFraudRule\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12J\n\noperations\x18\x02 \x03(\x0e\x32!.laurel.program.v1.FraudOperationB\x13\xbaH\x10\x92\x01\r\x08\x01\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x04when\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd0\x0f\x12:\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1e.laurel.program.v1.FraudActionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x05score\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00*M\n\x08Rounding\x12\x18\n\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x14\n\x10ROUNDING_HALF_UP\x10\x01\x12\x11\n\rROUNDING_DOWN\x10\x02*S\n\x07YearEnd\x12\x18\n\x14YEAR_END_UNSPECIFIED\x10\x00\x12\x16\n\x12YEAR_END_SAME_YEAR\x10\x01\x12\x16\n\x12YEAR_END_NEXT_YEAR\x10\x02*s\n\x0eMessageTrigger\x12\x1f\n\x1bMESSAGE_TRIGGER_UNSPECIFIED\x10\x00\x12\x1b\n\x17MESSAGE_TRIGGER_TIER_UP\x10\x01\x12#\n\x1fMESSAGE_TRIGGER_POINTS_EXPIRING\x10\x02*H\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x11\n\rCHANNEL_INBOX\x10\x01\x12\x11\n\rCHANNEL_EMAIL\x10\x02*n\n\x0e\x46raudOperation\x12\x1f\n\x1b\x46RAUD_OPERATION_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46RAUD_OPERATION_ACCRUAL\x10\x01\x12\x1e\n\x1a\x46RAUD_OPERATION_REDEMPTION\x10\x02*s\n\x0b\x46raudAction\x12\x1c\n\x18\x46RAUD_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46RAUD_ACTION_ALLOW\x10\x01\x12\x17\n\x13\x46RAUD_ACTION_REVIEW\x10\x02\x12\x15\n\x11\x46RAUD_ACTION_DENY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,12 +59,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EARNING'].fields_by_name['pending_days']._serialized_options = b'\272H\007\032\005\030\355\002(\000'
   _globals['_EARNING'].fields_by_name['rounding']._loaded_options = None
   _globals['_EARNING'].fields_by_name['rounding']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_EARNING'].fields_by_name['groups']._loaded_options = None
+  _globals['_EARNING'].fields_by_name['groups']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_EARNING'].fields_by_name['streaks']._loaded_options = None
+  _globals['_EARNING'].fields_by_name['streaks']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_EARNING'].fields_by_name['challenges']._loaded_options = None
+  _globals['_EARNING'].fields_by_name['challenges']._serialized_options = b'\272H\005\222\001\002\0202'
   _globals['_EARNRULE'].fields_by_name['name']._loaded_options = None
   _globals['_EARNRULE'].fields_by_name['name']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9_]{0,62}$'
   _globals['_EARNRULE'].fields_by_name['when']._loaded_options = None
   _globals['_EARNRULE'].fields_by_name['when']._serialized_options = b'\272H\005r\003\030\320\017'
   _globals['_EARNRULE'].fields_by_name['points_per_unit']._loaded_options = None
-  _globals['_EARNRULE'].fields_by_name['points_per_unit']._serialized_options = b'\272H\037r\0352\033^[0-9]{1,4}(\\.[0-9]{1,6})?$'
+  _globals['_EARNRULE'].fields_by_name['points_per_unit']._serialized_options = b'\272H\"r\0352\033^[0-9]{1,4}(\\.[0-9]{1,6})?$\330\001\001'
+  _globals['_EARNRULE'].fields_by_name['event']._loaded_options = None
+  _globals['_EARNRULE'].fields_by_name['event']._serialized_options = b'\272H\035r\0332\031^([a-z][a-z0-9_]{0,62})?$'
+  _globals['_EARNRULE'].fields_by_name['fixed_points']._loaded_options = None
+  _globals['_EARNRULE'].fields_by_name['fixed_points']._serialized_options = b'\272H\n\"\010\030\200\224\353\334\003(\000'
+  _globals['_EARNRULE'].fields_by_name['coefficients']._loaded_options = None
+  _globals['_EARNRULE'].fields_by_name['coefficients']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_EARNRULE'].fields_by_name['group']._loaded_options = None
+  _globals['_EARNRULE'].fields_by_name['group']._serialized_options = b'\272H\004r\002\030?'
+  _globals['_EARNRULE'].fields_by_name['rounding']._loaded_options = None
+  _globals['_EARNRULE'].fields_by_name['rounding']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_EARNRULE'].fields_by_name['pending_days']._loaded_options = None
+  _globals['_EARNRULE'].fields_by_name['pending_days']._serialized_options = b'\272H\007\032\005\030\355\002(\000'
   _globals['_EXPIRY'].fields_by_name['rolling_months']._loaded_options = None
   _globals['_EXPIRY'].fields_by_name['rolling_months']._serialized_options = b'\272H\006\032\004\030x(\000'
   _globals['_EXPIRY'].fields_by_name['warning_days']._loaded_options = None
@@ -148,44 +167,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAUDRULE'].fields_by_name['action']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_FRAUDRULE'].fields_by_name['score']._loaded_options = None
   _globals['_FRAUDRULE'].fields_by_name['score']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
-  _globals['_ROUNDING']._serialized_start=2998
-  _globals['_ROUNDING']._serialized_end=3075
-  _globals['_YEAREND']._serialized_start=3077
-  _globals['_YEAREND']._serialized_end=3160
-  _globals['_MESSAGETRIGGER']._serialized_start=3162
-  _globals['_MESSAGETRIGGER']._serialized_end=3277
-  _globals['_CHANNEL']._serialized_start=3279
-  _globals['_CHANNEL']._serialized_end=3351
-  _globals['_FRAUDOPERATION']._serialized_start=3353
-  _globals['_FRAUDOPERATION']._serialized_end=3463
-  _globals['_FRAUDACTION']._serialized_start=3465
-  _globals['_FRAUDACTION']._serialized_end=3580
-  _globals['_PROGRAM']._serialized_start=84
-  _globals['_PROGRAM']._serialized_end=570
-  _globals['_EARNING']._serialized_start=573
-  _globals['_EARNING']._serialized_end=731
-  _globals['_EARNRULE']._serialized_start=734
-  _globals['_EARNRULE']._serialized_end=899
-  _globals['_EXPIRY']._serialized_start=902
-  _globals['_EXPIRY']._serialized_end=1076
-  _globals['_EXPIRYPOLICY']._serialized_start=1079
-  _globals['_EXPIRYPOLICY']._serialized_end=1231
-  _globals['_REDEMPTION']._serialized_start=1234
-  _globals['_REDEMPTION']._serialized_end=1451
-  _globals['_TIERS']._serialized_start=1454
-  _globals['_TIERS']._serialized_end=1584
-  _globals['_TIER']._serialized_start=1587
-  _globals['_TIER']._serialized_end=1843
-  _globals['_BENEFIT']._serialized_start=1846
-  _globals['_BENEFIT']._serialized_end=2056
-  _globals['_TIERDISCOUNT']._serialized_start=2058
-  _globals['_TIERDISCOUNT']._serialized_end=2155
-  _globals['_UPGRADECOUPON']._serialized_start=2158
-  _globals['_UPGRADECOUPON']._serialized_end=2349
-  _globals['_MESSAGERULE']._serialized_start=2352
-  _globals['_MESSAGERULE']._serialized_end=2593
-  _globals['_ANTIFRAUD']._serialized_start=2596
-  _globals['_ANTIFRAUD']._serialized_end=2748
-  _globals['_FRAUDRULE']._serialized_start=2751
-  _globals['_FRAUDRULE']._serialized_end=2996
+  _globals['_ROUNDING']._serialized_start=3663
+  _globals['_ROUNDING']._serialized_end=3740
+  _globals['_YEAREND']._serialized_start=3742
+  _globals['_YEAREND']._serialized_end=3825
+  _globals['_MESSAGETRIGGER']._serialized_start=3827
+  _globals['_MESSAGETRIGGER']._serialized_end=3942
+  _globals['_CHANNEL']._serialized_start=3944
+  _globals['_CHANNEL']._serialized_end=4016
+  _globals['_FRAUDOPERATION']._serialized_start=4018
+  _globals['_FRAUDOPERATION']._serialized_end=4128
+  _globals['_FRAUDACTION']._serialized_start=4130
+  _globals['_FRAUDACTION']._serialized_end=4245
+  _globals['_PROGRAM']._serialized_start=117
+  _globals['_PROGRAM']._serialized_end=603
+  _globals['_EARNING']._serialized_start=606
+  _globals['_EARNING']._serialized_end=938
+  _globals['_EARNRULE']._serialized_start=941
+  _globals['_EARNRULE']._serialized_end=1564
+  _globals['_EXPIRY']._serialized_start=1567
+  _globals['_EXPIRY']._serialized_end=1741
+  _globals['_EXPIRYPOLICY']._serialized_start=1744
+  _globals['_EXPIRYPOLICY']._serialized_end=1896
+  _globals['_REDEMPTION']._serialized_start=1899
+  _globals['_REDEMPTION']._serialized_end=2116
+  _globals['_TIERS']._serialized_start=2119
+  _globals['_TIERS']._serialized_end=2249
+  _globals['_TIER']._serialized_start=2252
+  _globals['_TIER']._serialized_end=2508
+  _globals['_BENEFIT']._serialized_start=2511
+  _globals['_BENEFIT']._serialized_end=2721
+  _globals['_TIERDISCOUNT']._serialized_start=2723
+  _globals['_TIERDISCOUNT']._serialized_end=2820
+  _globals['_UPGRADECOUPON']._serialized_start=2823
+  _globals['_UPGRADECOUPON']._serialized_end=3014
+  _globals['_MESSAGERULE']._serialized_start=3017
+  _globals['_MESSAGERULE']._serialized_end=3258
+  _globals['_ANTIFRAUD']._serialized_start=3261
+  _globals['_ANTIFRAUD']._serialized_end=3413
+  _globals['_FRAUDRULE']._serialized_start=3416
+  _globals['_FRAUDRULE']._serialized_end=3661
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
+from laurel.program.v1 import earning_pb2 as earning_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -242,13 +243,28 @@ class Earning(message.Message):
     RULES_FIELD_NUMBER: builtins.int
     PENDING_DAYS_FIELD_NUMBER: builtins.int
     ROUNDING_FIELD_NUMBER: builtins.int
+    GROUPS_FIELD_NUMBER: builtins.int
+    STREAKS_FIELD_NUMBER: builtins.int
+    CHALLENGES_FIELD_NUMBER: builtins.int
     pending_days: builtins.int
     """Days that earned points stay pending (the return window), 0 to 365; 0 makes them active at once."""
     rounding: Rounding.ValueType
     """How the sum of all rules is rounded to whole points, once, at the end."""
     @builtins.property
     def rules(self) -> containers.RepeatedCompositeFieldContainer[EarnRule]:
-        """Rules on spend; every rule whose condition holds adds its points."""
+        """Rules on spend and on other events; every rule whose condition holds adds its points."""
+
+    @builtins.property
+    def groups(self) -> containers.RepeatedCompositeFieldContainer[earning_pb2.StackingGroup]:
+        """Groups that rules and coefficients name."""
+
+    @builtins.property
+    def streaks(self) -> containers.RepeatedCompositeFieldContainer[earning_pb2.Streak]:
+        """Consecutive days of an event."""
+
+    @builtins.property
+    def challenges(self) -> containers.RepeatedCompositeFieldContainer[earning_pb2.Challenge]:
+        """What is to be reached within a time."""
 
     def __init__(
         self,
@@ -256,16 +272,19 @@ class Earning(message.Message):
         rules: abc.Iterable[EarnRule] | None = ...,
         pending_days: builtins.int = ...,
         rounding: Rounding.ValueType = ...,
+        groups: abc.Iterable[earning_pb2.StackingGroup] | None = ...,
+        streaks: abc.Iterable[earning_pb2.Streak] | None = ...,
+        challenges: abc.Iterable[earning_pb2.Challenge] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["pending_days", b"pending_days", "rounding", b"rounding", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["challenges", b"challenges", "groups", b"groups", "pending_days", b"pending_days", "rounding", b"rounding", "rules", b"rules", "streaks", b"streaks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class EarnRule(message.Message):
-    """A rule that gives points for spend."""
+    """A rule that gives points for an event: a rate on spend, fixed points, a ladder, or several of them."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -273,16 +292,64 @@ class EarnRule(message.Message):
     WHEN_FIELD_NUMBER: builtins.int
     POINTS_PER_UNIT_FIELD_NUMBER: builtins.int
     TIER_MULTIPLIER_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    FIXED_POINTS_FIELD_NUMBER: builtins.int
+    LADDER_FIELD_NUMBER: builtins.int
+    COEFFICIENTS_FIELD_NUMBER: builtins.int
+    CAPS_FIELD_NUMBER: builtins.int
+    GROUP_FIELD_NUMBER: builtins.int
+    ROUNDING_FIELD_NUMBER: builtins.int
+    PENDING_DAYS_FIELD_NUMBER: builtins.int
+    EXPIRY_FIELD_NUMBER: builtins.int
+    WINDOW_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Unique name within the program, shown in every explanation."""
     when: builtins.str
-    """CEL condition over `order` and `member`; empty means always. Facts: `order.amount` (double, in units of the
-    currency), `order.channel`, `order.store`, `order.categories` (list of strings), `member.tier` (string).
+    """CEL condition; empty means always. Facts: `order.amount` (double, in units of the currency), `order.channel`,
+    `order.store`, `order.categories`, `order.products` (lists of strings), `order.quantity` (int, pieces), `order.price_max` and
+    `order.price_min` (doubles, of one piece); `event.type` (string), `event.attributes` (list of strings such as
+    "platform=weibo"), `event.reference` (string, another member); `member.tier` (string), `member.birth_month` (int, 0 when
+    unknown), `member.birthday_month` (bool), `member.first_order` (bool), `member.order_count` (int, before this one),
+    `member.age_days` (int, days since the enrolment, -1 when unknown), `member.cards` (list of strings, ids of benefits held);
+    `clock.day`, `clock.month`, `clock.weekday` (1 is Monday), `clock.hour` (ints, in the program's time zone);
+    `purchases.<category>` (int, purchases in that category before this one).
     """
     points_per_unit: builtins.str
-    """Points for each 1.00 of spend, a decimal of 0 to 1000 with up to 6 decimals."""
+    """Points for each 1.00 of spend, a decimal of 0 to 1000 with up to 6 decimals; empty for none."""
     tier_multiplier: builtins.bool
     """Whether the factor of the member's tier applies to this rule."""
+    event: builtins.str
+    """The event it is for: `purchase` when empty, else the name of any other activity, such as `check_in`."""
+    fixed_points: builtins.int
+    """Points for the event as such, 0 to 10^9."""
+    group: builtins.str
+    """Name of the stacking group that it shares with other rules; empty adds it to all else."""
+    rounding: Rounding.ValueType
+    """How its points are rounded on their own, before the sum; unset leaves the fraction to the sum. A rule with `caps` is always
+    rounded on its own: as stated here, else as the sum.
+    """
+    pending_days: builtins.int
+    """Days that its points stay pending, 0 to 365; as stated for all rules when unset."""
+    @builtins.property
+    def ladder(self) -> earning_pb2.Ladder:
+        """Points for each full amount of spend."""
+
+    @builtins.property
+    def coefficients(self) -> containers.RepeatedCompositeFieldContainer[earning_pb2.Coefficient]:
+        """Factors on its points."""
+
+    @builtins.property
+    def caps(self) -> earning_pb2.Caps:
+        """The most that it gives."""
+
+    @builtins.property
+    def expiry(self) -> Expiry:
+        """How its points end; as stated for the program when unset. Warnings are always those of the program."""
+
+    @builtins.property
+    def window(self) -> earning_pb2.Window:
+        """The campaign that it is for; unset means at any time."""
+
     def __init__(
         self,
         *,
@@ -290,12 +357,24 @@ class EarnRule(message.Message):
         when: builtins.str = ...,
         points_per_unit: builtins.str = ...,
         tier_multiplier: builtins.bool = ...,
+        event: builtins.str = ...,
+        fixed_points: builtins.int = ...,
+        ladder: earning_pb2.Ladder | None = ...,
+        coefficients: abc.Iterable[earning_pb2.Coefficient] | None = ...,
+        caps: earning_pb2.Caps | None = ...,
+        group: builtins.str = ...,
+        rounding: Rounding.ValueType = ...,
+        pending_days: builtins.int | None = ...,
+        expiry: Expiry | None = ...,
+        window: earning_pb2.Window | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_pending_days", b"_pending_days", "caps", b"caps", "expiry", b"expiry", "ladder", b"ladder", "pending_days", b"pending_days", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "points_per_unit", b"points_per_unit", "tier_multiplier", b"tier_multiplier", "when", b"when"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_pending_days", b"_pending_days", "caps", b"caps", "coefficients", b"coefficients", "event", b"event", "expiry", b"expiry", "fixed_points", b"fixed_points", "group", b"group", "ladder", b"ladder", "name", b"name", "pending_days", b"pending_days", "points_per_unit", b"points_per_unit", "rounding", b"rounding", "tier_multiplier", b"tier_multiplier", "when", b"when", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__pending_days: _TypeAlias = typing.Literal["pending_days"]  # noqa: Y015
+    _WhichOneofArgType__pending_days: _TypeAlias = typing.Literal["_pending_days", b"_pending_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pending_days) -> _WhichOneofReturnType__pending_days | None: ...
 
 @typing.final
 class Expiry(message.Message):
