@@ -25,8 +25,10 @@ from rules.accrual_values import (
 )
 from rules.challenges import advance, challenge_key
 from rules.compiled import CompiledProgram
-from rules.earning import Line
+from rules.earn_rules import Purchase
+from rules.earning import Line, earn
 from rules.streaks import stride
+from rules.values import Tier
 
 
 class Bonus(NamedTuple):
@@ -100,6 +102,22 @@ def evaluate(
     basis = _basis(activity, member, found, changes, local)
     lines = (*not_applied, *settled.lines)
     return Accrued(settled.points, lines, settled.shares, tuple(bonuses), changes, basis)
+
+
+def expected(purchase: Purchase, at: datetime, tier: Tier | None, program: CompiledProgram) -> int:
+    """The points that a purchase is expected to earn for a member of whom only the tier is known.
+
+    Exact where purchases are plain; else without what depends on the member's past and person.
+    """
+    if program.accrual.plain_purchases:
+        return earn(purchase, tier, program).points
+    activity = Activity(
+        PURCHASE, at, purchase.amount_minor, purchase.categories, (), purchase.channel,
+        purchase.store,
+    )  # fmt: skip
+    # Not the first order: what is only perhaps true is not promised.
+    progress = {ORDERS: Counter(amount=1)}
+    return evaluate(activity, MemberFacts(tier), progress, program).points
 
 
 def _answers(event: EventRules, scene: Scene) -> Answers:

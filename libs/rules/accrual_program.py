@@ -25,9 +25,9 @@ from rules.accrual_values import (
 from rules.cel import Condition, Conditions, compile_condition
 from rules.facts import EARN_FACTS, PLAIN_FACTS, flat_name
 from rules.money import scaled
-from rules.values import Expiry, Rounding
+from rules.values import ExpiryPolicy, Rounding
 
-CompileExpiry = Callable[[program_pb2.Expiry], Expiry]
+CompileExpiry = Callable[[program_pb2.ExpiryPolicy], ExpiryPolicy]
 UNGROUPED = Group("", Stacking.MULTIPLY, None)
 ORDER_COUNTS = frozenset({"member.first_order", "member.order_count"})
 _PLAIN_FIELDS = frozenset({"name", "when", "points_per_unit", "tier_multiplier", "event"})

@@ -21,7 +21,7 @@ from rules.accrual_values import (
 from rules.earning import POINTS_MAX, ROUNDING_STEP, Line, PointsOutOfRange
 from rules.money import decimal_text
 from rules.stacking import Applied, Part, multiply, total
-from rules.values import Expiry, Rounding, Tier
+from rules.values import ExpiryPolicy, Rounding, Tier
 
 Answers = Mapping[str, bool | None]
 
@@ -49,7 +49,7 @@ class Share(NamedTuple):
 
     points: int
     pending_days: int | None
-    expiry: Expiry | None
+    expiry: ExpiryPolicy | None
     rules: tuple[str, ...]
 
 
@@ -256,7 +256,7 @@ def _stack(outcomes: Sequence[_Outcome], program: AccrualProgram) -> list[_Outco
 
 
 def _shares(outcomes: Sequence[_Outcome], rounding: Rounding) -> tuple[Share, ...]:
-    sums: dict[tuple[int | None, Expiry | None], list[_Outcome]] = {}
+    sums: dict[tuple[int | None, ExpiryPolicy | None], list[_Outcome]] = {}
     for outcome in outcomes:
         rule = outcome.found.rule
         sums.setdefault((rule.pending_days, rule.expiry), []).append(outcome)

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from rules.cel import Condition
-from rules.values import Expiry, Rounding, Tier
+from rules.values import ExpiryPolicy, Rounding, Tier
 
 PURCHASE = "purchase"
 # 20 coefficients of 8 digits, a tier and an amount of 16 digits fit well.
@@ -118,7 +118,7 @@ class AccrualRule:
     group: str
     rounding: Rounding | None
     pending_days: int | None
-    expiry: Expiry | None
+    expiry: ExpiryPolicy | None
     window: Window | None
 
     @property

@@ -24,12 +24,8 @@ def check_program(program: Program, report: Report) -> None:
     """Reports what is wrong in meaning, wherever the schema found no fault."""
     _check_head(program, report)
     _check_unique(program, report)
-<<<<<<< HEAD
-    _check_earning(program, report)
-    _check_expiry(program, report)
-=======
     check_earning(program, report)
->>>>>>> 488eeda (rules: every kind of rule of earning, streaks and challenges)
+    _check_expiry(program, report)
     _check_ladder(program, report)
     _check_benefits(program, report)
     for index, rule in enumerate(program.messages):
@@ -66,25 +62,12 @@ def _check_unique(program: Program, report: Report) -> None:
                 report.add(place, f"is {name}, as in line {line}; give each its own {field}")
 
 
-<<<<<<< HEAD
-def _check_earning(program: Program, report: Report) -> None:
-    for index, rule in enumerate(program.earning.rules):
-        path = f"earning.rules[{index}]"
-        if rule.name in STEPS and report.faultless(f"{path}.name"):
-            report.add(f"{path}.name", f"is {rule.name}, the name of a step; choose another one")
-        per_unit = f"{path}.points_per_unit"
-        if report.faultless(per_unit) and Decimal(rule.points_per_unit) > _PER_UNIT_MAX:
-            report.add(per_unit, f"is {rule.points_per_unit}; it must be at most {_PER_UNIT_MAX}")
-
-
 def _check_expiry(program: Program, report: Report) -> None:
     both = program.expiry.HasField("policy") and "expiry.rolling_months" in report.places
     if both and report.faultless("expiry.policy"):
         report.add("expiry.policy", "cannot stand beside rolling_months; keep only one of the two")
 
 
-=======
->>>>>>> 488eeda (rules: every kind of rule of earning, streaks and challenges)
 def _check_ladder(program: Program, report: Report) -> None:
     before: tuple[Tier, Decimal] | None = None
     for index, tier in enumerate(program.tiers.ladder):

@@ -76,7 +76,7 @@ def compile_program(version: int, program: pb.Program, effective_time: datetime)
         minor_digits=digits,
         zone=zone,
         earning=_earning(program.earning, digits),
-        accrual=compile_accrual(program.earning, zone, digits, _expiry),
+        accrual=compile_accrual(program.earning, zone, digits, compile_expiry_policy),
         pending_days=program.earning.pending_days,
         expiry=_expiry(program.expiry),
         redemption=_redemption(program.redemption),

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from kit.errors import AmountInvalid
 from kit.money import MINOR_MAX
+from rules.accrual import expected
 from rules.compiled import CompiledProgram, ProgramHistory
 from rules.earn_rules import Purchase
-from rules.earning import PointsOutOfRange, earn
+from rules.earning import PointsOutOfRange
 from rules.redemption import quote
 from rules.values import TierDiscount
 
@@ -101,7 +103,7 @@ def sum_lines(lines: Sequence[Line]) -> int:
 
 
 def price(
-    cart: Cart, standing: Standing, history: ProgramHistory, program: CompiledProgram
+    cart: Cart, standing: Standing, history: ProgramHistory, program: CompiledProgram, at: datetime
 ) -> Price:
     """Prices a cart: discounts first, then points as wanted and allowed, cash for the rest.
 
@@ -124,7 +126,7 @@ def price(
         points=split.points,
         points_minor=split.points_minor,
         cash_minor=split.cash_minor,
-        points_to_earn=_points_to_earn(cart, split.cash_minor, standing.tier_id, program),
+        points_to_earn=_points_to_earn(cart, split.cash_minor, standing.tier_id, program, at),
         program_version=program.version,
     )
 
@@ -143,12 +145,14 @@ def coupon_test(history: ProgramHistory) -> Callable[[str], bool]:
     return lambda benefit_id: benefit_id not in standing
 
 
-def _points_to_earn(cart: Cart, cash_minor: int, tier_id: str, program: CompiledProgram) -> int:
+def _points_to_earn(
+    cart: Cart, cash_minor: int, tier_id: str, program: CompiledProgram, at: datetime
+) -> int:
     if not cash_minor:
         return 0
     purchase = Purchase(cash_minor, cart.categories, cart.channel, cart.store)
     try:
-        return earn(purchase, program.tier(tier_id), program).points
+        return expected(purchase, at, program.tier(tier_id), program)
     except PointsOutOfRange as error:
         raise AmountInvalid(
             "lines", problem=f"the cart would earn {error}; give a smaller one"

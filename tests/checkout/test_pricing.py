@@ -55,7 +55,7 @@ def test_a_price_always_sums_up(
     bought = cart(*lines, wanted=wanted)
     off = bought.lines_minor * percent_off // 100
     standing = Standing((effect(off, "gold_discount"),), balance, "gold")
-    got = price(bought, standing, ProgramHistory([rules]), rules)
+    got = price(bought, standing, ProgramHistory([rules]), rules, BEGIN)
     due = bought.lines_minor - off
     assert got.lines_minor - got.discount_minor == got.points_minor + got.cash_minor
     assert 0 <= got.points <= min(got.points_max, wanted)
@@ -75,7 +75,7 @@ def test_coupons_are_reserved_and_tier_discounts_are_not() -> None:
         effect(0, "silver_welcome", applies=False),
         effect(5, "from_an_older_program"),
     )
-    got = price(cart((1, 1000)), Standing(effects, 0, ""), ProgramHistory([rules]), rules)
+    got = price(cart((1, 1000)), Standing(effects, 0, ""), ProgramHistory([rules]), rules, BEGIN)
     assert got.coupon_ids == ("e-gold_welcome", "e-from_an_older_program")
     assert got.cash_minor == 975
 
@@ -91,14 +91,14 @@ def test_a_cart_that_would_earn_more_than_can_be_counted_is_refused() -> None:
     document.earning.rules[0].points_per_unit = "1000"
     rules = compile_program(1, document, BEGIN)
     with pytest.raises(AmountInvalid, match="give a smaller one"):
-        price(cart((10**6, 10**9)), Standing((), 0, ""), ProgramHistory([rules]), rules)
+        price(cart((10**6, 10**9)), Standing((), 0, ""), ProgramHistory([rules]), rules, BEGIN)
 
 
 def test_benefits_that_take_off_more_than_the_order_are_a_fault() -> None:
     rules = program()
     standing = Standing((effect(11, "gold_discount"),), 0, "")
     with pytest.raises(ValueError, match="take 11 off"):
-        price(cart((1, 10)), standing, ProgramHistory([rules]), rules)
+        price(cart((1, 10)), standing, ProgramHistory([rules]), rules, BEGIN)
 
 
 def test_a_cart_names_each_category_once() -> None:

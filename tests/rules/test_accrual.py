@@ -13,6 +13,7 @@ from rules.accrual_values import Activity, MemberFacts
 from rules.compiled import CompiledProgram
 from rules.earn_rules import Purchase
 from rules.earning import POINTS_MAX, PointsOutOfRange, earn
+from rules.values import RollingMonths
 
 PLAIN = "  rules:\n    - {name: spend, points_per_unit: 1, tier_multiplier: true}\n"
 LADDER = """\
@@ -296,8 +297,7 @@ def test_pt_05_a_rule_may_have_its_own_pending_days_and_expiry() -> None:
     assert accrued.points == 14  # 10.50 -> 11, and 2.625 -> 3: once for each lot
     shares = [(s.points, s.pending_days, s.rules) for s in accrued.shares]
     assert shares == [(11, None, ("spend",)), (3, 0, ("promo",))]
-    assert accrued.shares[1].expiry is not None
-    assert accrued.shares[1].expiry.rolling_months == 1
+    assert accrued.shares[1].expiry == RollingMonths(1)
     assert sum(Decimal(line.points) for line in accrued.lines) == 14
 
 

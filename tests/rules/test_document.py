@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from house import SAMPLE
 from laurel.program.v1.program_pb2 import Channel, FraudAction, FraudOperation, Rounding
 from rules.compiled import compile_program
 from rules.document import Mistake, ProgramInvalid, load
 from rules.mistakes import MISTAKES_MAX
 
+FULL = SAMPLE.with_name("full.yaml")
 MINIMAL = """\
 name: Test
 time_zone: UTC
@@ -62,6 +64,18 @@ def test_the_sample_program_is_valid(sample_text: str) -> None:
     program = load(sample_text).program
     assert [tier.id for tier in program.tiers.ladder] == ["member", "silver", "gold", "diamond"]
     assert program.antifraud.rules[0].action == FraudAction.FRAUD_ACTION_REVIEW
+
+
+def test_the_reference_of_all_rules_is_valid_and_uses_every_field_of_earning() -> None:
+    earning = load(FULL.read_text()).program.earning
+    for items in (earning.rules, earning.groups, earning.streaks, earning.challenges):
+        unused = {field.name for field in items[0].DESCRIPTOR.fields}
+        for item in items:
+            unused -= {field.name for field, _ in item.ListFields()}
+        assert not unused
+    coefficients = [c for rule in earning.rules for c in rule.coefficients]
+    used = {field.name for c in coefficients for field, _ in c.ListFields()}
+    assert used == {field.name for field in coefficients[0].DESCRIPTOR.fields}
 
 
 def test_decimals_keep_the_text_they_were_written_in() -> None:
@@ -167,6 +181,86 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
 )
 def test_pg_01_one_slip_is_one_mistake(before: str, after: str, path: str, words: str) -> None:
     mistake = only_mistake(changed(before, after))
+    assert mistake.path.endswith(path)
+    assert words in mistake.reason
+
+
+SPEND = "- {name: spend, points_per_unit: 1.20, tier_multiplier: true}"
+GROUPS = "  groups: [{name: g, stacking: multiply}]\n  rounding: half_up"
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "words"),
+    [
+        ("name: x", ".points_per_unit", "fixed_points, or a ladder"),
+        ("name: x, event: review, points_per_unit: 1", ".points_per_unit", "has none of"),
+        ("name: x, event: Review, fixed_points: 1", ".event", "lower-case"),
+        ("name: x, ladder: {per_amount: 0, points: 1}", ".per_amount", "above 0"),
+        ("name: x, ladder: {per_amount: 0.001, points: 1}", ".per_amount", "a decimal"),
+        ("name: x, fixed_points: 1, group: h", ".group", "is no group; known are g"),
+        ("name: x, fixed_points: 1, group: g", ".group", "which multiplies"),
+        ("name: x, fixed_points: 1, when: clock.dya > 1", ".when", "did you mean clock.day?"),
+        ("name: x, fixed_points: 1, when: purchases.baby", ".when", "of type int"),
+        ("name: x, fixed_points: 1, caps: {day: -1}", ".caps.day", "greater than or equal to 0"),
+        (
+            "name: x, fixed_points: 1, window: {start: 2026-02-30, end: 2026-03-01}",
+            ".window.start", "no day of the calendar",
+        ),
+        (
+            "name: x, fixed_points: 1, window: {start: 2026-03-01, end: 2026-03-01}",
+            ".window.end", "not after",
+        ),
+        (
+            "name: x, fixed_points: 1, coefficients: [{name: c, factor: 2, categories: [a]}]",
+            ".categories", "state a rate",
+        ),
+        (
+            "name: x, fixed_points: 1, coefficients: [{name: c, factor: 2, tiers: [glod]}]",
+            ".tiers[0]", "gold?",
+        ),
+        (
+            "name: x, points_per_unit: 1, "
+            "coefficients: [{name: c, factor: 2, price_min: 2, price_below: 2}]",
+            ".price_below", "not above",
+        ),
+        (
+            "name: x, fixed_points: 1, coefficients: [{name: c, factor: 2}, {name: c, factor: 3}]",
+            "coefficients[1].name", "as in line",
+        ),
+    ],
+)  # fmt: skip
+def test_pg_01_a_slip_in_a_rule_of_earning_is_one_mistake(rule: str, path: str, words: str) -> None:
+    text = changed(SPEND, f"{SPEND}\n    - {{{rule}}}").replace("  rounding: half_up", GROUPS)
+    mistake = only_mistake(text)
+    assert mistake.path.endswith(path)
+    assert words in mistake.reason
+
+
+@pytest.mark.parametrize(
+    ("part", "path", "words"),
+    [
+        ("streaks: [{name: s, event: e, days: 3}]", "streaks[0].bonus_points", "or a badge"),
+        ("streaks: [{name: s, event: e, days: 1, badge: b}]", ".days", "greater than or equal"),
+        ("streaks: [{name: spend, days: 3, badge: b}]", "streaks[0].name", "as in line 6"),
+        (
+            "challenges: [{name: c, measure: spend, target: 5, bonus_points: 1}]",
+            ".period", "one of calendar_month, days, window",
+        ),
+        (
+            "challenges: [{name: c, measure: points, target: 0.5, days: 3, bonus_points: 1}]",
+            ".target", "whole number",
+        ),
+        (
+            "challenges: [{name: c, measure: spend, target: 5, days: 3, badge: b, events: [x]}]",
+            ".events", "has no spend",
+        ),
+        ("groups: [{name: g, stacking: best, factor_max: 0.5}]", ".factor_max", "from 1 to"),
+    ],
+)  # fmt: skip
+def test_pg_01_a_slip_in_streaks_challenges_or_groups_is_one_mistake(
+    part: str, path: str, words: str
+) -> None:
+    mistake = only_mistake(changed("  rounding: half_up", f"  {part}\n  rounding: half_up"))
     assert mistake.path.endswith(path)
     assert words in mistake.reason
 

@@ -343,8 +343,8 @@ class EarnRule(message.Message):
         """The most that it gives."""
 
     @builtins.property
-    def expiry(self) -> Expiry:
-        """How its points end; as stated for the program when unset. Warnings are always those of the program."""
+    def expiry(self) -> ExpiryPolicy:
+        """When its points expire; as stated for the program when unset."""
 
     @builtins.property
     def window(self) -> earning_pb2.Window:
@@ -365,7 +365,7 @@ class EarnRule(message.Message):
         group: builtins.str = ...,
         rounding: Rounding.ValueType = ...,
         pending_days: builtins.int | None = ...,
-        expiry: Expiry | None = ...,
+        expiry: ExpiryPolicy | None = ...,
         window: earning_pb2.Window | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_pending_days", b"_pending_days", "caps", b"caps", "expiry", b"expiry", "ladder", b"ladder", "pending_days", b"pending_days", "window", b"window"]  # noqa: Y015
