@@ -22,11 +22,14 @@ import orjson
 import uvloop
 from rich.console import Console
 from rich.table import Table
+from tests.bench.echo import Say, echo
 from tests.bench.load import (
     MEMBERS,
     PAYER_POINTS,
     PAYERS,
     batch_accrue,
+    echo_balance,
+    get_balance,
     hold_capture,
     hot_member,
     stream_accrue,
@@ -56,9 +59,10 @@ LOADS: dict[str, Load] = {
     "unary_accrue": unary_accrue,
     "hold_capture": hold_capture,
     "hot_member": hot_member,
+    "get_balance": get_balance,
 }
 # What is compared with something else than the yardstick, and with what.
-BASES = {"hot_member": "hot_member_alone"}
+BASES = {"hot_member": "hot_member_alone", "get_balance": "echo"}
 
 
 PAYERS_SQL = """
@@ -99,11 +103,15 @@ async def bench(console: Console) -> dict[str, object]:
             )
             await client.program.ApplyProgram(request)
             await _open_accounts(url)
-        async with _unbatched(house) as alone, _channel(house.env) as channel:
+        async with (
+            _unbatched(house) as alone,
+            echo(house.env) as say,
+            _channel(house.env) as channel,
+        ):
             points = PointsServiceStub(channel)
             for load in LOADS.values():
                 await load(points, WARM_UP_SECONDS)
-            rates = await _rounds(console, yardstick, points, alone)
+            rates = await _rounds(console, yardstick, points, alone, say)
         await _check(url)
     return _summary(rates)
 
@@ -141,12 +149,17 @@ async def _unbatched(house: Supervisor) -> AsyncIterator[PointsServiceStub]:
 
 
 async def _rounds(
-    console: Console, yardstick: Yardstick, points: PointsServiceStub, alone: PointsServiceStub
+    console: Console,
+    yardstick: Yardstick,
+    points: PointsServiceStub,
+    alone: PointsServiceStub,
+    say: Say,
 ) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {name: [] for name in ("base", *BASES.values(), *LOADS)}
     for number in range(1, ROUNDS + 1):
         rates["base"].append(await yardstick.measure(SECONDS))
         rates["hot_member_alone"].append(await hot_member(alone, SECONDS))
+        rates["echo"].append(await echo_balance(say, SECONDS))
         for name, load in LOADS.items():
             rates[name].append(await load(points, SECONDS))
         shown = ", ".join(f"{name} {values[-1]:,.0f}/s" for name, values in rates.items())

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 from google.type.money_pb2 import Money
+from tests.bench.echo import Say
 
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
@@ -114,6 +115,28 @@ async def hold_capture(points: PointsServiceStub, seconds: float) -> float:
         await points.CapturePoints(
             pb.CapturePointsRequest(request_id=f"{key}-c", hold_id=held.hold.hold_id), timeout=30
         )
+        return 1
+
+    return await _drive(call, UNARY_CALLERS, seconds)
+
+
+async def get_balance(points: PointsServiceStub, seconds: float) -> float:
+    """GetBalance of one of 100,000 members, 256 callers at a time."""
+
+    async def call() -> int:
+        member_id = str(_random.randint(1, MEMBERS))
+        await points.GetBalance(pb.GetBalanceRequest(member_id=member_id), timeout=30)
+        return 1
+
+    return await _drive(call, UNARY_CALLERS, seconds)
+
+
+async def echo_balance(say: Say, seconds: float) -> float:
+    """The same requests to a server that only gives them back, 256 callers at a time."""
+
+    async def call() -> int:
+        member_id = str(_random.randint(1, MEMBERS))
+        await say(pb.GetBalanceRequest(member_id=member_id).SerializeToString(), timeout=30)
         return 1
 
     return await _drive(call, UNARY_CALLERS, seconds)
