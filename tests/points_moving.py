@@ -4,6 +4,7 @@ from typing import Any
 
 from house import new_id
 from laurel.points.v1 import accounts_pb2 as accounts
+from laurel.points.v1 import transfers_pb2 as transfers
 from points_ledger import Ledger
 
 
@@ -24,6 +25,35 @@ class Counter(Ledger):
         """Closes an account."""
         request = accounts.CloseAccountRequest(member_id=member, **_signed(fields))
         return (await self.stub.CloseAccount(request)).account
+
+    def giving(
+        self, member: str, receiver: str, points: int, **fields: Any
+    ) -> transfers.TransferPointsRequest:
+        """A request to give points to another member."""
+        fields = {"request_id": new_id(), **fields}
+        return transfers.TransferPointsRequest(
+            member_id=member, receiver_member_id=receiver, points=points, **fields
+        )
+
+    async def give(self, member: str, receiver: str, points: int, **fields: Any) -> transfers.Gift:
+        """Gives points to another member."""
+        request = self.giving(member, receiver, points, **fields)
+        return (await self.stub.TransferPoints(request)).gift
+
+    async def donate(
+        self, member: str, points: int, cause: str = "red_cross", **fields: Any
+    ) -> transfers.DonationCertificate:
+        """Donates points."""
+        fields = {"request_id": new_id(), **fields}
+        request = transfers.DonatePointsRequest(
+            member_id=member, points=points, cause=cause, **fields
+        )
+        return (await self.stub.DonatePoints(request)).certificate
+
+    async def verify(self, certificate: str, member: str = "") -> transfers.VerifyDonationResponse:
+        """Asks whether a certificate is true."""
+        request = transfers.VerifyDonationRequest(certificate_id=certificate, member_id=member)
+        return await self.stub.VerifyDonation(request)
 
     async def account(self, member: str) -> accounts.AccountStanding:
         """How an account stands."""

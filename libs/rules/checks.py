@@ -30,6 +30,7 @@ def check_program(program: Program, report: Report) -> None:
     _check_benefits(program, report)
     for index, rule in enumerate(program.messages):
         _check_message(rule, f"messages[{index}]", report)
+    _check_gifts(program, report)
     check_conditions(program, report)
 
 
@@ -66,6 +67,14 @@ def _check_expiry(program: Program, report: Report) -> None:
     both = program.expiry.HasField("policy") and "expiry.rolling_months" in report.places
     if both and report.faultless("expiry.policy"):
         report.add("expiry.policy", "cannot stand beside rolling_months; keep only one of the two")
+
+
+def _check_gifts(program: Program, report: Report) -> None:
+    place = "gifts.share_max"
+    if not program.HasField("gifts") or not report.faultless(place):
+        return
+    if not Decimal(program.gifts.share_max):
+        report.add(place, "is 0; write how large a gift may be, or remove `gifts` to allow none")
 
 
 def _check_ladder(program: Program, report: Report) -> None:

@@ -15,12 +15,16 @@ from rules.fraud_rules import Antifraud, compile_antifraud
 from rules.money import MINOR_UNITS, scaled
 from rules.values import (
     Action,
+    Adjustments,
     Benefit,
     Channel,
+    Donations,
     EarnRule,
     Expiry,
     ExpiryPolicy,
     FraudRule,
+    Gifts,
+    Households,
     MessageRule,
     Never,
     Operation,
@@ -57,6 +61,10 @@ class CompiledProgram:
     messages: tuple[MessageRule, ...]
     antifraud: Antifraud
     tiers_by_id: dict[str, Tier]
+    gifts: Gifts | None
+    donations: Donations | None
+    adjustments: Adjustments
+    households: Households | None
 
     def tier(self, tier_id: str) -> Tier | None:
         """Returns the tier of that id; None when this version has none."""
@@ -87,6 +95,10 @@ def compile_program(version: int, program: pb.Program, effective_time: datetime)
         messages=tuple(_message(rule) for rule in program.messages),
         antifraud=_antifraud(program.antifraud, digits),
         tiers_by_id={tier.id: tier for tier in ladder},
+        gifts=_gifts(program.gifts) if program.HasField("gifts") else None,
+        donations=_donations(program.donations) if program.HasField("donations") else None,
+        adjustments=Adjustments(program.adjustments.alone_points_max),
+        households=_households(program.households) if program.HasField("households") else None,
     )
 
 
@@ -189,6 +201,24 @@ def _redemption(redemption: pb.Redemption) -> Redemption:
         hold_minutes=redemption.hold_minutes,
         quote_minutes=redemption.quote_minutes,
     )
+
+
+def _gifts(gifts: pb.Gifts) -> Gifts:
+    return Gifts(
+        share_max=gifts.share_max,
+        share_max_e6=scaled(gifts.share_max, 6),
+        month_points_max=gifts.month_points_max,
+        fee_share=gifts.fee_share,
+        fee_share_e6=scaled(gifts.fee_share, 6),
+    )
+
+
+def _donations(donations: pb.Donations) -> Donations:
+    return Donations(donations.points_per_unit, frozenset(donations.causes))
+
+
+def _households(households: pb.Households) -> Households:
+    return Households(households.members_max, households.child_month_points_max)
 
 
 def _benefit(benefit: pb.Benefit, digits: int) -> Benefit:

@@ -114,6 +114,40 @@ class Redemption:
 
 
 @dataclass(frozen=True, slots=True)
+class Gifts:
+    """What members may give to each other."""
+
+    share_max: str
+    share_max_e6: int
+    month_points_max: int
+    fee_share: str
+    fee_share_e6: int
+
+
+@dataclass(frozen=True, slots=True)
+class Donations:
+    """What members may donate; `per_unit` points give 1.00 of the currency."""
+
+    per_unit: int
+    causes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustments:
+    """What one operator may adjust alone."""
+
+    alone_points_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Households:
+    """How large a household is, and what a child may spend in a month."""
+
+    members_max: int
+    child_month_points_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class TierDiscount:
     """A percentage off every order of the members of one tier."""
 

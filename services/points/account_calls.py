@@ -8,7 +8,8 @@ from kit.auth import identity_of
 from kit.clock import to_timestamp
 from kit.paging import decode_id, encode_token, page_size
 from laurel.points.v1 import accounts_pb2 as pb
-from points.accounts import AccountAction, AccountStore, AccountView
+from points.accounts import AccountAction, AccountView
+from points.counter import Counter
 from points.office import Call, Operator
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -17,7 +18,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class AccountCalls:
     """Frozen, unfrozen, closed."""
 
-    _accounts: AccountStore
+    _counter: Counter
 
     async def FreezeAccount(
         self, request: pb.FreezeAccountRequest, context: Context
@@ -25,7 +26,7 @@ class AccountCalls:
         """See the contract."""
         call = Call(request.request_id, request, pb.FreezeAccountResponse)
         operator = Operator(request.operator, identity_of(context) or "", request.reason)
-        return await self._accounts.freeze(
+        return await self._counter.accounts.freeze(
             request.member_id,
             operator,
             call,
@@ -38,7 +39,7 @@ class AccountCalls:
         """See the contract."""
         call = Call(request.request_id, request, pb.UnfreezeAccountResponse)
         operator = Operator(request.operator, identity_of(context) or "", request.reason)
-        return await self._accounts.unfreeze(
+        return await self._counter.accounts.unfreeze(
             request.member_id,
             operator,
             call,
@@ -51,7 +52,7 @@ class AccountCalls:
         """See the contract."""
         call = Call(request.request_id, request, pb.CloseAccountResponse)
         operator = Operator(request.operator, identity_of(context) or "", request.reason)
-        return await self._accounts.close(
+        return await self._counter.accounts.close(
             request.member_id,
             operator,
             call,
@@ -62,7 +63,7 @@ class AccountCalls:
         self, request: pb.GetAccountRequest, context: Context
     ) -> pb.GetAccountResponse:
         """See the contract."""
-        view = await self._accounts.get(request.member_id)
+        view = await self._counter.accounts.get(request.member_id)
         return pb.GetAccountResponse(account=render_account(view))
 
     async def ListAccountActions(
@@ -71,7 +72,7 @@ class AccountCalls:
         """See the contract."""
         size = page_size(request.page_size)
         before = decode_id(request.page_token)
-        found = await self._accounts.list_actions(request.member_id, before, size + 1)
+        found = await self._counter.accounts.list_actions(request.member_id, before, size + 1)
         page = found[:size]
         more = len(found) > size
         return pb.ListAccountActionsResponse(

@@ -16,9 +16,8 @@ from kit.schedule import Schedule
 from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
-from points.accounts import AccountStore
 from points.balances import BalanceReader
-from points.office import Office
+from points.counter import open_counter
 from points.reading import LedgerReader
 from points.reading_calls import BalanceQueue
 from points.remote import AntifraudClient, TierClient
@@ -41,7 +40,6 @@ async def wire(runtime: Runtime) -> Service:
     path = WritePath(LedgerStore(database, new_id), feed, fraud, tiers, clock, new_id)
     queue: Queue = Batcher(path.work, queue_max=settings.queue_size, batch_max=settings.batch_size)
     scheduled = ScheduledWork(database, feed, clock, new_id)
-    office = Office(database, feed, clock, new_id)
     balances = BalanceReader(database, clock)
     # Reads share statements as writes share commits: a statement for each would cost more than the
     # call that asks for it.
@@ -50,7 +48,8 @@ async def wire(runtime: Runtime) -> Service:
     )
     servicer = PointsService(
         queue, path, LedgerReader(database, feed, clock), scheduled, feed, clock,
-        accounts=AccountStore(office), balances=balances, balance_queue=balance_queue,
+        balances=balances, balance_queue=balance_queue,
+        counter=open_counter(database, feed, fraud, clock, new_id),
     )  # fmt: skip
     await scheduled.ensure_partitions()
 

@@ -152,6 +152,60 @@ SELECT member_id, state, active, pending, held
 FROM points.account
 WHERE state IN (2, 3) AND (active > 0 OR pending > 0 OR held > 0)
 
+-- check: what left members for other members has reached them
+SELECT sum(points) AS points
+FROM (
+    SELECT unnest(sources) AS account, -unnest(points) AS points FROM points.transaction
+    UNION ALL
+    SELECT unnest(targets), unnest(points) FROM points.transaction
+) AS entry
+WHERE account IN (18, 19)
+HAVING sum(points) <> 0
+
+-- check: a gift is what both of its transactions say
+SELECT g.member_id, g.transaction_id, g.points, g.fee_points
+FROM points.gift AS g
+LEFT JOIN points.transaction AS s USING (member_id, transaction_id)
+LEFT JOIN points.transaction AS r
+    ON r.member_id = g.receiver_member_id AND r.transaction_id = g.received_transaction_id
+WHERE
+    s.kind IS DISTINCT FROM 9 OR r.kind IS DISTINCT FROM 10
+    OR (SELECT sum(p) FROM unnest(s.points) AS p) <> g.points
+    OR (SELECT sum(p) FROM unnest(r.points) AS p) <> g.points - g.fee_points
+    OR s.explanation -> 'counterpart' <> jsonb_build_array(g.receiver_member_id, g.received_transaction_id::text)
+    OR r.explanation -> 'counterpart' <> jsonb_build_array(g.member_id, g.transaction_id::text)
+UNION ALL
+SELECT t.member_id, t.transaction_id, NULL, NULL
+FROM points.transaction AS t
+WHERE t.kind = 9 AND NOT EXISTS (SELECT 1 FROM points.gift AS g WHERE g.transaction_id = t.transaction_id)
+
+-- check: a lot that came out of another one has its expiry and its accrual
+SELECT o.member_id, o.lot_id, o.source_member_id, o.source_lot_id
+FROM points.lot_origin AS o
+LEFT JOIN points.lot AS l USING (member_id, lot_id)
+LEFT JOIN points.lot AS s ON s.member_id = o.source_member_id AND s.lot_id = o.source_lot_id
+WHERE
+    (l.transaction_id, l.expire_time) IS DISTINCT FROM (s.transaction_id, s.expire_time)
+    OR l.lot_id IS NULL OR l.points > s.points
+
+-- check: a donation certificate says what the ledger says
+SELECT d.member_id, d.certificate_id, d.points
+FROM points.donation AS d
+LEFT JOIN points.transaction AS t USING (member_id, transaction_id)
+WHERE
+    t.transaction_id IS NULL OR t.kind <> 11 OR t.targets <> '{17}' OR t.points <> ARRAY[d.points]
+    OR t.explanation ->> 'certificate' <> d.certificate_id::text
+UNION ALL
+SELECT t.member_id, t.transaction_id, NULL
+FROM points.transaction AS t
+WHERE t.kind = 11 AND NOT EXISTS (SELECT 1 FROM points.donation AS d WHERE d.transaction_id = t.transaction_id)
+
+-- check: every gift and every donation was assessed by anti-fraud
+SELECT t.member_id, t.transaction_id, t.kind
+FROM points.transaction AS t
+LEFT JOIN antifraud.assessment AS a ON a.assessment_id::text = t.explanation ->> 'assessment'
+WHERE t.kind IN (9, 11) AND a.assessment_id IS NULL
+
 -- check: every accrual and every redemption was assessed by anti-fraud, or waits for a review because it gave no answer
 SELECT t.member_id, t.transaction_id, t.kind
 FROM points.transaction AS t

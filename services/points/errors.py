@@ -217,3 +217,86 @@ class TooManyLots(LaurelError):
         "the points of member {member_id} lie in more than {lots_max} lots, "
         "which one transaction does not move"
     )
+
+
+class GiftsNotAllowed(LaurelError):
+    """The program has no gifts."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "GIFTS_NOT_ALLOWED"
+    text = "version {version} of the program does not allow gifts; its section `gifts` would"
+
+
+class GiftToOneself(FieldInvalid):
+    """Giver and receiver are one."""
+
+    reason = "GIFT_TO_ONESELF"
+    field = "receiver_member_id"
+    text = "{member_id} is the giver; name another member"
+
+
+class GiftTooSmall(FieldInvalid):
+    """The fee would take all of it."""
+
+    reason = "GIFT_TOO_SMALL"
+    field = "points"
+    text = "of {points} points the fee takes {fee} and nothing is left; give more points"
+
+
+class GiftAboveShare(LaurelError):
+    """More than may be given of a balance at once."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "GIFT_ABOVE_SHARE"
+    text = (
+        "{asked} points are more than {limit}, a share of {share} of the balance; "
+        "{used} are used of that limit and {left} are left"
+    )
+
+
+class GiftAboveMonth(LaurelError):
+    """More than may be given in a month."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "GIFT_ABOVE_MONTH"
+    text = (
+        "{asked} points are more than may be given in {month}: the limit is {limit}, "
+        "{used} are used of it and {left} are left"
+    )
+
+
+class DonationsNotAllowed(LaurelError):
+    """The program has no donations."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "DONATIONS_NOT_ALLOWED"
+    text = (
+        "version {version} of the program does not allow donations; its section `donations` would"
+    )
+
+
+class CauseUnknown(FieldInvalid):
+    """The program does not have that cause."""
+
+    reason = "CAUSE_UNKNOWN"
+    field = "cause"
+    text = "{cause} is no cause of the program; name one of {causes}"
+
+
+class DonationNotWhole(FieldInvalid):
+    """The points give a fraction of the smallest unit."""
+
+    reason = "DONATION_NOT_WHOLE"
+    field = "points"
+    text = (
+        "{points} points give no whole number of the smallest units of {currency}; "
+        "{per_unit} give 1.00, so donate {lower} or {higher}"
+    )
+
+
+class CertificateNotFound(LaurelError):
+    """There is no such certificate of this member."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "CERTIFICATE_NOT_FOUND"
+    text = "member {member_id} has no certificate {certificate_id}"

@@ -7,7 +7,6 @@ that neither can wait for the other in a circle.
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
-from uuid import UUID
 
 from google.protobuf.message import Message
 
@@ -22,7 +21,7 @@ from points.events import render_events
 from points.posting import Desk
 from points.saving import save
 from points.store import lock_accounts
-from points.values import LotState, Posted
+from points.values import LotOrigin, LotState, Posted
 from rules.feed import ProgramFeed
 
 LOTS_MAX = 20_000
@@ -50,16 +49,6 @@ class Operator(NamedTuple):
     reason: str
 
 
-class LotOrigin(NamedTuple):
-    """A lot that came out of another one, of another account."""
-
-    member_id: str
-    lot_id: UUID
-    source_member_id: str
-    source_lot_id: UUID
-    transaction_id: UUID
-
-
 @dataclass(slots=True)
 class Session:
     """One operation: its transaction, what is locked, and what came of it."""
@@ -68,6 +57,7 @@ class Session:
     book: Book
     desk: Desk
     posted: list[Posted] = field(default_factory=list)
+    origins: list[LotOrigin] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     """Events beside those that tell of a transaction alone."""
 
@@ -140,4 +130,7 @@ class Office:
         tx, book = session.tx, session.book
         if session.posted or book.changed_lots:
             await save(tx, book, session.posted, session.desk.now)
+        if session.origins:
+            columns = [list(column) for column in zip(*session.origins, strict=True)]
+            await tx.execute("insert_lot_origins", *columns)
         await publish(tx, self.new_id, [*render_events(session.posted), *session.events])

@@ -17,6 +17,10 @@ from rules.compiled import CompiledProgram, ProgramHistory
 if TYPE_CHECKING:
     from google.type.money_pb2 import Money
 
+    from laurel.points.v1 import transfers_pb2 as transfers
+
+    HasOrigin = transfers.TransferPointsRequest | transfers.DonatePointsRequest
+
 
 def is_surely_valid(row: pb.AccruePointsRequest) -> bool:
     """Whether a row is so plain that it breaks no rule of the contract; False says nothing.
@@ -108,6 +112,11 @@ def parse_reversal(
         UUID(request.transaction_id),
         returned,
     )
+
+
+def parse_origin(request: "HasOrigin") -> Origin:
+    """Where a request comes from."""
+    return _origin(request.origin) if request.HasField("origin") else NOWHERE
 
 
 def _occurred(request: pb.AccruePointsRequest | pb.HoldPointsRequest, now: datetime) -> datetime:

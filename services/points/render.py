@@ -34,11 +34,19 @@ def render_transaction(posted: Posted) -> pb.Transaction:
         record_time=to_timestamp(posted.record_time),
         balance_after=render_balance_after(posted),
     )
+    explanation = posted.explanation or {}
+    message.counterpart_member_id, message.counterpart_transaction_id = explanation.get(
+        "counterpart", ("", "")
+    )
+    origins = explanation.get("origins", {})
     for move in posted.moves:
+        source_member_id, source_lot_id = origins.get(str(move.lot_id), ("", ""))
         movement = message.lot_movements.add(
             lot_id=str(move.lot_id),
             points=move.points,
             accrual_transaction_id=str(move.accrual_transaction_id),
+            source_member_id=source_member_id,
+            source_lot_id=source_lot_id,
         )
         if move.expire_time is not None:
             movement.expire_time.CopyFrom(to_timestamp(move.expire_time))

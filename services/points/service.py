@@ -11,15 +11,16 @@ from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
 from points.account_calls import AccountCalls
-from points.accounts import AccountStore
 from points.balances import BalanceReader
 from points.bulk import work_rows
+from points.counter import Counter
 from points.plain import PlainAccrual, to_posted
 from points.reading import LedgerReader
 from points.reading_calls import BalanceQueue, ReadingCalls
 from points.render import render_hold, render_transaction
 from points.scheduled import ScheduledWork
 from points.stream_calls import StreamCalls, open_stream_desk
+from points.transfer_calls import TransferCalls
 from points.values import Command, Posted
 from points.writing import WritePath
 from rules.feed import ProgramFeed
@@ -28,7 +29,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted | PlainAccrual]
 
 
-class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
+class PointsService(AccountCalls, TransferCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.
     """
@@ -42,9 +43,9 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         feed: ProgramFeed,
         clock: Clock,
         *,
-        accounts: AccountStore,
         balances: BalanceReader,
         balance_queue: BalanceQueue,
+        counter: Counter,
     ) -> None:
         self._queue = queue
         self._path = path
@@ -52,10 +53,10 @@ class PointsService(AccountCalls, ReadingCalls, StreamCalls, PointsServiceServic
         self._scheduled = scheduled
         self._feed = feed
         self._clock = clock
-        self._accounts = accounts
         self._desk = open_stream_desk()
         self._balances = balances
         self._balance_queue = balance_queue
+        self._counter = counter
 
     async def AccruePoints(
         self, request: pb.AccruePointsRequest, context: Context

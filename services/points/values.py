@@ -171,6 +171,16 @@ class LotMove(NamedTuple):
     accrual_transaction_id: UUID
 
 
+class LotOrigin(NamedTuple):
+    """A lot that came out of another one, of another account, and the transaction that moved it."""
+
+    member_id: str
+    lot_id: UUID
+    source_member_id: str
+    source_lot_id: UUID
+    transaction_id: UUID
+
+
 @dataclass(slots=True)
 class Posted:
     """A transaction, as it is booked and as it is answered."""

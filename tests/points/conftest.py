@@ -8,6 +8,7 @@ import pytest
 from cli.check import run_checks
 from house import Ground, House
 from points_ledger import Ledger, calm_program
+from points_moving import Counter
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,12 @@ async def calm(ground: Ground) -> AsyncIterator[House]:
 def ledger(calm: House) -> Ledger:
     """The ledger of the calm house."""
     return Ledger(calm)
+
+
+@pytest.fixture
+def counter(calm: House) -> Counter:
+    """The counter of the calm house."""
+    return Counter(calm)
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,13 @@
 
 import asyncio
 
-import pytest
 from grpc import StatusCode
 
-from house import House, new_id, refused
+from house import new_id, refused
 from laurel.points.v1 import accounts_pb2 as accounts
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import events_of, settled
 from points_moving import Counter
-
-
-@pytest.fixture
-def counter(calm: House) -> Counter:
-    """The counter of the calm house."""
-    return Counter(calm)
 
 
 async def test_a_frozen_account_earns_and_settles_and_spends_nothing(

@@ -14,6 +14,7 @@ from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.points.v1 import points_service_pb2 as points_pb
 from laurel.points.v1.accounts_pb2 import CloseAccountRequest
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
+from laurel.points.v1.transfers_pb2 import DonatePointsRequest, TransferPointsRequest
 from laurel.tier.v1.member_service_pb2 import EnrolMemberRequest
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
 
@@ -122,9 +123,23 @@ POINTS = {
         + one("points.account", "member_id", "active > 0"),
         also=("an account stands as it was last decided",),
     ),
+    "what left members for other members has reached them": Damage(
+        "UPDATE points.transaction SET sources = '{20}' WHERE kind = 10",
+    ),
+    "a gift is what both of its transactions say": Damage("DELETE FROM points.gift"),
+    "a lot that came out of another one has its expiry and its accrual": Damage(
+        "UPDATE points.lot_origin SET source_lot_id = gen_random_uuid()"
+    ),
+    "a donation certificate says what the ledger says": Damage(
+        "UPDATE points.donation SET points = points + 1000"
+    ),
+    "every gift and every donation was assessed by anti-fraud": Damage(
+        "UPDATE points.transaction SET explanation = explanation - 'assessment' WHERE kind = 9"
+    ),
     "every accrual and every redemption was assessed by anti-fraud, "
     "or waits for a review because it gave no answer": Damage(
-        "UPDATE antifraud.assessment SET assessment_id = gen_random_uuid()"
+        "UPDATE antifraud.assessment SET assessment_id = gen_random_uuid()",
+        also=("every gift and every donation was assessed by anti-fraud",),
     ),
 }
 
@@ -317,6 +332,20 @@ class Town:
             )
         )
 
+    async def give(self, member: str, receiver: str, points: int) -> None:
+        await self.points.TransferPoints(
+            TransferPointsRequest(
+                request_id=new_id(), member_id=member, receiver_member_id=receiver, points=points
+            )
+        )
+
+    async def donate(self, member: str, points: int) -> None:
+        await self.points.DonatePoints(
+            DonatePointsRequest(
+                request_id=new_id(), member_id=member, points=points, cause="red_cross"
+            )
+        )
+
     async def authorize(self, member: str) -> str:
         lines = [
             checkout_pb.Line(line_id="cd", category="cd", quantity=2, unit_price=usd("15")),
@@ -369,6 +398,9 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.authorize("cai")
         await town.buy("eva", "90")
         await town.close("eva")
+        await town.buy("fay", "900")
+        await town.give("fay", "ada", 100)
+        await town.donate("fay", 500)
         await house.settle()
         yield house
 

@@ -49,6 +49,9 @@ class Event(message.Message):
     CHECKOUT_REFUNDED_FIELD_NUMBER: builtins.int
     PROGRAM_APPLIED_FIELD_NUMBER: builtins.int
     ACCOUNT_CHANGED_FIELD_NUMBER: builtins.int
+    GIFT_SENT_FIELD_NUMBER: builtins.int
+    GIFT_RECEIVED_FIELD_NUMBER: builtins.int
+    POINTS_DONATED_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -125,6 +128,18 @@ class Event(message.Message):
     def account_changed(self) -> AccountChanged:
         """An account was frozen, unfrozen, closed, merged or taken apart again."""
 
+    @builtins.property
+    def gift_sent(self) -> GiftSent:
+        """A member gave points to another one."""
+
+    @builtins.property
+    def gift_received(self) -> GiftReceived:
+        """A member was given points by another one."""
+
+    @builtins.property
+    def points_donated(self) -> PointsDonated:
+        """Points were donated."""
+
     def __init__(
         self,
         *,
@@ -149,12 +164,15 @@ class Event(message.Message):
         checkout_refunded: CheckoutRefunded | None = ...,
         program_applied: ProgramApplied | None = ...,
         account_changed: AccountChanged | None = ...,
+        gift_sent: GiftSent | None = ...,
+        gift_received: GiftReceived | None = ...,
+        points_donated: PointsDonated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -653,5 +671,103 @@ class AccountChanged(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "survivor_member_id", b"survivor_member_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GiftSent(message.Message):
+    """A member gave points to another one."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    RECEIVER_MEMBER_ID_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    FEE_POINTS_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """The ledger transaction."""
+    receiver_member_id: builtins.str
+    """The receiver."""
+    points: builtins.int
+    """Points that left the giver, the fee included, above 0."""
+    fee_points: builtins.int
+    """Points of it that were kept as a fee, 0 or more."""
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        receiver_member_id: builtins.str = ...,
+        points: builtins.int = ...,
+        fee_points: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["fee_points", b"fee_points", "points", b"points", "receiver_member_id", b"receiver_member_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GiftReceived(message.Message):
+    """A member was given points by another one."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    GIVER_MEMBER_ID_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """The ledger transaction."""
+    giver_member_id: builtins.str
+    """The giver."""
+    points: builtins.int
+    """Points received, above 0."""
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        giver_member_id: builtins.str = ...,
+        points: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["giver_member_id", b"giver_member_id", "points", b"points", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PointsDonated(message.Message):
+    """Points were donated."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    CERTIFICATE_ID_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    CAUSE_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """The ledger transaction."""
+    certificate_id: builtins.str
+    """The certificate."""
+    points: builtins.int
+    """Points donated, above 0."""
+    cause: builtins.str
+    """The cause, by its id in the program."""
+    @builtins.property
+    def amount(self) -> money_pb2.Money:
+        """What they gave to the cause."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        certificate_id: builtins.str = ...,
+        points: builtins.int = ...,
+        amount: money_pb2.Money | None = ...,
+        cause: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "cause", b"cause", "certificate_id", b"certificate_id", "points", b"points", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

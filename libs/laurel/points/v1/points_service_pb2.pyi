@@ -337,6 +337,8 @@ class Transaction(message.Message):
     RECORD_TIME_FIELD_NUMBER: builtins.int
     BALANCE_AFTER_FIELD_NUMBER: builtins.int
     SPENT_LOTS_FIELD_NUMBER: builtins.int
+    COUNTERPART_MEMBER_ID_FIELD_NUMBER: builtins.int
+    COUNTERPART_TRANSACTION_ID_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -355,6 +357,10 @@ class Transaction(message.Message):
     """The hold; empty where there is none."""
     reversed_transaction_id: builtins.str
     """The transaction that this one takes back; empty where there is none."""
+    counterpart_member_id: builtins.str
+    """The member on the other side of a gift, of a merge or of a household's pool; empty for any other transaction."""
+    counterpart_transaction_id: builtins.str
+    """Their transaction; empty where there is none."""
     @builtins.property
     def entries(self) -> containers.RepeatedCompositeFieldContainer[Entry]:
         """The double entries; they sum to 0."""
@@ -402,10 +408,12 @@ class Transaction(message.Message):
         record_time: timestamp_pb2.Timestamp | None = ...,
         balance_after: Balance | None = ...,
         spent_lots: abc.Iterable[SpentLot] | None = ...,
+        counterpart_member_id: builtins.str = ...,
+        counterpart_transaction_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "explanation", b"explanation", "occurred_time", b"occurred_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "entries", b"entries", "explanation", b"explanation", "hold_id", b"hold_id", "kind", b"kind", "lot_movements", b"lot_movements", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "points", b"points", "program_version", b"program_version", "record_time", b"record_time", "request_id", b"request_id", "reversed_transaction_id", b"reversed_transaction_id", "spent_lots", b"spent_lots", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "counterpart_member_id", b"counterpart_member_id", "counterpart_transaction_id", b"counterpart_transaction_id", "entries", b"entries", "explanation", b"explanation", "hold_id", b"hold_id", "kind", b"kind", "lot_movements", b"lot_movements", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "points", b"points", "program_version", b"program_version", "record_time", b"record_time", "request_id", b"request_id", "reversed_transaction_id", b"reversed_transaction_id", "spent_lots", b"spent_lots", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,12 +451,18 @@ class LotMovement(message.Message):
     POINTS_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     ACCRUAL_TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    SOURCE_MEMBER_ID_FIELD_NUMBER: builtins.int
+    SOURCE_LOT_ID_FIELD_NUMBER: builtins.int
     lot_id: builtins.str
     """The lot: what one accrual left."""
     points: builtins.int
     """Points added to the lot; negative where they were drawn from it."""
     accrual_transaction_id: builtins.str
-    """The accrual that the lot stems from."""
+    """The accrual that the lot stems from; of another member, where that one gave the points away."""
+    source_member_id: builtins.str
+    """The member whose lot the points came from or went back to; empty where they moved between no members."""
+    source_lot_id: builtins.str
+    """The lot that they came from or went back to; empty where they moved between no members."""
     @builtins.property
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """When the lot expires; unset for never."""
@@ -460,10 +474,12 @@ class LotMovement(message.Message):
         points: builtins.int = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
         accrual_transaction_id: builtins.str = ...,
+        source_member_id: builtins.str = ...,
+        source_lot_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_transaction_id", b"accrual_transaction_id", "expire_time", b"expire_time", "lot_id", b"lot_id", "points", b"points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_transaction_id", b"accrual_transaction_id", "expire_time", b"expire_time", "lot_id", b"lot_id", "points", b"points", "source_lot_id", b"source_lot_id", "source_member_id", b"source_member_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

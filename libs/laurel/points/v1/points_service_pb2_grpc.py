@@ -5,6 +5,7 @@ import warnings
 
 from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
 from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_points__service__pb2
+from laurel.points.v1 import transfers_pb2 as laurel_dot_points_dot_v1_dot_transfers__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -143,6 +144,26 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/ListAccountActions',
                 request_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsResponse.FromString,
+                _registered_method=True)
+        self.TransferPoints = channel.unary_unary(
+                '/laurel.points.v1.PointsService/TransferPoints',
+                request_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.TransferPointsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.TransferPointsResponse.FromString,
+                _registered_method=True)
+        self.DonatePoints = channel.unary_unary(
+                '/laurel.points.v1.PointsService/DonatePoints',
+                request_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.DonatePointsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.DonatePointsResponse.FromString,
+                _registered_method=True)
+        self.GetDonationCertificate = channel.unary_unary(
+                '/laurel.points.v1.PointsService/GetDonationCertificate',
+                request_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.GetDonationCertificateRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.GetDonationCertificateResponse.FromString,
+                _registered_method=True)
+        self.VerifyDonation = channel.unary_unary(
+                '/laurel.points.v1.PointsService/VerifyDonation',
+                request_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationResponse.FromString,
                 _registered_method=True)
 
 
@@ -324,6 +345,43 @@ class PointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferPoints(self, request, context):
+        """Gives active points to another member, those that expire first; they keep their expiry. A fee is kept of them. The program
+        limits the share of the balance and the points of a calendar month. Anti-fraud assesses it as a redemption of the giver.
+        Errors: FAILED_PRECONDITION with reason GIFTS_NOT_ALLOWED, GIFT_ABOVE_SHARE or GIFT_ABOVE_MONTH (with the limit, what is used
+        of it and what is left), INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW, and ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+        ACCOUNT_IS_POOL of either member; INVALID_ARGUMENT with reason GIFT_TO_ONESELF or GIFT_TOO_SMALL; UNAVAILABLE with reason
+        ANTIFRAUD_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DonatePoints(self, request, context):
+        """Donates active points, those that expire first, and returns a certificate. Anti-fraud assesses it as a redemption.
+        Errors: FAILED_PRECONDITION with reason DONATIONS_NOT_ALLOWED, INSUFFICIENT_POINTS, DENIED, UNDER_REVIEW, ACCOUNT_FROZEN,
+        ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; INVALID_ARGUMENT with reason CAUSE_UNKNOWN or DONATION_NOT_WHOLE;
+        UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDonationCertificate(self, request, context):
+        """Returns a certificate of a member.
+        Errors: NOT_FOUND with reason CERTIFICATE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyDonation(self, request, context):
+        """Says whether a certificate is true, to whoever it was shown to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -431,6 +489,26 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.ListAccountActions,
                     request_deserializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsResponse.SerializeToString,
+            ),
+            'TransferPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferPoints,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.TransferPointsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.TransferPointsResponse.SerializeToString,
+            ),
+            'DonatePoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.DonatePoints,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.DonatePointsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.DonatePointsResponse.SerializeToString,
+            ),
+            'GetDonationCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDonationCertificate,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.GetDonationCertificateRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.GetDonationCertificateResponse.SerializeToString,
+            ),
+            'VerifyDonation': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyDonation,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1004,6 +1082,114 @@ class PointsService:
             '/laurel.points.v1.PointsService/ListAccountActions',
             laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_accounts__pb2.ListAccountActionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/TransferPoints',
+            laurel_dot_points_dot_v1_dot_transfers__pb2.TransferPointsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_transfers__pb2.TransferPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DonatePoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/DonatePoints',
+            laurel_dot_points_dot_v1_dot_transfers__pb2.DonatePointsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_transfers__pb2.DonatePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDonationCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/GetDonationCertificate',
+            laurel_dot_points_dot_v1_dot_transfers__pb2.GetDonationCertificateRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_transfers__pb2.GetDonationCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyDonation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/VerifyDonation',
+            laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationResponse.FromString,
             options,
             channel_credentials,
             insecure,

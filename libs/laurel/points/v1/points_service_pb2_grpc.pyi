@@ -7,6 +7,7 @@ from collections import abc as abc
 from grpc import aio as aio
 from laurel.points.v1 import accounts_pb2 as accounts_pb2
 from laurel.points.v1 import points_service_pb2 as points_service_pb2
+from laurel.points.v1 import transfers_pb2 as transfers_pb2
 import abc as abc_1
 
 
@@ -101,6 +102,26 @@ class PointsServiceStub:
     """Returns how an account stands."""
     ListAccountActions: aio.UnaryUnaryMultiCallable[accounts_pb2.ListAccountActionsRequest, accounts_pb2.ListAccountActionsResponse]
     """Lists the decisions about an account, newest first."""
+    TransferPoints: aio.UnaryUnaryMultiCallable[transfers_pb2.TransferPointsRequest, transfers_pb2.TransferPointsResponse]
+    """Gives active points to another member, those that expire first; they keep their expiry. A fee is kept of them. The program
+    limits the share of the balance and the points of a calendar month. Anti-fraud assesses it as a redemption of the giver.
+    Errors: FAILED_PRECONDITION with reason GIFTS_NOT_ALLOWED, GIFT_ABOVE_SHARE or GIFT_ABOVE_MONTH (with the limit, what is used
+    of it and what is left), INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW, and ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+    ACCOUNT_IS_POOL of either member; INVALID_ARGUMENT with reason GIFT_TO_ONESELF or GIFT_TOO_SMALL; UNAVAILABLE with reason
+    ANTIFRAUD_UNAVAILABLE.
+    """
+    DonatePoints: aio.UnaryUnaryMultiCallable[transfers_pb2.DonatePointsRequest, transfers_pb2.DonatePointsResponse]
+    """Donates active points, those that expire first, and returns a certificate. Anti-fraud assesses it as a redemption.
+    Errors: FAILED_PRECONDITION with reason DONATIONS_NOT_ALLOWED, INSUFFICIENT_POINTS, DENIED, UNDER_REVIEW, ACCOUNT_FROZEN,
+    ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; INVALID_ARGUMENT with reason CAUSE_UNKNOWN or DONATION_NOT_WHOLE;
+    UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+    """
+    GetDonationCertificate: aio.UnaryUnaryMultiCallable[transfers_pb2.GetDonationCertificateRequest, transfers_pb2.GetDonationCertificateResponse]
+    """Returns a certificate of a member.
+    Errors: NOT_FOUND with reason CERTIFICATE_NOT_FOUND.
+    """
+    VerifyDonation: aio.UnaryUnaryMultiCallable[transfers_pb2.VerifyDonationRequest, transfers_pb2.VerifyDonationResponse]
+    """Says whether a certificate is true, to whoever it was shown to."""
 
 class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     """The ledger of points. Every mutation takes a `request_id`: the same id with the same content returns the stored answer again
@@ -314,5 +335,49 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[accounts_pb2.ListAccountActionsRequest, abc.Awaitable[accounts_pb2.ListAccountActionsResponse]],
     ) -> abc.Awaitable[accounts_pb2.ListAccountActionsResponse]:
         """Lists the decisions about an account, newest first."""
+
+    @abc_1.abstractmethod
+    def TransferPoints(
+        self,
+        request: transfers_pb2.TransferPointsRequest,
+        context: aio.ServicerContext[transfers_pb2.TransferPointsRequest, abc.Awaitable[transfers_pb2.TransferPointsResponse]],
+    ) -> abc.Awaitable[transfers_pb2.TransferPointsResponse]:
+        """Gives active points to another member, those that expire first; they keep their expiry. A fee is kept of them. The program
+        limits the share of the balance and the points of a calendar month. Anti-fraud assesses it as a redemption of the giver.
+        Errors: FAILED_PRECONDITION with reason GIFTS_NOT_ALLOWED, GIFT_ABOVE_SHARE or GIFT_ABOVE_MONTH (with the limit, what is used
+        of it and what is left), INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW, and ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+        ACCOUNT_IS_POOL of either member; INVALID_ARGUMENT with reason GIFT_TO_ONESELF or GIFT_TOO_SMALL; UNAVAILABLE with reason
+        ANTIFRAUD_UNAVAILABLE.
+        """
+
+    @abc_1.abstractmethod
+    def DonatePoints(
+        self,
+        request: transfers_pb2.DonatePointsRequest,
+        context: aio.ServicerContext[transfers_pb2.DonatePointsRequest, abc.Awaitable[transfers_pb2.DonatePointsResponse]],
+    ) -> abc.Awaitable[transfers_pb2.DonatePointsResponse]:
+        """Donates active points, those that expire first, and returns a certificate. Anti-fraud assesses it as a redemption.
+        Errors: FAILED_PRECONDITION with reason DONATIONS_NOT_ALLOWED, INSUFFICIENT_POINTS, DENIED, UNDER_REVIEW, ACCOUNT_FROZEN,
+        ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; INVALID_ARGUMENT with reason CAUSE_UNKNOWN or DONATION_NOT_WHOLE;
+        UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+        """
+
+    @abc_1.abstractmethod
+    def GetDonationCertificate(
+        self,
+        request: transfers_pb2.GetDonationCertificateRequest,
+        context: aio.ServicerContext[transfers_pb2.GetDonationCertificateRequest, abc.Awaitable[transfers_pb2.GetDonationCertificateResponse]],
+    ) -> abc.Awaitable[transfers_pb2.GetDonationCertificateResponse]:
+        """Returns a certificate of a member.
+        Errors: NOT_FOUND with reason CERTIFICATE_NOT_FOUND.
+        """
+
+    @abc_1.abstractmethod
+    def VerifyDonation(
+        self,
+        request: transfers_pb2.VerifyDonationRequest,
+        context: aio.ServicerContext[transfers_pb2.VerifyDonationRequest, abc.Awaitable[transfers_pb2.VerifyDonationResponse]],
+    ) -> abc.Awaitable[transfers_pb2.VerifyDonationResponse]:
+        """Says whether a certificate is true, to whoever it was shown to."""
 
 def add_PointsServiceServicer_to_server(servicer: PointsServiceServicer, server: aio.Server) -> None: ...

@@ -180,6 +180,10 @@ class Program(message.Message):
     BENEFITS_FIELD_NUMBER: builtins.int
     MESSAGES_FIELD_NUMBER: builtins.int
     ANTIFRAUD_FIELD_NUMBER: builtins.int
+    GIFTS_FIELD_NUMBER: builtins.int
+    DONATIONS_FIELD_NUMBER: builtins.int
+    ADJUSTMENTS_FIELD_NUMBER: builtins.int
+    HOUSEHOLDS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of the program, shown to operators."""
     time_zone: builtins.str
@@ -214,6 +218,22 @@ class Program(message.Message):
     def antifraud(self) -> Antifraud:
         """What is checked before points move."""
 
+    @builtins.property
+    def gifts(self) -> Gifts:
+        """What members may give to each other. Without it gifts are refused."""
+
+    @builtins.property
+    def donations(self) -> Donations:
+        """What members may donate. Without it donations are refused."""
+
+    @builtins.property
+    def adjustments(self) -> Adjustments:
+        """What operators may adjust. Without it every adjustment needs a second operator."""
+
+    @builtins.property
+    def households(self) -> Households:
+        """Households, whose members share points. Without it they are refused."""
+
     def __init__(
         self,
         *,
@@ -227,10 +247,112 @@ class Program(message.Message):
         benefits: abc.Iterable[Benefit] | None = ...,
         messages: abc.Iterable[MessageRule] | None = ...,
         antifraud: Antifraud | None = ...,
+        gifts: Gifts | None = ...,
+        donations: Donations | None = ...,
+        adjustments: Adjustments | None = ...,
+        households: Households | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["antifraud", b"antifraud", "earning", b"earning", "expiry", b"expiry", "redemption", b"redemption", "tiers", b"tiers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "redemption", b"redemption", "tiers", b"tiers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "earning", b"earning", "expiry", b"expiry", "messages", b"messages", "name", b"name", "redemption", b"redemption", "tiers", b"tiers", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "messages", b"messages", "name", b"name", "redemption", b"redemption", "tiers", b"tiers", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Gifts(message.Message):
+    """What members may give to each other."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SHARE_MAX_FIELD_NUMBER: builtins.int
+    MONTH_POINTS_MAX_FIELD_NUMBER: builtins.int
+    FEE_SHARE_FIELD_NUMBER: builtins.int
+    share_max: builtins.str
+    """The largest share of the active balance that one gift may be, a decimal above 0 and up to 1."""
+    month_points_max: builtins.int
+    """The most points that a member may give in a calendar month of the program, 1 to 10^12."""
+    fee_share: builtins.str
+    """The share of a gift that is kept as a fee, a decimal of 0 and below 1; rounded to whole points, a half up."""
+    def __init__(
+        self,
+        *,
+        share_max: builtins.str = ...,
+        month_points_max: builtins.int = ...,
+        fee_share: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["fee_share", b"fee_share", "month_points_max", b"month_points_max", "share_max", b"share_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Donations(message.Message):
+    """What members may donate."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    POINTS_PER_UNIT_FIELD_NUMBER: builtins.int
+    CAUSES_FIELD_NUMBER: builtins.int
+    points_per_unit: builtins.int
+    """Points that give 1.00 of the currency, 1 to 1,000,000."""
+    @builtins.property
+    def causes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What can be donated to, by id."""
+
+    def __init__(
+        self,
+        *,
+        points_per_unit: builtins.int = ...,
+        causes: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["causes", b"causes", "points_per_unit", b"points_per_unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Adjustments(message.Message):
+    """What operators may adjust."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ALONE_POINTS_MAX_FIELD_NUMBER: builtins.int
+    alone_points_max: builtins.int
+    """The most points, given or taken, that one operator may adjust alone; more waits for the approval of another one."""
+    def __init__(
+        self,
+        *,
+        alone_points_max: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["alone_points_max", b"alone_points_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Households(message.Message):
+    """Households, whose members share points."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMBERS_MAX_FIELD_NUMBER: builtins.int
+    CHILD_MONTH_POINTS_MAX_FIELD_NUMBER: builtins.int
+    members_max: builtins.int
+    """The most members that a household has, 2 to 50."""
+    child_month_points_max: builtins.int
+    """The most points that a child may spend in a calendar month of the program, whatever limit its household gives it, 0 to 10^12."""
+    def __init__(
+        self,
+        *,
+        members_max: builtins.int = ...,
+        child_month_points_max: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["child_month_points_max", b"child_month_points_max", "members_max", b"members_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,36 @@
+"""Anti-fraud's leave to spend, for operations outside of the queue of the write path."""
+
+from kit.db import Database
+from points import errors, metrics
+from points.remote import AntifraudClient, Asked
+from points.values import Hold
+from rules.values import Action
+
+
+class Clearance:
+    """Asks anti-fraud about one spending, as of a hold."""
+
+    def __init__(self, database: Database, fraud: AntifraudClient) -> None:
+        self._database = database
+        self._fraud = fraud
+
+    async def clear(self, asked: Hold) -> str:
+        """The id of the assessment that lets it pass.
+
+        Raises Denied, UnderReview or AntifraudUnavailable.
+        """
+        async with self._database.statements() as tx:
+            rows = await tx.fetch("find_accounts", [asked.member_id])
+        tier_id = (rows[0]["tier_id"] or "") if rows else ""
+        question = [Asked(asked, asked.points, tier_id)]
+        decisions = await self._fraud.assess(question, asked.program.antifraud.deadline_ms)
+        if decisions is None:
+            metrics.FALLBACKS.inc()
+            retry_after_ms = errors.AntifraudUnavailable.RETRY_AFTER_MS
+            raise errors.AntifraudUnavailable(retry_after_ms=retry_after_ms)
+        decided = decisions[0]
+        if decided.action is Action.DENY:
+            raise errors.Denied(assessment_id=decided.assessment_id)
+        if decided.action is Action.REVIEW:
+            raise errors.UnderReview(assessment_id=decided.assessment_id)
+        return decided.assessment_id

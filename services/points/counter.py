@@ -1,0 +1,30 @@
+"""The stores of what does not go through the queue: decisions about accounts, and points that move
+between them.
+"""
+
+from dataclasses import dataclass
+
+from kit.clock import Clock, NewId
+from kit.db import Database
+from points.accounts import AccountStore
+from points.clearance import Clearance
+from points.office import Office
+from points.remote import AntifraudClient
+from points.transfers import TransferStore
+from rules.feed import ProgramFeed
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One store for each kind of operation."""
+
+    accounts: AccountStore
+    transfers: TransferStore
+
+
+def open_counter(
+    database: Database, feed: ProgramFeed, fraud: AntifraudClient, clock: Clock, new_id: NewId
+) -> Counter:
+    """The stores, which share an office and anti-fraud's leave."""
+    office = Office(database, feed, clock, new_id)
+    return Counter(AccountStore(office), TransferStore(office, Clearance(database, fraud)))

@@ -1,0 +1,60 @@
+"""What the ledger tells the others about points that moved between members and to causes."""
+
+from typing import Any
+
+from kit.clock import to_timestamp
+from kit.money import from_minor
+from kit.telemetry import trace_parent
+from laurel.event.v1 import event_pb2 as pb
+from points.gifts import Certificate, Gift
+from points.values import Posted
+
+
+def gift_events(gift: Gift) -> list[pb.Event]:
+    """One event for each of the two members."""
+    sent, received = gift.sent, gift.received
+    return [
+        _event(
+            sent,
+            gift_sent=pb.GiftSent(
+                transaction_id=str(sent.transaction_id),
+                receiver_member_id=received.member_id,
+                points=gift.points,
+                fee_points=gift.fee,
+            ),
+        ),
+        _event(
+            received,
+            gift_received=pb.GiftReceived(
+                transaction_id=str(received.transaction_id),
+                giver_member_id=sent.member_id,
+                points=gift.points - gift.fee,
+            ),
+        ),
+    ]
+
+
+def donation_event(posted: Posted, certificate: Certificate) -> pb.Event:
+    """What was donated."""
+    return _event(
+        posted,
+        points_donated=pb.PointsDonated(
+            transaction_id=str(posted.transaction_id),
+            certificate_id=str(certificate.certificate_id),
+            points=certificate.points,
+            amount=from_minor(certificate.amount_minor, certificate.currency, certificate.digits),
+            cause=certificate.cause,
+        ),
+    )
+
+
+def _event(posted: Posted, **payload: Any) -> pb.Event:
+    return pb.Event(
+        event_id=str(posted.transaction_id),
+        member_id=posted.member_id,
+        occurred_time=to_timestamp(posted.occurred_time),
+        record_time=to_timestamp(posted.record_time),
+        program_version=posted.program_version,
+        trace_parent=trace_parent(),
+        **payload,
+    )
