@@ -4,6 +4,7 @@ from typing import Any
 
 from house import new_id
 from laurel.points.v1 import accounts_pb2 as accounts
+from laurel.points.v1 import adjustments_pb2 as adjustments
 from laurel.points.v1 import transfers_pb2 as transfers
 from points_ledger import Ledger
 
@@ -54,6 +55,33 @@ class Counter(Ledger):
         """Asks whether a certificate is true."""
         request = transfers.VerifyDonationRequest(certificate_id=certificate, member_id=member)
         return await self.stub.VerifyDonation(request)
+
+    async def adjust(self, member: str, points: int, **fields: Any) -> adjustments.Adjustment:
+        """Gives or takes points by hand."""
+        request = adjustments.AdjustPointsRequest(
+            member_id=member, points=points, **_signed(fields)
+        )
+        return (await self.stub.AdjustPoints(request)).adjustment
+
+    async def approve(
+        self, adjustment: adjustments.Adjustment, **fields: Any
+    ) -> adjustments.Adjustment:
+        """Approves an adjustment, as another operator."""
+        fields = _signed({"operator": "piet", **fields})
+        request = adjustments.ApproveAdjustmentRequest(
+            adjustment_id=adjustment.adjustment_id, **fields
+        )
+        return (await self.stub.ApproveAdjustment(request)).adjustment
+
+    async def reject(
+        self, adjustment: adjustments.Adjustment, **fields: Any
+    ) -> adjustments.Adjustment:
+        """Rejects an adjustment, as another operator."""
+        fields = _signed({"operator": "piet", **fields})
+        request = adjustments.RejectAdjustmentRequest(
+            adjustment_id=adjustment.adjustment_id, **fields
+        )
+        return (await self.stub.RejectAdjustment(request)).adjustment
 
     async def account(self, member: str) -> accounts.AccountStanding:
         """How an account stands."""

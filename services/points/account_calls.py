@@ -10,7 +10,8 @@ from kit.paging import decode_id, encode_token, page_size
 from laurel.points.v1 import accounts_pb2 as pb
 from points.accounts import AccountAction, AccountView
 from points.counter import Counter
-from points.office import Call, Operator
+from points.office import Call
+from points.values import Operator
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

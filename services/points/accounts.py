@@ -8,9 +8,9 @@ from uuid import UUID
 
 from points.closing import close
 from points.events import account_event
-from points.office import Call, Office, Operator, R, Render, Session
+from points.office import Call, Office, R, Render, Session
 from points.standing import check_frozen, check_may_spend
-from points.values import AccountState, Standing
+from points.values import AccountState, Operator, Standing
 
 
 class Action(IntEnum):

@@ -200,6 +200,22 @@ SELECT t.member_id, t.transaction_id, NULL
 FROM points.transaction AS t
 WHERE t.kind = 11 AND NOT EXISTS (SELECT 1 FROM points.donation AS d WHERE d.transaction_id = t.transaction_id)
 
+-- check: an adjustment is booked as it was asked for, and by two operators where it had to wait
+SELECT a.member_id, a.adjustment_id, a.points, a.state
+FROM points.adjustment AS a
+LEFT JOIN points.transaction AS t USING (member_id, transaction_id)
+WHERE
+    (a.state = 2) <> (t.transaction_id IS NOT NULL)
+    OR (t.kind, t.explanation ->> 'adjustment') <> (12, a.adjustment_id::text)
+    OR CASE WHEN t.targets = '{20}' THEN -t.points[1] ELSE t.points[1] END <> a.points
+    OR (a.state = 2 AND lower(a.decider) = lower(a.operator))
+UNION ALL
+SELECT t.member_id, t.transaction_id, NULL, NULL
+FROM points.transaction AS t
+WHERE
+    t.kind = 12
+    AND NOT EXISTS (SELECT 1 FROM points.adjustment AS a WHERE a.transaction_id = t.transaction_id)
+
 -- check: every gift and every donation was assessed by anti-fraud
 SELECT t.member_id, t.transaction_id, t.kind
 FROM points.transaction AS t

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kit.clock import Clock, NewId
 from kit.db import Database
 from points.accounts import AccountStore
+from points.adjustments import AdjustmentStore
 from points.clearance import Clearance
 from points.office import Office
 from points.remote import AntifraudClient
@@ -20,6 +21,7 @@ class Counter:
 
     accounts: AccountStore
     transfers: TransferStore
+    adjustments: AdjustmentStore
 
 
 def open_counter(
@@ -27,4 +29,5 @@ def open_counter(
 ) -> Counter:
     """The stores, which share an office and anti-fraud's leave."""
     office = Office(database, feed, clock, new_id)
-    return Counter(AccountStore(office), TransferStore(office, Clearance(database, fraud)))
+    clearance = Clearance(database, fraud)
+    return Counter(AccountStore(office), TransferStore(office, clearance), AdjustmentStore(office))

@@ -300,3 +300,27 @@ class CertificateNotFound(LaurelError):
     code = StatusCode.NOT_FOUND
     reason = "CERTIFICATE_NOT_FOUND"
     text = "member {member_id} has no certificate {certificate_id}"
+
+
+class AdjustmentNotFound(LaurelError):
+    """There is no such adjustment."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "ADJUSTMENT_NOT_FOUND"
+    text = "there is no adjustment {adjustment_id}; ListAdjustments has those that wait"
+
+
+class AdjustmentNotPending(LaurelError):
+    """It was decided before."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ADJUSTMENT_NOT_PENDING"
+    text = "adjustment {adjustment_id} waits for nobody: it is {state}"
+
+
+class SameOperator(LaurelError):
+    """Two people must agree, and this is one."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "SAME_OPERATOR"
+    text = "{operator} has asked for it; another operator must approve"

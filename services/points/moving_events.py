@@ -6,6 +6,7 @@ from kit.clock import to_timestamp
 from kit.money import from_minor
 from kit.telemetry import trace_parent
 from laurel.event.v1 import event_pb2 as pb
+from points.adjusting import Adjustment
 from points.gifts import Certificate, Gift
 from points.values import Posted
 
@@ -44,6 +45,19 @@ def donation_event(posted: Posted, certificate: Certificate) -> pb.Event:
             points=certificate.points,
             amount=from_minor(certificate.amount_minor, certificate.currency, certificate.digits),
             cause=certificate.cause,
+        ),
+    )
+
+
+def adjustment_event(posted: Posted, adjustment: Adjustment) -> pb.Event:
+    """What an operator gave or took."""
+    return _event(
+        posted,
+        points_adjusted=pb.PointsAdjusted(
+            transaction_id=str(posted.transaction_id),
+            adjustment_id=str(adjustment.adjustment_id),
+            points=adjustment.points,
+            reason=adjustment.reason,
         ),
     )
 

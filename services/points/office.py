@@ -6,7 +6,7 @@ that neither can wait for the other in a circle.
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -39,14 +39,6 @@ class Call(Generic[R]):
     request_id: str
     request: Message
     response_type: type[R]
-
-
-class Operator(NamedTuple):
-    """Who decided, the identity of the certificate that vouches for the name, and why."""
-
-    name: str
-    identity: str
-    reason: str
 
 
 @dataclass(slots=True)

@@ -10,17 +10,16 @@ from kit.clock import Clock, parse_time
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
-from points.account_calls import AccountCalls
 from points.balances import BalanceReader
 from points.bulk import work_rows
 from points.counter import Counter
+from points.counter_calls import CounterCalls
 from points.plain import PlainAccrual, to_posted
 from points.reading import LedgerReader
 from points.reading_calls import BalanceQueue, ReadingCalls
 from points.render import render_hold, render_transaction
 from points.scheduled import ScheduledWork
 from points.stream_calls import StreamCalls, open_stream_desk
-from points.transfer_calls import TransferCalls
 from points.values import Command, Posted
 from points.writing import WritePath
 from rules.feed import ProgramFeed
@@ -29,7 +28,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted | PlainAccrual]
 
 
-class PointsService(AccountCalls, TransferCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
+class PointsService(CounterCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.
     """

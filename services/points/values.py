@@ -171,6 +171,14 @@ class LotMove(NamedTuple):
     accrual_transaction_id: UUID
 
 
+class Operator(NamedTuple):
+    """Who decided, the identity of the certificate that vouches for the name, and why."""
+
+    name: str
+    identity: str
+    reason: str
+
+
 class LotOrigin(NamedTuple):
     """A lot that came out of another one, of another account, and the transaction that moved it."""
 

@@ -13,6 +13,7 @@ from laurel.checkout.v1 import checkout_service_pb2 as checkout_pb
 from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.points.v1 import points_service_pb2 as points_pb
 from laurel.points.v1.accounts_pb2 import CloseAccountRequest
+from laurel.points.v1.adjustments_pb2 import AdjustPointsRequest
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.points.v1.transfers_pb2 import DonatePointsRequest, TransferPointsRequest
 from laurel.tier.v1.member_service_pb2 import EnrolMemberRequest
@@ -132,6 +133,10 @@ POINTS = {
     ),
     "a donation certificate says what the ledger says": Damage(
         "UPDATE points.donation SET points = points + 1000"
+    ),
+    "an adjustment is booked as it was asked for, "
+    "and by two operators where it had to wait": Damage(
+        "UPDATE points.adjustment SET points = -points WHERE state = 2"
     ),
     "every gift and every donation was assessed by anti-fraud": Damage(
         "UPDATE points.transaction SET explanation = explanation - 'assessment' WHERE kind = 9"
@@ -339,6 +344,13 @@ class Town:
             )
         )
 
+    async def adjust(self, member: str, points: int) -> None:
+        await self.points.AdjustPoints(
+            AdjustPointsRequest(
+                request_id=new_id(), member_id=member, points=points, operator="o", reason="r"
+            )
+        )
+
     async def donate(self, member: str, points: int) -> None:
         await self.points.DonatePoints(
             DonatePointsRequest(
@@ -401,6 +413,8 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.buy("fay", "900")
         await town.give("fay", "ada", 100)
         await town.donate("fay", 500)
+        await town.adjust("fay", -20)
+        await town.adjust("fay", 5000)
         await house.settle()
         yield house
 

@@ -52,6 +52,7 @@ class Event(message.Message):
     GIFT_SENT_FIELD_NUMBER: builtins.int
     GIFT_RECEIVED_FIELD_NUMBER: builtins.int
     POINTS_DONATED_FIELD_NUMBER: builtins.int
+    POINTS_ADJUSTED_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -140,6 +141,10 @@ class Event(message.Message):
     def points_donated(self) -> PointsDonated:
         """Points were donated."""
 
+    @builtins.property
+    def points_adjusted(self) -> PointsAdjusted:
+        """An operator gave or took points."""
+
     def __init__(
         self,
         *,
@@ -167,12 +172,13 @@ class Event(message.Message):
         gift_sent: GiftSent | None = ...,
         gift_received: GiftReceived | None = ...,
         points_donated: PointsDonated | None = ...,
+        points_adjusted: PointsAdjusted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -769,5 +775,37 @@ class PointsDonated(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "cause", b"cause", "certificate_id", b"certificate_id", "points", b"points", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PointsAdjusted(message.Message):
+    """An operator gave or took points."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    ADJUSTMENT_ID_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """The ledger transaction."""
+    adjustment_id: builtins.str
+    """The adjustment."""
+    points: builtins.int
+    """Points given, or taken where negative."""
+    reason: builtins.str
+    """Why, in the operator's words."""
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        adjustment_id: builtins.str = ...,
+        points: builtins.int = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustment_id", b"adjustment_id", "points", b"points", "reason", b"reason", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
+from laurel.points.v1 import adjustments_pb2 as laurel_dot_points_dot_v1_dot_adjustments__pb2
 from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_points__service__pb2
 from laurel.points.v1 import transfers_pb2 as laurel_dot_points_dot_v1_dot_transfers__pb2
 
@@ -164,6 +165,26 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/VerifyDonation',
                 request_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationResponse.FromString,
+                _registered_method=True)
+        self.AdjustPoints = channel.unary_unary(
+                '/laurel.points.v1.PointsService/AdjustPoints',
+                request_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.AdjustPointsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.AdjustPointsResponse.FromString,
+                _registered_method=True)
+        self.ApproveAdjustment = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ApproveAdjustment',
+                request_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ApproveAdjustmentRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ApproveAdjustmentResponse.FromString,
+                _registered_method=True)
+        self.RejectAdjustment = channel.unary_unary(
+                '/laurel.points.v1.PointsService/RejectAdjustment',
+                request_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.RejectAdjustmentRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.RejectAdjustmentResponse.FromString,
+                _registered_method=True)
+        self.ListAdjustments = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ListAdjustments',
+                request_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsResponse.FromString,
                 _registered_method=True)
 
 
@@ -382,6 +403,38 @@ class PointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdjustPoints(self, request, context):
+        """Gives or takes active points by hand. Above the program's limit it waits until another operator approves it.
+        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveAdjustment(self, request, context):
+        """Books an adjustment that waits. Where it is refused it goes on waiting.
+        Errors: NOT_FOUND with reason ADJUSTMENT_NOT_FOUND; FAILED_PRECONDITION with reason ADJUSTMENT_NOT_PENDING, SAME_OPERATOR,
+        INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectAdjustment(self, request, context):
+        """Ends an adjustment that waits, without booking it.
+        Errors: NOT_FOUND with reason ADJUSTMENT_NOT_FOUND; FAILED_PRECONDITION with reason ADJUSTMENT_NOT_PENDING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAdjustments(self, request, context):
+        """Lists adjustments, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -509,6 +562,26 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.VerifyDonation,
                     request_deserializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationResponse.SerializeToString,
+            ),
+            'AdjustPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustPoints,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.AdjustPointsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.AdjustPointsResponse.SerializeToString,
+            ),
+            'ApproveAdjustment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveAdjustment,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ApproveAdjustmentRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ApproveAdjustmentResponse.SerializeToString,
+            ),
+            'RejectAdjustment': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectAdjustment,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.RejectAdjustmentRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.RejectAdjustmentResponse.SerializeToString,
+            ),
+            'ListAdjustments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAdjustments,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1190,6 +1263,114 @@ class PointsService:
             '/laurel.points.v1.PointsService/VerifyDonation',
             laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_transfers__pb2.VerifyDonationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/AdjustPoints',
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.AdjustPointsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.AdjustPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveAdjustment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ApproveAdjustment',
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.ApproveAdjustmentRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.ApproveAdjustmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectAdjustment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/RejectAdjustment',
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.RejectAdjustmentRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.RejectAdjustmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAdjustments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ListAdjustments',
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as abc
 from grpc import aio as aio
 from laurel.points.v1 import accounts_pb2 as accounts_pb2
+from laurel.points.v1 import adjustments_pb2 as adjustments_pb2
 from laurel.points.v1 import points_service_pb2 as points_service_pb2
 from laurel.points.v1 import transfers_pb2 as transfers_pb2
 import abc as abc_1
@@ -122,6 +123,21 @@ class PointsServiceStub:
     """
     VerifyDonation: aio.UnaryUnaryMultiCallable[transfers_pb2.VerifyDonationRequest, transfers_pb2.VerifyDonationResponse]
     """Says whether a certificate is true, to whoever it was shown to."""
+    AdjustPoints: aio.UnaryUnaryMultiCallable[adjustments_pb2.AdjustPointsRequest, adjustments_pb2.AdjustPointsResponse]
+    """Gives or takes active points by hand. Above the program's limit it waits until another operator approves it.
+    Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """
+    ApproveAdjustment: aio.UnaryUnaryMultiCallable[adjustments_pb2.ApproveAdjustmentRequest, adjustments_pb2.ApproveAdjustmentResponse]
+    """Books an adjustment that waits. Where it is refused it goes on waiting.
+    Errors: NOT_FOUND with reason ADJUSTMENT_NOT_FOUND; FAILED_PRECONDITION with reason ADJUSTMENT_NOT_PENDING, SAME_OPERATOR,
+    INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """
+    RejectAdjustment: aio.UnaryUnaryMultiCallable[adjustments_pb2.RejectAdjustmentRequest, adjustments_pb2.RejectAdjustmentResponse]
+    """Ends an adjustment that waits, without booking it.
+    Errors: NOT_FOUND with reason ADJUSTMENT_NOT_FOUND; FAILED_PRECONDITION with reason ADJUSTMENT_NOT_PENDING.
+    """
+    ListAdjustments: aio.UnaryUnaryMultiCallable[adjustments_pb2.ListAdjustmentsRequest, adjustments_pb2.ListAdjustmentsResponse]
+    """Lists adjustments, newest first."""
 
 class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     """The ledger of points. Every mutation takes a `request_id`: the same id with the same content returns the stored answer again
@@ -379,5 +395,44 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[transfers_pb2.VerifyDonationRequest, abc.Awaitable[transfers_pb2.VerifyDonationResponse]],
     ) -> abc.Awaitable[transfers_pb2.VerifyDonationResponse]:
         """Says whether a certificate is true, to whoever it was shown to."""
+
+    @abc_1.abstractmethod
+    def AdjustPoints(
+        self,
+        request: adjustments_pb2.AdjustPointsRequest,
+        context: aio.ServicerContext[adjustments_pb2.AdjustPointsRequest, abc.Awaitable[adjustments_pb2.AdjustPointsResponse]],
+    ) -> abc.Awaitable[adjustments_pb2.AdjustPointsResponse]:
+        """Gives or takes active points by hand. Above the program's limit it waits until another operator approves it.
+        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def ApproveAdjustment(
+        self,
+        request: adjustments_pb2.ApproveAdjustmentRequest,
+        context: aio.ServicerContext[adjustments_pb2.ApproveAdjustmentRequest, abc.Awaitable[adjustments_pb2.ApproveAdjustmentResponse]],
+    ) -> abc.Awaitable[adjustments_pb2.ApproveAdjustmentResponse]:
+        """Books an adjustment that waits. Where it is refused it goes on waiting.
+        Errors: NOT_FOUND with reason ADJUSTMENT_NOT_FOUND; FAILED_PRECONDITION with reason ADJUSTMENT_NOT_PENDING, SAME_OPERATOR,
+        INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def RejectAdjustment(
+        self,
+        request: adjustments_pb2.RejectAdjustmentRequest,
+        context: aio.ServicerContext[adjustments_pb2.RejectAdjustmentRequest, abc.Awaitable[adjustments_pb2.RejectAdjustmentResponse]],
+    ) -> abc.Awaitable[adjustments_pb2.RejectAdjustmentResponse]:
+        """Ends an adjustment that waits, without booking it.
+        Errors: NOT_FOUND with reason ADJUSTMENT_NOT_FOUND; FAILED_PRECONDITION with reason ADJUSTMENT_NOT_PENDING.
+        """
+
+    @abc_1.abstractmethod
+    def ListAdjustments(
+        self,
+        request: adjustments_pb2.ListAdjustmentsRequest,
+        context: aio.ServicerContext[adjustments_pb2.ListAdjustmentsRequest, abc.Awaitable[adjustments_pb2.ListAdjustmentsResponse]],
+    ) -> abc.Awaitable[adjustments_pb2.ListAdjustmentsResponse]:
+        """Lists adjustments, newest first."""
 
 def add_PointsServiceServicer_to_server(servicer: PointsServiceServicer, server: aio.Server) -> None: ...

@@ -1,0 +1,9 @@
+"""The calls of PointsService that do not go through the queue."""
+
+from points.account_calls import AccountCalls
+from points.adjustment_calls import AdjustmentCalls
+from points.transfer_calls import TransferCalls
+
+
+class CounterCalls(AccountCalls, AdjustmentCalls, TransferCalls):
+    """All that is done at the counter."""
