@@ -18,6 +18,7 @@ from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
 from points.balances import BalanceReader
 from points.counter import open_counter
+from points.liability_reader import LiabilityReader
 from points.reading import LedgerReader
 from points.reading_calls import BalanceQueue
 from points.remote import AntifraudClient, TierClient
@@ -50,6 +51,7 @@ async def wire(runtime: Runtime) -> Service:
         queue, path, LedgerReader(database, feed, clock), scheduled, feed, clock,
         balances=balances, balance_queue=balance_queue,
         counter=open_counter(database, feed, fraud, clock, new_id),
+        liability=LiabilityReader(database, feed, clock),
     )  # fmt: skip
     await scheduled.ensure_partitions()
 

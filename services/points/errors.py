@@ -131,6 +131,31 @@ class TimesReversed(FieldInvalid):
     text = "{to_time} lies before {from_time}; give a time at or after that, or leave one unset"
 
 
+class ReportTooLong(FieldInvalid):
+    """A report over more months than it may have."""
+
+    reason = "REPORT_TOO_LONG"
+    field = "from_time"
+    text = "{months} months are touched and {months_max} are the most; give a later from_time"
+
+
+class ReportBusy(LaurelError):
+    """Another report is being made."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    reason = "REPORT_BUSY"
+    text = "another report is being made; nothing was done, try again later"
+    RETRY_AFTER_MS: ClassVar[int] = 5000
+
+
+class LedgerDoesNotTie(LaurelError):
+    """Balances and lots differ: something changed the ledger behind its back."""
+
+    code = StatusCode.DATA_LOSS
+    reason = "LEDGER_DOES_NOT_TIE"
+    text = "balances hold {balances} points and lots {lots}; run `laurel check` to see whose"
+
+
 class AmountTooLarge(FieldInvalid):
     """The purchase would earn more points than the ledger can count."""
 

@@ -10,12 +10,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kit.batch import Batcher
 from kit.clock import Clock, parse_occurred, parse_time
 from kit.paging import decode_id, encode_token, page_size
+from laurel.points.v1 import liability_pb2
 from laurel.points.v1 import points_service_pb2 as pb
 from points.balances import BalanceReader, BalanceView
 from points.errors import DatesOfNowOnly, TimesReversed
+from points.liability_reader import LiabilityReader
 from points.reading import LedgerReader, TransactionFilter
 from points.render import render_told, render_totals
 from points.render_balances import render_balance, render_dates, render_lot, render_member_balance
+from points.render_liability import render_report
 from points.values import Kind
 from rules.feed import ProgramFeed
 
@@ -29,6 +32,7 @@ class ReadingCalls:
     _reader: LedgerReader
     _balances: BalanceReader
     _balance_queue: BalanceQueue
+    _liability: LiabilityReader
     _feed: ProgramFeed
     _clock: Clock
 
@@ -97,6 +101,19 @@ class ReadingCalls:
         """See the contract."""
         read_time = self._past(request.read_time) if request.HasField("read_time") else None
         return render_totals(await self._reader.get_totals(read_time))
+
+    async def GetLiabilityReport(
+        self, request: liability_pb2.GetLiabilityReportRequest, context: Context
+    ) -> liability_pb2.GetLiabilityReportResponse:
+        """See the contract."""
+        as_of = None
+        if request.HasField("as_of_time"):
+            as_of = parse_occurred(request.as_of_time, self._clock(), "as_of_time")
+        begin = None
+        if request.HasField("from_time"):
+            begin = parse_time(request.from_time, "from_time")
+        report = await self._liability.get_report(as_of, begin)
+        return liability_pb2.GetLiabilityReportResponse(report=render_report(report))
 
     def _past(self, stamp: Timestamp) -> datetime:
         """Raises TimeInvalid or TimeInFuture: nobody knows what will be booked."""

@@ -14,6 +14,7 @@ from points.balances import BalanceReader
 from points.bulk import work_rows
 from points.counter import Counter
 from points.counter_calls import CounterCalls
+from points.liability_reader import LiabilityReader
 from points.plain import PlainAccrual, to_posted
 from points.reading import LedgerReader
 from points.reading_calls import BalanceQueue, ReadingCalls
@@ -45,6 +46,7 @@ class PointsService(CounterCalls, ReadingCalls, StreamCalls, PointsServiceServic
         balances: BalanceReader,
         balance_queue: BalanceQueue,
         counter: Counter,
+        liability: LiabilityReader,
     ) -> None:
         self._queue = queue
         self._path = path
@@ -56,6 +58,7 @@ class PointsService(CounterCalls, ReadingCalls, StreamCalls, PointsServiceServic
         self._balances = balances
         self._balance_queue = balance_queue
         self._counter = counter
+        self._liability = liability
 
     async def AccruePoints(
         self, request: pb.AccruePointsRequest, context: Context

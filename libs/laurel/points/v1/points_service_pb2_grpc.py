@@ -5,6 +5,7 @@ import warnings
 
 from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
 from laurel.points.v1 import adjustments_pb2 as laurel_dot_points_dot_v1_dot_adjustments__pb2
+from laurel.points.v1 import liability_pb2 as laurel_dot_points_dot_v1_dot_liability__pb2
 from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_points__service__pb2
 from laurel.points.v1 import transfers_pb2 as laurel_dot_points_dot_v1_dot_transfers__pb2
 
@@ -110,6 +111,11 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/GetLedgerTotals',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsResponse.FromString,
+                _registered_method=True)
+        self.GetLiabilityReport = channel.unary_unary(
+                '/laurel.points.v1.PointsService/GetLiabilityReport',
+                request_serializer=laurel_dot_points_dot_v1_dot_liability__pb2.GetLiabilityReportRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_liability__pb2.GetLiabilityReportResponse.FromString,
                 _registered_method=True)
         self.RunExpiry = channel.unary_unary(
                 '/laurel.points.v1.PointsService/RunExpiry',
@@ -312,6 +318,16 @@ class PointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLiabilityReport(self, request, context):
+        """Returns what the program owes in points as of an instant: outstanding points and their ageing, movements by month, expected breakage by
+        cohort with its method, deferred revenue. Counted from the whole ledger as one snapshot: give it a deadline of minutes, not of seconds.
+        Errors: INVALID_ARGUMENT with reason TIME_IN_FUTURE, TIMES_REVERSED or REPORT_TOO_LONG; RESOURCE_EXHAUSTED with reason REPORT_BUSY
+        while another report is being made; DATA_LOSS with reason LEDGER_DOES_NOT_TIE when lots and balances differ.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RunExpiry(self, request, context):
         """Books every lot that has expired as of a time, ends the holds that have timed out and announces points about to expire.
         Can be run again, and twice at once, without harm.
@@ -507,6 +523,11 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.GetLedgerTotals,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsResponse.SerializeToString,
+            ),
+            'GetLiabilityReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLiabilityReport,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_liability__pb2.GetLiabilityReportRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_liability__pb2.GetLiabilityReportResponse.SerializeToString,
             ),
             'RunExpiry': grpc.unary_unary_rpc_method_handler(
                     servicer.RunExpiry,
@@ -966,6 +987,33 @@ class PointsService:
             '/laurel.points.v1.PointsService/GetLedgerTotals',
             laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLiabilityReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/GetLiabilityReport',
+            laurel_dot_points_dot_v1_dot_liability__pb2.GetLiabilityReportRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_liability__pb2.GetLiabilityReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as abc
 from grpc import aio as aio
 from laurel.points.v1 import accounts_pb2 as accounts_pb2
 from laurel.points.v1 import adjustments_pb2 as adjustments_pb2
+from laurel.points.v1 import liability_pb2 as liability_pb2
 from laurel.points.v1 import points_service_pb2 as points_service_pb2
 from laurel.points.v1 import transfers_pb2 as transfers_pb2
 import abc as abc_1
@@ -80,6 +81,12 @@ class PointsServiceStub:
     """
     GetLedgerTotals: aio.UnaryUnaryMultiCallable[points_service_pb2.GetLedgerTotalsRequest, points_service_pb2.GetLedgerTotalsResponse]
     """Returns the balance of every account over all members, summed from the entries: for reports, not for the hot path."""
+    GetLiabilityReport: aio.UnaryUnaryMultiCallable[liability_pb2.GetLiabilityReportRequest, liability_pb2.GetLiabilityReportResponse]
+    """Returns what the program owes in points as of an instant: outstanding points and their ageing, movements by month, expected breakage by
+    cohort with its method, deferred revenue. Counted from the whole ledger as one snapshot: give it a deadline of minutes, not of seconds.
+    Errors: INVALID_ARGUMENT with reason TIME_IN_FUTURE, TIMES_REVERSED or REPORT_TOO_LONG; RESOURCE_EXHAUSTED with reason REPORT_BUSY
+    while another report is being made; DATA_LOSS with reason LEDGER_DOES_NOT_TIE when lots and balances differ.
+    """
     RunExpiry: aio.UnaryUnaryMultiCallable[points_service_pb2.RunExpiryRequest, points_service_pb2.RunExpiryResponse]
     """Books every lot that has expired as of a time, ends the holds that have timed out and announces points about to expire.
     Can be run again, and twice at once, without harm.
@@ -286,6 +293,18 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[points_service_pb2.GetLedgerTotalsRequest, abc.Awaitable[points_service_pb2.GetLedgerTotalsResponse]],
     ) -> abc.Awaitable[points_service_pb2.GetLedgerTotalsResponse]:
         """Returns the balance of every account over all members, summed from the entries: for reports, not for the hot path."""
+
+    @abc_1.abstractmethod
+    def GetLiabilityReport(
+        self,
+        request: liability_pb2.GetLiabilityReportRequest,
+        context: aio.ServicerContext[liability_pb2.GetLiabilityReportRequest, abc.Awaitable[liability_pb2.GetLiabilityReportResponse]],
+    ) -> abc.Awaitable[liability_pb2.GetLiabilityReportResponse]:
+        """Returns what the program owes in points as of an instant: outstanding points and their ageing, movements by month, expected breakage by
+        cohort with its method, deferred revenue. Counted from the whole ledger as one snapshot: give it a deadline of minutes, not of seconds.
+        Errors: INVALID_ARGUMENT with reason TIME_IN_FUTURE, TIMES_REVERSED or REPORT_TOO_LONG; RESOURCE_EXHAUSTED with reason REPORT_BUSY
+        while another report is being made; DATA_LOSS with reason LEDGER_DOES_NOT_TIE when lots and balances differ.
+        """
 
     @abc_1.abstractmethod
     def RunExpiry(

@@ -1,0 +1,40 @@
+-- The liability report: read in steps of members, all within one snapshot. Each step walks the members' part of the primary keys, so that
+-- neither a statement nor what it sorts grows with the ledger.
+
+-- name: next_members
+-- The last of the next $2 members after $1; NULL when there is none.
+SELECT max(member_id) FROM (SELECT member_id FROM account WHERE member_id > $1 ORDER BY member_id LIMIT $2) AS step
+
+-- name: sum_postings
+-- What was recorded up to $4, by month of the zone $5 from $3 on (NULL for before), from account to account.
+SELECT
+    CASE WHEN t.record_time >= $3 THEN date_trunc('month', t.record_time AT TIME ZONE $5)::date END AS month,
+    p.source, p.target, sum(p.points)::bigint AS points
+FROM transaction AS t
+CROSS JOIN LATERAL unnest(t.sources, t.targets, t.points) AS p (source, target, points)
+WHERE t.member_id > $1 AND t.member_id <= $2 AND t.record_time <= $4
+GROUP BY 1, 2, 3
+
+-- name: sum_lots
+-- What was recorded up to $3 of movements of lots: by the month of the zone $4 in which the points were earned, by the month of the
+-- movement, by the days from $3 to their end (the range of $5 that these fall into, NULL for never), and by what it was: kinds of $6 are
+-- use, kinds of $7 expiry, of the rest what came is issued (1) and what left is withdrawn (4).
+-- A lot that stems from another member's accrual was earned when that accrual's id was made.
+SELECT
+    date_trunc('month', earned.earn_time AT TIME ZONE $4)::date AS earn_month,
+    date_trunc('month', t.occurred_time AT TIME ZONE $4)::date AS month,
+    width_bucket(extract(epoch FROM l.expire_time - $3) / 86400, $5::numeric[]) AS days_range,
+    CASE WHEN t.kind = ANY($6::smallint[]) THEN 2 WHEN t.kind = ANY($7::smallint[]) THEN 3 WHEN m.points > 0 THEN 1 ELSE 4 END AS flow,
+    sum(m.points)::bigint AS points
+FROM transaction AS t
+CROSS JOIN LATERAL unnest(t.lot_ids, t.lot_points) AS m (lot_id, points)
+INNER JOIN lot AS l ON l.member_id = t.member_id AND l.lot_id = m.lot_id
+LEFT JOIN transaction AS o ON o.member_id = l.member_id AND o.transaction_id = l.transaction_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        o.occurred_time,
+        to_timestamp(('x' || translate(left(l.transaction_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)
+    ) AS earn_time
+) AS earned
+WHERE t.member_id > $1 AND t.member_id <= $2 AND t.record_time <= $3
+GROUP BY 1, 2, 3, 4
