@@ -25,6 +25,7 @@ from cli.ports import Ports
 from cli.postgres import Postgres
 from kit.auth import Certificates, load_policy
 from kit.client import open_channel
+from kit.clock import Clock
 from kit.errors import info_of, status_of
 from kit.events import STREAM
 from kit.migrate import bootstrap
@@ -45,6 +46,8 @@ class House:
         self.settings = settings
         self.broker = broker
         self.running: dict[str, RunningService] = {}
+        self.clock: Clock | None = None
+        """What services that are started from now on go by, instead of the real time."""
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
 
     async def start(self, *names: str) -> "House":
@@ -53,7 +56,9 @@ class House:
         for name in names:
             if name not in self.running:
                 wire = importlib.import_module(f"{name}.app").wire
-                self.running[name] = await start_service(name, wire, self.settings, policy)
+                self.running[name] = await start_service(
+                    name, wire, self.settings, policy, self.clock
+                )
         return self
 
     async def stop(self, *names: str) -> None:

@@ -100,13 +100,15 @@ async def _run_service(
 
 
 async def start_service(
-    name: str, wire: Wire, settings: Settings, policy: Policy
+    name: str, wire: Wire, settings: Settings, policy: Policy, clock: Clock | None = None
 ) -> "RunningService":
-    """A service that is wired and serves, in this process."""
+    """A service that is wired and serves, in this process; by the clock of the settings unless one
+    is given.
+    """
     async with AsyncExitStack() as stack:
         certificates = Certificates.load(settings.cert_dir, name)
         tracer = telemetry.tracer(name, settings.otlp_endpoint)
-        clock = make_clock(settings.clock_start)
+        clock = clock or make_clock(settings.clock_start)
         runtime = Runtime(name, settings, clock, new_id, tracer, certificates, stack)
         running = RunningService(runtime, await wire(runtime), policy)
         stack.push_async_callback(running.drain)

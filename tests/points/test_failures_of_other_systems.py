@@ -138,6 +138,22 @@ async def test_debits_not_tied_to_lots_make_valid_points_vanish(
     assert await ledger.balance(member) == pb.Balance()
 
 
+async def test_only_the_nearest_expiry_date_shown(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    """The balance tells every day on which points end, and every lot tells its own end."""
+    earned = {300: 30, 200: 20, 100: 10}
+    ends = {}
+    for days, points in earned.items():
+        accrual = await ledger.accrue(member, str(points), now - timedelta(days=days))
+        ends[from_timestamp(accrual.lot_movements[0].expire_time)] = points
+    dates = pb.GetBalanceRequest(member_id=member, view=pb.BALANCE_VIEW_DATES)
+    told = (await ledger.stub.GetBalance(dates)).expirations
+    assert {from_timestamp(one.first_time): one.points for one in told} == ends
+    lots = (await ledger.stub.ListLots(pb.ListLotsRequest(member_id=member))).lots
+    assert {from_timestamp(lot.expire_time): lot.remaining_points for lot in lots} == ends
+
+
 async def test_a_time_zone_shift_expires_points_a_day_early(ledger: Ledger, member: str) -> None:
     """Twelve months of the program's own calendar: the hour that summer time moves is counted, and
     a purchase late in the evening is one of that day, whatever the date in UTC.
