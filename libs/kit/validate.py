@@ -30,13 +30,17 @@ def is_plain_text(text: str) -> bool:
     return 0 < len(text) <= PLAIN_LENGTH_MAX and text.isascii() and text.isprintable()
 
 
-def check(message: Message) -> None:
-    """Raises InvalidArgument that names every field at fault with its value and the reason."""
-    found = [_render(violation) for violation in _validator.collect_violations(message)]
+def check(message: Message, prefix: str = "") -> None:
+    """Raises InvalidArgument that names every field at fault with its value and the reason.
+
+    `prefix` is where the message stands in the request, such as `rows[3].`.
+    """
+    violations = _validator.collect_violations(message)
+    found = [_render(violation, prefix) for violation in violations]
     # Looking through the bytes costs next to nothing, through the fields much more. Only an empty
     # submessage or an explicit zero puts this byte into a message without such a string.
     if b"\0" in message.SerializeToString():
-        found += _with_nul(message, "")
+        found += _with_nul(message, prefix)
     if found:
         raise InvalidArgument(*found)
 
@@ -71,7 +75,7 @@ def _answers_for_itself(field: FieldDescriptor) -> bool:
     return bool(rules.repeated.items.ignore == validate_pb2.IGNORE_ALWAYS)
 
 
-def _render(violation: Violation) -> FieldViolation:
+def _render(violation: Violation, prefix: str) -> FieldViolation:
     path = ""
     for element in violation.proto.field.elements if violation.proto.field else ():
         path += f".{element.field_name}" if path else element.field_name
@@ -79,7 +83,7 @@ def _render(violation: Violation) -> FieldViolation:
         if subscript is not None:
             path += f"[{subscript.value}]"
     return FieldViolation(
-        path or "request", f"{violation.proto.message}{_shown(violation.field_value)}"
+        f"{prefix}{path}" or "request", f"{violation.proto.message}{_shown(violation.field_value)}"
     )
 
 

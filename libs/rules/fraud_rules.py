@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
@@ -36,7 +37,7 @@ class FraudFacts(NamedTuple):
     ip: str = ""
     card: str = ""
     tier: str = ""
-    velocity: Mapping[str, Counts] = {}
+    velocity: Mapping[str, Counts] = MappingProxyType({})
 
 
 Getter = Callable[[FraudFacts], Any]

@@ -9,7 +9,7 @@ from antifraud.velocity import MEMBER, Entry, Key, Track, Watch, watches_of
 from rules.compiled import CompiledProgram
 from rules.facts import velocity_fact
 from rules.fraud import decide
-from rules.fraud_rules import Counts
+from rules.fraud_rules import Counts, FraudFacts
 from rules.values import Operation
 
 PROGRAMS_MAX = 64
@@ -73,11 +73,11 @@ class Batch:
         if not tracks:
             return Assessed(asked, decide(asked.facts, asked.program))
         velocity: dict[str, Counts] = {}
+        facts = FraudFacts(*asked.facts[:-1], velocity)
         for track, watch in tracks:
             for name, window_us in watch.counters:
                 velocity[name] = track.counts_with(entry, window_us)
             track.add(entry)
-        facts = asked.facts._replace(velocity=velocity)
         return Assessed(asked, decide(facts, asked.program))
 
     def untidy(self) -> list[tuple[Key, bytes]]:

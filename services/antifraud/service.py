@@ -1,9 +1,11 @@
 """Proto to domain and back, for the anti-fraud service."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from antifraud.store import AssessmentStore
 from antifraud.values import Asked, Assessment, Decided
@@ -11,6 +13,7 @@ from kit.clock import parse_time, to_timestamp
 from kit.errors import InvalidArgument, Violation
 from kit.money import to_minor
 from kit.paging import decode_id, encode_token, page_size
+from kit.validate import check, is_plain_text
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceServicer
 from rules.compiled import CompiledProgram, ProgramHistory
@@ -21,6 +24,8 @@ from rules.values import Operation
 
 # Postgres takes it in no text.
 NUL = "\x00"
+TIER_ID_LENGTH_MAX = 64
+NOWHERE = ("", "", "", "", "")
 KINDS = {operation.value: operation for operation in Operation}
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -61,39 +66,77 @@ def parse_operations(operations: Sequence[pb.Operation], history: ProgramHistory
 
     Raises InvalidArgument or a kind of it, which names the operation and the field.
     """
-    return [_parse(operation, index, history) for index, operation in enumerate(operations)]
+    instants: dict[tuple[int, int], Instant] = {}
+    asked = []
+    for index, operation in enumerate(operations):
+        if not is_surely_valid(operation):
+            check(operation, f"operations[{index}].")
+        stamp = operation.occurred_time
+        # Those of a batch have often happened at one instant: now.
+        instant = instants.get((stamp.seconds, stamp.nanos))
+        if instant is None:
+            instant = _instant(stamp, f"operations[{index}].occurred_time", history)
+            instants[(stamp.seconds, stamp.nanos)] = instant
+        asked.append(_parse(operation, index, instant))
+    return asked
 
 
-def _parse(operation: pb.Operation, index: int, history: ProgramHistory) -> Asked:
-    stamp, origin, where = operation.occurred_time, operation.origin, f"operations[{index}]"
-    occurred_time = parse_time(stamp, f"{where}.occurred_time")
-    program = history.in_force(occurred_time)
-    request_key = (operation.member_id, operation.request_id)
-    texts = (
-        origin.channel, origin.store, origin.device, origin.ip, origin.card, operation.tier_id
-    )  # fmt: skip
-    if NUL in "".join((*request_key, *texts)):
-        raise InvalidArgument(Violation(where, "has a zero character in a text; remove it"))
-    amount_minor = _amount(operation, f"{where}.amount", program)
+class Instant(NamedTuple):
+    """When operations happened, and the version of the program in force then."""
+
+    time: datetime
+    time_us: int
+    program: CompiledProgram
+
+
+def is_surely_valid(operation: pb.Operation) -> bool:
+    """Whether an operation is so plain that it breaks no rule of the contract; False says nothing.
+
+    Most are, and the full check of one costs as much as all else that is parsed of it.
+    """
+    tier_id, order_id = operation.tier_id, operation.order_id
+    return (
+        is_plain_text(operation.request_id)
+        and is_plain_text(operation.member_id)
+        and operation.kind in KINDS
+        and operation.points >= 0
+        and operation.HasField("occurred_time")
+        and (not tier_id or (is_plain_text(tier_id) and len(tier_id) <= TIER_ID_LENGTH_MAX))
+        and (not order_id or is_plain_text(order_id))
+        and not operation.HasField("origin")
+    )
+
+
+def _instant(stamp: Timestamp, field: str, history: ProgramHistory) -> Instant:
+    time = parse_time(stamp, field)
+    time_us = stamp.seconds * 1_000_000 + stamp.nanos // 1000
+    return Instant(time, time_us, history.in_force(time))
+
+
+def _parse(operation: pb.Operation, index: int, instant: Instant) -> Asked:
+    program = instant.program
+    amount_minor = 0
+    if operation.HasField("amount"):
+        field = f"operations[{index}].amount"
+        amount_minor = to_minor(operation.amount, program.currency, program.minor_digits, field)
+    places = NOWHERE
+    if operation.HasField("origin"):
+        origin = operation.origin
+        places = (origin.channel, origin.store, origin.device, origin.ip, origin.card)
+    texts = (*places, operation.tier_id)
     facts = FraudFacts(KINDS[operation.kind], operation.points, amount_minor, *texts)
-    occurred_us = stamp.seconds * 1_000_000 + stamp.nanos // 1000
-    return Asked(request_key, occurred_time, occurred_us, program, facts)
-
-
-def _amount(operation: pb.Operation, field: str, program: CompiledProgram) -> int:
-    if not operation.HasField("amount"):
-        return 0
-    return to_minor(operation.amount, program.currency, program.minor_digits, field)
+    request_key = (operation.member_id, operation.request_id)
+    return Asked(request_key, instant.time, instant.time_us, program, facts)
 
 
 def render_decision(decided: Decided) -> pb.Decision:
     """The short form, for the hot path."""
-    return pb.Decision(
-        assessment_id=str(decided.assessment_id),
-        action=decided.action.value,  # type: ignore[arg-type]
-        score=decided.score,
-        program_version=decided.program_version,
-    )
+    decision = pb.Decision()
+    decision.assessment_id = str(decided.assessment_id)
+    decision.action = decided.action.value  # type: ignore[assignment]
+    decision.score = decided.score
+    decision.program_version = decided.program_version
+    return decision
 
 
 def render_assessment(assessment: Assessment) -> pb.Assessment:

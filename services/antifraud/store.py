@@ -147,17 +147,26 @@ def _key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
 
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:
+    """What differs from row to row, and once each what many rows share."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    shared = [
+        numbers.setdefault(
+            (
+                asked.facts.operation, decision.action, decision.score, asked.program.version,
+                asked.occurred_time,
+            ),
+            len(numbers) + 1,
+        )
+        for asked, decision, _ in rows
+    ]  # fmt: skip
     return [
         [asked.request_key[0] for asked, _, _ in rows],
         [asked.request_key[1] for asked, _, _ in rows],
         [assessment_id for _, _, assessment_id in rows],
-        [asked.facts.operation for asked, _, _ in rows],
-        [decision.action for _, decision, _ in rows],
-        [decision.score for _, decision, _ in rows],
-        [asked.program.version for asked, _, _ in rows],
         [asked.facts.points for asked, _, _ in rows],
-        [asked.occurred_time for asked, _, _ in rows],
         [fired_to_json(decision.fired) for _, decision, _ in rows],
+        shared,
+        *(list(column) for column in zip(*numbers, strict=True)),
     ]
 
 

@@ -18,11 +18,10 @@ INSERT INTO assessment (
     member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, create_time, fired
 )
 SELECT
-    member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, $11::timestamptz, fired::jsonb
-FROM unnest(
-    $1::text[], $2::text[], $3::uuid[], $4::smallint[], $5::smallint[], $6::smallint[], $7::integer[],
-    $8::bigint[], $9::timestamptz[], $10::text[]
-) AS added (member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, fired)
+    member_id, request_id, assessment_id, ($7::smallint[])[shared], ($8::smallint[])[shared], ($9::smallint[])[shared],
+    ($10::integer[])[shared], points, ($11::timestamptz[])[shared], $12::timestamptz, fired::jsonb
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::smallint[])
+    AS added (member_id, request_id, assessment_id, points, fired, shared)
 
 -- name: list_assessments
 SELECT

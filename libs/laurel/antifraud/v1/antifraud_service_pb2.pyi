@@ -244,7 +244,7 @@ class BatchAssessRequest(message.Message):
     OPERATIONS_FIELD_NUMBER: builtins.int
     @builtins.property
     def operations(self) -> containers.RepeatedCompositeFieldContainer[Operation]:
-        """1 to 1,000 operations."""
+        """1 to 1,000 operations. A mistake in one refuses them all, and is named by `operations[<index>].<field>`."""
 
     def __init__(
         self,
