@@ -17,14 +17,14 @@ R = TypeVar("R", bound=Message)
 
 def content_hash(request: Message) -> bytes:
     """A digest of everything in a request."""
-    content = request.SerializeToString(deterministic=True)
-    person = _person(request.DESCRIPTOR.full_name)
-    return hashlib.blake2b(content, digest_size=16, person=person).digest()
+    digest = _digest_of(request.DESCRIPTOR.full_name).copy()
+    digest.update(request.SerializeToString(deterministic=True))
+    return digest.digest()
 
 
 @cache
-def _person(full_name: str) -> bytes:
-    return full_name.encode()[-16:]
+def _digest_of(full_name: str) -> "hashlib.blake2b":
+    return hashlib.blake2b(digest_size=16, person=full_name.encode()[-16:])
 
 
 async def once(

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rules.cel import Conditions
 from rules.facts import flat_name
 from rules.values import EarnRule, Rounding
 
 
-@dataclass(frozen=True, slots=True)
-class Purchase:
+class Purchase(NamedTuple):
     """What earns points: an amount of 0 or more in minor units, and where it was spent."""
 
     amount_minor: int

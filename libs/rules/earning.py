@@ -77,11 +77,15 @@ class Rate(NamedTuple):
         return _rounded(amount_minor * self.numerator, self.denominator, self.rounding)
 
 
-def rate_of(purchase: Purchase, tier: Tier | None, program: CompiledProgram) -> Rate:
-    """Returns the rate that a purchase earns at; `rate.points(amount)` is what `earn` gives."""
+def rate_of(purchase: Purchase, tier_id: str, program: CompiledProgram) -> Rate:
+    """Returns the rate that a purchase earns at; `rate.points(amount)` is what `earn` gives.
+
+    `tier_id` is empty when the tier is not known.
+    """
     earning = program.earning
-    holds = _holds(purchase, tier, earning) if earning.conditional else earning.always
-    return _rate(tuple(holds), tier.id if tier is not None else "", program)
+    if not earning.conditional:
+        return _rate(earning.always, tier_id, program)
+    return _rate(tuple(_holds(purchase, program.tier(tier_id), earning)), tier_id, program)
 
 
 @lru_cache(maxsize=4096)
@@ -94,7 +98,8 @@ def _rate(holds: tuple[bool | None, ...], tier_id: str, program: CompiledProgram
         if holding
     )
     held = "".join(_HELD[holding] for holding in holds)
-    return Rate(tier_id, held, numerator, earning.unit * _ONE_E4, earning.rounding)
+    known_id = tier.id if tier is not None else ""
+    return Rate(known_id, held, numerator, earning.unit * _ONE_E4, earning.rounding)
 
 
 def earned_at_rate(

@@ -6,7 +6,6 @@ from datetime import datetime
 from kit.clock import Clock
 from kit.errors import LaurelError, to_status
 from kit.interceptor import refusal_of
-from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from points import parse
 from points.plain import PlainAccrual
@@ -35,9 +34,7 @@ def _parse_row(
     row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
 ) -> Accrue | LaurelError:
     try:
-        if not parse.is_surely_valid(row):
-            check(row)
-        return parse.parse_accrual(row, now, programs)
+        return parse.parse_row(row, now, programs)
     except LaurelError as error:
         return error
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from kit.clock import parse_occurred
 from kit.money import to_minor
 from kit.requests import content_hash
-from kit.validate import is_plain_text
+from kit.validate import check, is_plain_text
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
 from laurel.points.v1 import points_service_pb2 as pb
 from points.errors import HoldNotFound
@@ -21,22 +21,50 @@ if TYPE_CHECKING:
 
     HasOrigin = transfers.TransferPointsRequest | transfers.DonatePointsRequest
 
+_ROW, _PURCHASE = pb.AccruePointsRequest.DESCRIPTOR, pb.Purchase.DESCRIPTOR
+PURCHASE, OCCURRED_TIME = (_ROW.fields_by_name[name] for name in ("purchase", "occurred_time"))
+AMOUNT = _PURCHASE.fields_by_name["amount"]
 
-def is_surely_valid(row: pb.AccruePointsRequest) -> bool:
-    """Whether a row is so plain that it breaks no rule of the contract; False says nothing.
 
-    Most rows are, and the full check of one costs as much as all else that is parsed of it.
+def parse_row(row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory) -> Accrue:
+    """A row of a batch, which nobody has checked yet: raises InvalidArgument, too."""
+    command = _parse_plain_row(row, now, programs)
+    if command is None:
+        check(row)
+        command = parse_accrual(row, now, programs)
+    return command
+
+
+def _parse_plain_row(
+    row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
+) -> Accrue | None:
+    """A row so plain that it breaks no rule of the contract, None for any other.
+
+    Most rows are: ids of printable ASCII, an amount, perhaps a time, and no other field, so that
+    the rules of no other can be broken. The full check costs more than all else that is done to a
+    row.
     """
-    purchase = row.purchase
-    return (
-        is_plain_text(row.request_id)
-        and is_plain_text(row.member_id)
-        and is_plain_text(purchase.order_id)
-        and purchase.HasField("amount")
-        # Nothing but these fields, so that the rules of no other can be broken.
-        and len(purchase.ListFields()) == 2
-        and len(row.ListFields()) == 3 + row.HasField("occurred_time")
-    )
+    fields = list(row.ListFields())
+    if len(fields) == 4 and fields[3][0] is OCCURRED_TIME:
+        occurred = parse_occurred(fields.pop()[1], now)
+    else:
+        occurred = now
+    if len(fields) != 3 or fields[2][0] is not PURCHASE:
+        return None
+    purchase = fields[2][1]
+    bought = purchase.ListFields()
+    if len(bought) != 2 or bought[1][0] is not AMOUNT:
+        return None
+    # Fields come in the order of their numbers, and these two are the first of each message.
+    request_id, member_id, order_id = fields[0][1], fields[1][1], bought[0][1]
+    if not (is_plain_text(request_id) and is_plain_text(member_id) and is_plain_text(order_id)):
+        return None
+    program = programs.in_force(occurred)
+    amount_minor = _minor(bought[1][1], program, "purchase.amount")
+    return Accrue(
+        request_id, content_hash(row), member_id, order_id, amount_minor, (), NOWHERE, occurred,
+        program,
+    )  # fmt: skip
 
 
 def parse_accrual(

@@ -60,12 +60,9 @@ class PlainAccrual(NamedTuple):
 
 def offer_of(command: Accrue, tier_id: str | None) -> Offer:
     """What a purchase earns. Raises AmountTooLarge."""
-    program = command.program
-    tier = program.tier(tier_id) if tier_id else None
-    purchase = Purchase(
-        command.amount_minor, command.categories, command.origin.channel, command.origin.store
-    )
-    rate = rate_of(purchase, tier, program)
+    origin = command.origin
+    purchase = Purchase(command.amount_minor, command.categories, origin.channel, origin.store)
+    rate = rate_of(purchase, tier_id or "", command.program)
     try:
         return Offer(command, rate, rate.points(command.amount_minor))
     except PointsOutOfRange as error:
