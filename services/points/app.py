@@ -16,11 +16,8 @@ from kit.schedule import Schedule
 from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
-from points.balances import BalanceReader
 from points.counter import open_counter
-from points.liability_reader import LiabilityReader
-from points.reading import LedgerReader
-from points.reading_calls import BalanceQueue
+from points.reads import open_reads
 from points.remote import AntifraudClient, TierClient
 from points.scheduled import ScheduledWork
 from points.service import PointsService, Queue
@@ -39,19 +36,14 @@ async def wire(runtime: Runtime) -> Service:
     fraud = AntifraudClient(await runtime.channel("antifraud"))
     tiers = TierBook(database, TierClient(await runtime.channel("tier")))
     path = WritePath(LedgerStore(database, new_id), feed, fraud, tiers, clock, new_id)
-    queue: Queue = Batcher(path.work, queue_max=settings.queue_size, batch_max=settings.batch_size)
-    scheduled = ScheduledWork(database, feed, clock, new_id)
-    balances = BalanceReader(database, clock)
-    # Reads share statements as writes share commits: a statement for each would cost more than the
-    # call that asks for it.
-    balance_queue: BalanceQueue = Batcher(
-        balances.get_balances, queue_max=settings.queue_size, batch_max=settings.batch_size
+    reads = open_reads(database, feed, clock, settings.queue_size, settings.batch_size)
+    queue: Queue = Batcher(
+        reads.telling(path.work), queue_max=settings.queue_size, batch_max=settings.batch_size
     )
+    scheduled = ScheduledWork(database, feed, clock, new_id)
     servicer = PointsService(
-        queue, path, LedgerReader(database, feed, clock), scheduled, feed, clock,
-        balances=balances, balance_queue=balance_queue,
-        counter=open_counter(database, feed, fraud, clock, new_id),
-        liability=LiabilityReader(database, feed, clock),
+        queue, path, scheduled, feed, clock,
+        counter=open_counter(database, feed, fraud, clock, new_id), reads=reads,
     )  # fmt: skip
     await scheduled.ensure_partitions()
 
@@ -70,8 +62,8 @@ async def wire(runtime: Runtime) -> Service:
             Schedule("expiry", settings.schedule_seconds, scheduled.run_expiry),
             Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),
         ],
-        loops=[feed.loop],
-        drains=[queue.close, balance_queue.close],
+        loops=[feed.loop, reads.hub.run],
+        drains=[queue.close, reads.balance_queue.close],
     )
 
 

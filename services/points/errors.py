@@ -148,6 +148,15 @@ class ReportBusy(LaurelError):
     RETRY_AFTER_MS: ClassVar[int] = 5000
 
 
+class TooManyWatchers(LaurelError):
+    """As many balances are watched as one process serves."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    reason = "TOO_MANY_WATCHERS"
+    text = "{open} watchers are served already; nothing was done, try again later"
+    RETRY_AFTER_MS: ClassVar[int] = 5000
+
+
 class LedgerDoesNotTie(LaurelError):
     """Balances and lots differ: something changed the ledger behind its back."""
 

@@ -1,5 +1,7 @@
 """The calls of PointsService that only read the ledger."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,15 +9,13 @@ from uuid import UUID
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.batch import Batcher
 from kit.clock import Clock, parse_occurred, parse_time
 from kit.paging import decode_id, encode_token, page_size
 from laurel.points.v1 import liability_pb2
 from laurel.points.v1 import points_service_pb2 as pb
-from points.balances import BalanceReader, BalanceView
 from points.errors import DatesOfNowOnly, TimesReversed
-from points.liability_reader import LiabilityReader
-from points.reading import LedgerReader, TransactionFilter
+from points.reading import TransactionFilter
+from points.reads import Reads
 from points.render import render_told, render_totals
 from points.render_balances import render_balance, render_dates, render_lot, render_member_balance
 from points.render_liability import render_report
@@ -23,16 +23,12 @@ from points.values import Kind
 from rules.feed import ProgramFeed
 
 Context = grpc.aio.ServicerContext[Any, Any]
-BalanceQueue = Batcher[str, BalanceView]
 
 
 class ReadingCalls:
     """Balances, transactions, lots and totals."""
 
-    _reader: LedgerReader
-    _balances: BalanceReader
-    _balance_queue: BalanceQueue
-    _liability: LiabilityReader
+    _reads: Reads
     _feed: ProgramFeed
     _clock: Clock
 
@@ -46,18 +42,28 @@ class ReadingCalls:
                 raise DatesOfNowOnly(read_time=read_time.isoformat())
             program = (await self._feed.ensure()).in_force(self._clock())
             return render_dates(
-                *await self._balances.get_dates(request.member_id, program.zone.key)
+                *await self._reads.balances.get_dates(request.member_id, program.zone.key)
             )
         if read_time is not None:
-            return render_balance(await self._balances.get_balance_at(request.member_id, read_time))
-        return render_balance(await self._balance_queue.submit(request.member_id))
+            return render_balance(
+                await self._reads.balances.get_balance_at(request.member_id, read_time)
+            )
+        return render_balance(await self._reads.balance_queue.submit(request.member_id))
 
     async def BatchGetBalances(
         self, request: pb.BatchGetBalancesRequest, context: Context
     ) -> pb.BatchGetBalancesResponse:
         """See the contract."""
-        views = await self._balances.get_balances(request.member_ids)
+        views = await self._reads.balances.get_balances(request.member_ids)
         return pb.BatchGetBalancesResponse(balances=map(render_member_balance, views))
+
+    async def WatchBalance(
+        self, request: pb.WatchBalanceRequest, context: Context
+    ) -> AsyncIterator[pb.WatchBalanceResponse]:
+        """See the contract."""
+        async with aclosing(self._reads.hub.watch(request.member_id)) as views:
+            async for view in views:
+                yield pb.WatchBalanceResponse(balance=render_member_balance(view))
 
     async def ListTransactions(
         self, request: pb.ListTransactionsRequest, context: Context
@@ -65,7 +71,7 @@ class ReadingCalls:
         """See the contract."""
         size = page_size(request.page_size)
         before = decode_id(request.page_token)
-        found = await self._reader.list_transactions(
+        found = await self._reads.ledger.list_transactions(
             request.member_id, _parse_filter(request), before, size + 1
         )
         page = found[:size]
@@ -79,7 +85,9 @@ class ReadingCalls:
         """See the contract."""
         size = page_size(request.page_size)
         before = decode_id(request.page_token)
-        found = await self._reader.list_lots(request.member_id, request.state, before, size + 1)
+        found = await self._reads.ledger.list_lots(
+            request.member_id, request.state, before, size + 1
+        )
         page = found[:size]
         more = len(found) > size
         return pb.ListLotsResponse(
@@ -92,7 +100,7 @@ class ReadingCalls:
     ) -> pb.GetTransactionResponse:
         """See the contract."""
         transaction_id = UUID(request.transaction_id)
-        told = await self._reader.get_transaction(request.member_id, transaction_id)
+        told = await self._reads.ledger.get_transaction(request.member_id, transaction_id)
         return pb.GetTransactionResponse(transaction=render_told(told))
 
     async def GetLedgerTotals(
@@ -100,7 +108,7 @@ class ReadingCalls:
     ) -> pb.GetLedgerTotalsResponse:
         """See the contract."""
         read_time = self._past(request.read_time) if request.HasField("read_time") else None
-        return render_totals(await self._reader.get_totals(read_time))
+        return render_totals(await self._reads.ledger.get_totals(read_time))
 
     async def GetLiabilityReport(
         self, request: liability_pb2.GetLiabilityReportRequest, context: Context
@@ -112,7 +120,7 @@ class ReadingCalls:
         begin = None
         if request.HasField("from_time"):
             begin = parse_time(request.from_time, "from_time")
-        report = await self._liability.get_report(as_of, begin)
+        report = await self._reads.liability.get_report(as_of, begin)
         return liability_pb2.GetLiabilityReportResponse(report=render_report(report))
 
     def _past(self, stamp: Timestamp) -> datetime:

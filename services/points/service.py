@@ -10,14 +10,12 @@ from kit.clock import Clock, parse_time
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
-from points.balances import BalanceReader
 from points.bulk import work_rows
 from points.counter import Counter
 from points.counter_calls import CounterCalls
-from points.liability_reader import LiabilityReader
 from points.plain import PlainAccrual, to_posted
-from points.reading import LedgerReader
-from points.reading_calls import BalanceQueue, ReadingCalls
+from points.reading_calls import ReadingCalls
+from points.reads import Reads
 from points.render import render_hold, render_transaction
 from points.scheduled import ScheduledWork
 from points.stream_calls import StreamCalls, open_stream_desk
@@ -38,27 +36,21 @@ class PointsService(CounterCalls, ReadingCalls, StreamCalls, PointsServiceServic
         self,
         queue: Queue,
         path: WritePath,
-        reader: LedgerReader,
         scheduled: ScheduledWork,
         feed: ProgramFeed,
         clock: Clock,
         *,
-        balances: BalanceReader,
-        balance_queue: BalanceQueue,
         counter: Counter,
-        liability: LiabilityReader,
+        reads: Reads,
     ) -> None:
         self._queue = queue
         self._path = path
-        self._reader = reader
         self._scheduled = scheduled
         self._feed = feed
         self._clock = clock
         self._desk = open_stream_desk()
-        self._balances = balances
-        self._balance_queue = balance_queue
         self._counter = counter
-        self._liability = liability
+        self._reads = reads
 
     async def AccruePoints(
         self, request: pb.AccruePointsRequest, context: Context

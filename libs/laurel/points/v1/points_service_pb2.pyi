@@ -1420,6 +1420,48 @@ class MemberBalance(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class WatchBalanceRequest(message.Message):
+    """Request of WatchBalance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    member_id: builtins.str
+    """The member, 1 to 128 bytes."""
+    def __init__(
+        self,
+        *,
+        member_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WatchBalanceResponse(message.Message):
+    """One message of WatchBalance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BALANCE_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def balance(self) -> MemberBalance:
+        """The balance as it is now."""
+
+    def __init__(
+        self,
+        *,
+        balance: MemberBalance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["balance", b"balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance", b"balance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ListLotsRequest(message.Message):
     """Request of ListLots."""
 

@@ -92,6 +92,11 @@ class PointsServiceStub:
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesResponse.FromString,
                 _registered_method=True)
+        self.WatchBalance = channel.unary_stream(
+                '/laurel.points.v1.PointsService/WatchBalance',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.WatchBalanceRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.WatchBalanceResponse.FromString,
+                _registered_method=True)
         self.ListLots = channel.unary_unary(
                 '/laurel.points.v1.PointsService/ListLots',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.ListLotsRequest.SerializeToString,
@@ -284,6 +289,16 @@ class PointsServiceServicer:
 
     def BatchGetBalances(self, request, context):
         """Returns the balances of up to 1,000 members as they are now, all as one snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchBalance(self, request, context):
+        """Sends the balance of a member, and the new one after each change to it, by whatever call or scheduled work: within half a second, and
+        at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in between. Ends
+        with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves: open another.
+        Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS when 4,096 are served already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -503,6 +518,11 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.BatchGetBalances,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesResponse.SerializeToString,
+            ),
+            'WatchBalance': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBalance,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.WatchBalanceRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.WatchBalanceResponse.SerializeToString,
             ),
             'ListLots': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLots,
@@ -879,6 +899,33 @@ class PointsService:
             '/laurel.points.v1.PointsService/BatchGetBalances',
             laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.BatchGetBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/WatchBalance',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.WatchBalanceRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.WatchBalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

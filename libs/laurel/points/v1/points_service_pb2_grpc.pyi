@@ -71,6 +71,12 @@ class PointsServiceStub:
     """
     BatchGetBalances: aio.UnaryUnaryMultiCallable[points_service_pb2.BatchGetBalancesRequest, points_service_pb2.BatchGetBalancesResponse]
     """Returns the balances of up to 1,000 members as they are now, all as one snapshot."""
+    WatchBalance: aio.UnaryStreamMultiCallable[points_service_pb2.WatchBalanceRequest, points_service_pb2.WatchBalanceResponse]
+    """Sends the balance of a member, and the new one after each change to it, by whatever call or scheduled work: within half a second, and
+    at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in between. Ends
+    with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves: open another.
+    Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS when 4,096 are served already.
+    """
     ListLots: aio.UnaryUnaryMultiCallable[points_service_pb2.ListLotsRequest, points_service_pb2.ListLotsResponse]
     """Lists the lots of a member, newest first: what each accrual left, with its origin and its expiry."""
     ListTransactions: aio.UnaryUnaryMultiCallable[points_service_pb2.ListTransactionsRequest, points_service_pb2.ListTransactionsResponse]
@@ -259,6 +265,18 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[points_service_pb2.BatchGetBalancesRequest, abc.Awaitable[points_service_pb2.BatchGetBalancesResponse]],
     ) -> abc.Awaitable[points_service_pb2.BatchGetBalancesResponse]:
         """Returns the balances of up to 1,000 members as they are now, all as one snapshot."""
+
+    @abc_1.abstractmethod
+    def WatchBalance(
+        self,
+        request: points_service_pb2.WatchBalanceRequest,
+        context: aio.ServicerContext[points_service_pb2.WatchBalanceRequest, abc.AsyncIterator[points_service_pb2.WatchBalanceResponse]],
+    ) -> abc.AsyncIterator[points_service_pb2.WatchBalanceResponse]:
+        """Sends the balance of a member, and the new one after each change to it, by whatever call or scheduled work: within half a second, and
+        at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in between. Ends
+        with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves: open another.
+        Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS when 4,096 are served already.
+        """
 
     @abc_1.abstractmethod
     def ListLots(
