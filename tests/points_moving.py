@@ -5,6 +5,7 @@ from typing import Any
 from house import new_id
 from laurel.points.v1 import accounts_pb2 as accounts
 from laurel.points.v1 import adjustments_pb2 as adjustments
+from laurel.points.v1 import merges_pb2 as merges
 from laurel.points.v1 import transfers_pb2 as transfers
 from points_ledger import Ledger
 
@@ -82,6 +83,18 @@ class Counter(Ledger):
             adjustment_id=adjustment.adjustment_id, **fields
         )
         return (await self.stub.RejectAdjustment(request)).adjustment
+
+    async def merge(self, survivor: str, merged: str, **fields: Any) -> merges.Merge:
+        """Merges one member into another."""
+        request = merges.MergeMembersRequest(
+            survivor_member_id=survivor, merged_member_id=merged, **_signed(fields)
+        )
+        return (await self.stub.MergeMembers(request)).merge
+
+    async def undo(self, merge: merges.Merge, **fields: Any) -> merges.Merge:
+        """Takes a merge apart again."""
+        request = merges.UndoMergeRequest(merge_id=merge.merge_id, **_signed(fields))
+        return (await self.stub.UndoMerge(request)).merge
 
     async def account(self, member: str) -> accounts.AccountStanding:
         """How an account stands."""

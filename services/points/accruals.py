@@ -80,7 +80,8 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
         raise errors.NotAnAccrual(transaction_id=command.transaction_id)
     returned = _returned_minor(command, record)
     due = _points_due(record, returned, desk.programs)
-    own = book.lots_of_accrual(record.member_id, record.transaction_id)
+    owners = {record.member_id, record.booked_member_id}
+    own = [lot for one in owners for lot in book.lots_of_accrual(one, record.transaction_id)]
     forgiven = min(due, sum(lot.expired for lot in own) - record.forgiven_points)
     account = book.account(record.member_id)
     postings, moves = _draw_back(due - forgiven, own, account, book)

@@ -92,18 +92,19 @@ WHERE
 SELECT h.member_id, h.hold_id, h.points, t.held, h.captured, t.captured AS ledger_captured, h.refunded, t.refunded AS ledger_refunded
 FROM points.hold AS h
 LEFT JOIN (
+    -- By hold alone: a merge moves a hold to another member, and its history stays where it was.
     SELECT
-        member_id, hold_id,
+        hold_id,
         sum(points) FILTER (WHERE target = 3) AS held,
         sum(points) FILTER (WHERE source = 3 AND target = 12) AS captured,
         sum(points) FILTER (WHERE source = 3 AND target = 1) AS released,
         sum(points) FILTER (WHERE source = 12) AS refunded
     FROM (
-        SELECT member_id, hold_id, unnest(sources) AS source, unnest(targets) AS target, unnest(points) AS points
+        SELECT hold_id, unnest(sources) AS source, unnest(targets) AS target, unnest(points) AS points
         FROM points.transaction WHERE hold_id IS NOT NULL
     ) AS posting
-    GROUP BY member_id, hold_id
-) AS t USING (member_id, hold_id)
+    GROUP BY hold_id
+) AS t USING (hold_id)
 WHERE
     (h.points, h.captured, h.released, h.refunded) IS DISTINCT FROM (
         t.held::bigint, coalesce(t.captured, 0)::bigint, coalesce(t.released, 0)::bigint, coalesce(t.refunded, 0)::bigint
@@ -215,6 +216,35 @@ FROM points.transaction AS t
 WHERE
     t.kind = 12
     AND NOT EXISTS (SELECT 1 FROM points.adjustment AS a WHERE a.transaction_id = t.transaction_id)
+
+-- check: a merge moved what both of its transactions say, and so did its undoing
+SELECT m.member_id, m.merge_id, m.merged_member_id, m.is_undoing
+FROM (
+    SELECT
+        member_id, merge_id, merged_member_id, false AS is_undoing, active + pending + held + debt AS points,
+        merged_member_id AS from_member_id, merged_transaction_id AS from_id, member_id AS to_member_id,
+        transaction_id AS to_id
+    FROM points.merge
+    UNION ALL
+    SELECT
+        member_id, merge_id, merged_member_id, true, undo_active + undo_pending + undo_held + undo_debt,
+        member_id, undo_transaction_id, merged_member_id, undo_merged_transaction_id
+    FROM points.merge WHERE undo_time IS NOT NULL
+) AS m
+LEFT JOIN points.transaction AS s ON s.member_id = m.from_member_id AND s.transaction_id = m.from_id
+LEFT JOIN points.transaction AS t ON t.member_id = m.to_member_id AND t.transaction_id = m.to_id
+WHERE
+    s.kind IS DISTINCT FROM 13 OR t.kind IS DISTINCT FROM 14
+    OR s.explanation -> 'counterpart' <> jsonb_build_array(t.member_id, t.transaction_id::text)
+    OR t.explanation -> 'counterpart' <> jsonb_build_array(s.member_id, s.transaction_id::text)
+    OR (SELECT coalesce(sum(p), 0) FROM unnest(s.points) AS p) <> m.points
+    OR (SELECT coalesce(sum(p), 0) FROM unnest(t.points) AS p) <> m.points
+
+-- check: an account is merged while its merge stands
+SELECT a.member_id, a.state, a.merged_into, m.member_id AS survivor_member_id
+FROM points.account AS a
+FULL JOIN (SELECT * FROM points.merge WHERE undo_time IS NULL) AS m ON m.merged_member_id = a.member_id
+WHERE (a.state = 3 OR m.merge_id IS NOT NULL) AND (a.state, a.merged_into) IS DISTINCT FROM (3, m.member_id)
 
 -- check: every gift and every donation was assessed by anti-fraud
 SELECT t.member_id, t.transaction_id, t.kind

@@ -9,6 +9,7 @@ from kit.db import Database
 from points.accounts import AccountStore
 from points.adjustments import AdjustmentStore
 from points.clearance import Clearance
+from points.merges import MergeStore
 from points.office import Office
 from points.remote import AntifraudClient
 from points.transfers import TransferStore
@@ -22,6 +23,7 @@ class Counter:
     accounts: AccountStore
     transfers: TransferStore
     adjustments: AdjustmentStore
+    merges: MergeStore
 
 
 def open_counter(
@@ -30,4 +32,9 @@ def open_counter(
     """The stores, which share an office and anti-fraud's leave."""
     office = Office(database, feed, clock, new_id)
     clearance = Clearance(database, fraud)
-    return Counter(AccountStore(office), TransferStore(office, clearance), AdjustmentStore(office))
+    return Counter(
+        accounts=AccountStore(office),
+        transfers=TransferStore(office, clearance),
+        adjustments=AdjustmentStore(office),
+        merges=MergeStore(office),
+    )

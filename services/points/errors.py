@@ -242,14 +242,14 @@ class HoldsOpen(LaurelError):
     text = "member {member_id} has {held} points under holds; capture or release them first"
 
 
-class TooManyLots(LaurelError):
+class AccountTooLarge(LaurelError):
     """The account is too large for one transaction."""
 
     code = StatusCode.FAILED_PRECONDITION
-    reason = "TOO_MANY_LOTS"
+    reason = "ACCOUNT_TOO_LARGE"
     text = (
-        "the points of member {member_id} lie in more than {lots_max} lots, "
-        "which one transaction does not move"
+        "the account of member {member_id} has more than {count_max} {things}, "
+        "and one transaction does not move more"
     )
 
 
@@ -358,3 +358,35 @@ class SameOperator(LaurelError):
     code = StatusCode.FAILED_PRECONDITION
     reason = "SAME_OPERATOR"
     text = "{operator} has asked for it; another operator must approve"
+
+
+class MergeWithOneself(FieldInvalid):
+    """Both are one member."""
+
+    reason = "MERGE_WITH_ONESELF"
+    field = "merged_member_id"
+    text = "{member_id} is the survivor; name another member to merge"
+
+
+class MergeNotFound(LaurelError):
+    """There is no such merge."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "MERGE_NOT_FOUND"
+    text = "there is no merge {merge_id}; ListMerges has those of a member"
+
+
+class MergeUndone(LaurelError):
+    """It does not stand any more."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "MERGE_UNDONE"
+    text = "merge {merge_id} was undone before; nothing was changed"
+
+
+class HoldMoved(RequestRaced):
+    """A merge has moved the hold since it was looked up; looked up again by whoever sees this."""
+
+    code = StatusCode.ABORTED
+    reason = "HOLD_MOVED"
+    text = "the hold is moving to another member; try again with the same request_id"

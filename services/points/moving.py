@@ -4,14 +4,24 @@ What moves keeps its expiry and the accrual it stems from, and names the lot tha
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from points.book import Book
 from points.errors import InsufficientPoints
-from points.posting import Desk, move, next_due
-from points.values import AccountState, LotMove, LotOrigin, LotState
+from points.posting import Desk, move, next_due, post
+from points.values import (
+    Account,
+    AccountState,
+    Kind,
+    LotMove,
+    LotOrigin,
+    LotState,
+    Posted,
+    Posting,
+)
 
 
 class Part(NamedTuple):
@@ -79,6 +89,84 @@ def hand_over(
             LotOrigin(member_id, lot.lot_id, source.member_id, source.lot_id, transaction_id)
         )
     return arrived
+
+
+class Amounts(NamedTuple):
+    """Points of each of a member's accounts that move."""
+
+    active: int
+    pending: int = 0
+    held: int = 0
+    debt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is said of two transactions that name each other; one of them answers the request."""
+
+    kinds: tuple[Kind, Kind]
+    left_id: UUID
+    arrived_id: UUID
+    rule: str
+    left_reason: str
+    arrived_reason: str
+    left_request_id: str | None = None
+    arrived_request_id: str | None = None
+
+
+def post_pair(
+    source: AccountState,
+    target: AccountState,
+    amounts: Amounts,
+    leaving: list[LotMove],
+    arrived: Arrived,
+    pair: Pair,
+    book: Book,
+    desk: Desk,
+) -> tuple[Posted, Posted]:
+    """Books points that went from one account to another, with both balances as they then stand."""
+    for account, sign in ((source, -1), (target, 1)):
+        account.active += sign * amounts.active
+        account.pending += sign * amounts.pending
+        account.held += sign * amounts.held
+        account.debt += sign * amounts.debt
+    points = amounts.active + amounts.pending - amounts.debt
+    gone = [pair.rule, True, "", str(-points), pair.left_reason]
+    come = [pair.rule, True, "", str(points), pair.arrived_reason]
+    version = desk.program.version
+    left = post(
+        book, desk, source, pair.kinds[0], _postings_out(amounts), leaving,
+        transaction_id=pair.left_id, program_version=version, request_id=pair.left_request_id,
+        explanation=explain((target.member_id, pair.arrived_id), [gone]),
+    )  # fmt: skip
+    came = post(
+        book, desk, target, pair.kinds[1], _postings_in(amounts), arrived.moves,
+        transaction_id=pair.arrived_id, program_version=version, request_id=pair.arrived_request_id,
+        explanation=explain((source.member_id, pair.left_id), [come], arrived.origins),
+    )  # fmt: skip
+    return left, came
+
+
+def _postings_out(amounts: Amounts) -> list[Posting]:
+    away = Account.TRANSFERRED_OUT
+    postings = [
+        Posting(Account.ACTIVE, away, amounts.active),
+        Posting(Account.PENDING, away, amounts.pending),
+        Posting(Account.HELD, away, amounts.held),
+        Posting(away, Account.DEBT, amounts.debt),
+    ]
+    return [posting for posting in postings if posting.points]
+
+
+def _postings_in(amounts: Amounts) -> list[Posting]:
+    here = Account.TRANSFERRED_IN
+    postings = [
+        Posting(here, Account.ACTIVE, amounts.active),
+        Posting(here, Account.PENDING, amounts.pending),
+        Posting(here, Account.HELD, amounts.held),
+        Posting(Account.DEBT, here, amounts.debt),
+    ]
+    return [posting for posting in postings if posting.points]
 
 
 def explain(

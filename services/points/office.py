@@ -16,7 +16,7 @@ from kit.events import publish
 from kit.requests import content_hash, once
 from points import metrics
 from points.book import Book
-from points.errors import TooManyLots
+from points.errors import AccountTooLarge
 from points.events import render_events
 from points.posting import Desk
 from points.saving import save
@@ -56,11 +56,11 @@ class Session:
     async def load_all_lots(self, member_id: str) -> list[LotState]:
         """Every lot of a locked account that has points left, in the order they are spent.
 
-        Raises TooManyLots.
+        Raises AccountTooLarge.
         """
         rows = await self.tx.fetch("load_all_lots", member_id, LOTS_MAX + 1)
         if len(rows) > LOTS_MAX:
-            raise TooManyLots(member_id=member_id, lots_max=LOTS_MAX)
+            raise AccountTooLarge(member_id=member_id, count_max=LOTS_MAX, things="lots")
         lots = [LotState(*row) for row in rows]
         self.book.add_loaded_lots(lots)
         return [self.book.lot(lot.lot_id) for lot in lots]

@@ -139,7 +139,7 @@ async def _write_returns(tx: Transaction, book: Book) -> None:
     records = list(book.changed_accruals.values())
     await tx.execute(
         "upsert_accrual_returns",
-        [record.member_id for record in records],
+        [record.booked_member_id for record in records],
         [record.transaction_id for record in records],
         [record.returned_minor for record in records],
         [record.reversed_points for record in records],

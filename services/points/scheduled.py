@@ -135,7 +135,9 @@ class ScheduledWork:
                 await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
                 await load_holds(tx, step.book, keys)
                 for _, hold_id in keys:
-                    if step.book.holds[hold_id].state is HoldState.OPEN:
+                    # One that a merge has moved meanwhile is found again in the next step.
+                    record = step.book.holds.get(hold_id)
+                    if record is not None and record.state is HoldState.OPEN:
                         command = Release("", b"", hold_id, timed_out=True)
                         step.posted.append(holds.release(command, step.book, desk))
                 await self._finish(tx, step)

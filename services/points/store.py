@@ -12,7 +12,7 @@ from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
 from points import accruals, holds
 from points.book import Book
-from points.errors import RequestRaced
+from points.errors import HoldMoved, RequestRaced
 from points.events import render_events
 from points.plain import Allowed, PlainAccrual, explain, is_short
 from points.plain_store import book_plain
@@ -157,6 +157,8 @@ class LedgerStore:
         holds = {c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)}
         if keys := [(holders[hold_id], hold_id) for hold_id in holds if hold_id in holders]:
             await load_holds(tx, book, keys)
+            if len(book.holds) < len(keys):
+                raise HoldMoved
         if reversals := [c for c in commands if isinstance(c, Reverse)]:
             await _load_accruals(tx, book, reversals, desk.programs)
         await _load_open_lots(tx, book, commands)

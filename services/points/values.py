@@ -152,6 +152,8 @@ class AccrualRecord:
     returned_minor: int
     reversed_points: int
     forgiven_points: int
+    booked_member_id: str
+    """Whose accrual it was when it was booked: another member's, who was merged since."""
 
 
 class Posting(NamedTuple):

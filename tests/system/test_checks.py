@@ -14,6 +14,7 @@ from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.points.v1 import points_service_pb2 as points_pb
 from laurel.points.v1.accounts_pb2 import CloseAccountRequest
 from laurel.points.v1.adjustments_pb2 import AdjustPointsRequest
+from laurel.points.v1.merges_pb2 import MergeMembersRequest
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.points.v1.transfers_pb2 import DonatePointsRequest, TransferPointsRequest
 from laurel.tier.v1.member_service_pb2 import EnrolMemberRequest
@@ -137,6 +138,12 @@ POINTS = {
     "an adjustment is booked as it was asked for, "
     "and by two operators where it had to wait": Damage(
         "UPDATE points.adjustment SET points = -points WHERE state = 2"
+    ),
+    "a merge moved what both of its transactions say, and so did its undoing": Damage(
+        "UPDATE points.merge SET active = active + 1"
+    ),
+    "an account is merged while its merge stands": Damage(
+        "UPDATE points.account SET merged_into = 'nobody' WHERE state = 3"
     ),
     "every gift and every donation was assessed by anti-fraud": Damage(
         "UPDATE points.transaction SET explanation = explanation - 'assessment' WHERE kind = 9"
@@ -351,6 +358,17 @@ class Town:
             )
         )
 
+    async def merge(self, survivor: str, merged: str) -> None:
+        await self.points.MergeMembers(
+            MergeMembersRequest(
+                request_id=new_id(),
+                survivor_member_id=survivor,
+                merged_member_id=merged,
+                operator="o",
+                reason="r",
+            )
+        )
+
     async def donate(self, member: str, points: int) -> None:
         await self.points.DonatePoints(
             DonatePointsRequest(
@@ -414,6 +432,8 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.give("fay", "ada", 100)
         await town.donate("fay", 500)
         await town.adjust("fay", -20)
+        await town.buy("gus", "40")
+        await town.merge("fay", "gus")
         await town.adjust("fay", 5000)
         await house.settle()
         yield house

@@ -71,9 +71,11 @@ INNER JOIN lot AS l USING (member_id, lot_id)
 
 -- name: get_drawn_lots
 -- The lots that holds drew from, in the order they were drawn and will be spent.
+-- A hold that a merge has moved is found where it is now.
 SELECT h.hold_id, h.lot_id, h.points, l.transaction_id
 FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, hold_id)
-INNER JOIN hold_lot AS h USING (member_id, hold_id)
+INNER JOIN hold AS o ON o.hold_id = asked.hold_id
+INNER JOIN hold_lot AS h ON h.member_id = o.member_id AND h.hold_id = o.hold_id
 INNER JOIN lot AS l ON l.member_id = h.member_id AND l.lot_id = h.lot_id
 ORDER BY h.hold_id, h.ordinal
 

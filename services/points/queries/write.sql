@@ -72,20 +72,40 @@ INNER JOIN hold_lot AS l USING (member_id, hold_id)
 ORDER BY l.member_id, l.hold_id, l.ordinal
 
 -- name: load_accruals
+-- An accrual of a member who was merged is found under the survivor, too; those come last.
+WITH RECURSIVE owner AS (
+    SELECT member_id, transaction_id, member_id AS booked_member_id
+    FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
+    UNION
+    SELECT o.member_id, o.transaction_id, m.merged_member_id
+    FROM owner AS o
+    INNER JOIN merge AS m ON m.member_id = o.booked_member_id AND m.undo_time IS NULL
+)
 SELECT
-    t.member_id, t.transaction_id, t.kind, t.order_id, t.occurred_time, t.program_version, t.explanation,
+    o.member_id, t.transaction_id, t.kind, t.order_id, t.occurred_time, t.program_version, t.explanation,
     coalesce(r.returned_minor, 0) AS returned_minor,
     coalesce(r.reversed_points, 0) AS reversed_points,
-    coalesce(r.forgiven_points, 0) AS forgiven_points
-FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
-INNER JOIN transaction AS t USING (member_id, transaction_id)
-LEFT JOIN accrual_return AS r USING (member_id, transaction_id)
+    coalesce(r.forgiven_points, 0) AS forgiven_points,
+    o.booked_member_id
+FROM owner AS o
+INNER JOIN transaction AS t ON t.member_id = o.booked_member_id AND t.transaction_id = o.transaction_id
+LEFT JOIN accrual_return AS r ON r.member_id = t.member_id AND r.transaction_id = t.transaction_id
+ORDER BY o.member_id = o.booked_member_id DESC
 
 -- name: load_accrual_lots
+-- Those of members who were merged are empty; they tell what has expired of them before.
+WITH RECURSIVE owner AS (
+    SELECT member_id, transaction_id
+    FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
+    UNION
+    SELECT m.merged_member_id, o.transaction_id
+    FROM owner AS o
+    INNER JOIN merge AS m ON m.member_id = o.member_id AND m.undo_time IS NULL
+)
 SELECT
     l.member_id, l.lot_id, l.transaction_id, l.pending, l.points, l.remaining, l.expired,
     l.mature_time, l.expire_time, l.due_time
-FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
+FROM owner AS o
 INNER JOIN lot AS l USING (member_id, transaction_id)
 ORDER BY l.member_id, l.expire_time, l.lot_id
 

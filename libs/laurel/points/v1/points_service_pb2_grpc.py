@@ -6,6 +6,7 @@ import warnings
 from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
 from laurel.points.v1 import adjustments_pb2 as laurel_dot_points_dot_v1_dot_adjustments__pb2
 from laurel.points.v1 import liability_pb2 as laurel_dot_points_dot_v1_dot_liability__pb2
+from laurel.points.v1 import merges_pb2 as laurel_dot_points_dot_v1_dot_merges__pb2
 from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_points__service__pb2
 from laurel.points.v1 import transfers_pb2 as laurel_dot_points_dot_v1_dot_transfers__pb2
 
@@ -197,6 +198,21 @@ class PointsServiceStub:
                 request_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsResponse.FromString,
                 _registered_method=True)
+        self.MergeMembers = channel.unary_unary(
+                '/laurel.points.v1.PointsService/MergeMembers',
+                request_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.MergeMembersRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.MergeMembersResponse.FromString,
+                _registered_method=True)
+        self.UndoMerge = channel.unary_unary(
+                '/laurel.points.v1.PointsService/UndoMerge',
+                request_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.UndoMergeRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.UndoMergeResponse.FromString,
+                _registered_method=True)
+        self.ListMerges = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ListMerges',
+                request_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesResponse.FromString,
+                _registered_method=True)
 
 
 class PointsServiceServicer:
@@ -376,7 +392,7 @@ class PointsServiceServicer:
 
     def CloseAccount(self, request, context):
         """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
-        Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, TOO_MANY_LOTS, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+        Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, ACCOUNT_TOO_LARGE, ACCOUNT_CLOSED, ACCOUNT_MERGED or
         ACCOUNT_IS_POOL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -461,6 +477,36 @@ class PointsServiceServicer:
 
     def ListAdjustments(self, request, context):
         """Lists adjustments, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeMembers(self, request, context):
+        """Merges the account of one member into that of another: its points, with their expiry, its debt, and its holds as far as
+        points are held or can be refunded. Both must be open. From then on writes for the merged member are refused with
+        ACCOUNT_MERGED, which names the survivor; returns of the merged member's purchases are asked of the survivor.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL of either member,
+        IN_HOUSEHOLD of the one to be merged, or ACCOUNT_TOO_LARGE; INVALID_ARGUMENT with reason MERGE_WITH_ONESELF.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoMerge(self, request, context):
+        """Takes a merge apart again. To the merged member goes back what is left of each lot that had come, and of what was refunded of
+        their orders since; their holds, as they are now; and their debt, as far as the survivor's own debt leaves it. What
+        was spent, given away or has expired meanwhile, and what the survivor holds of these lots, stays as it is; what was
+        earned since is the survivor's.
+        Errors: NOT_FOUND with reason MERGE_NOT_FOUND; FAILED_PRECONDITION with reason MERGE_UNDONE, or ACCOUNT_CLOSED or
+        ACCOUNT_MERGED of the survivor (a merge of the survivor is undone first).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMerges(self, request, context):
+        """Lists the merges that a member took part in, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -623,6 +669,21 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.ListAdjustments,
                     request_deserializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsResponse.SerializeToString,
+            ),
+            'MergeMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeMembers,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.MergeMembersRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.MergeMembersResponse.SerializeToString,
+            ),
+            'UndoMerge': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoMerge,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.UndoMergeRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.UndoMergeResponse.SerializeToString,
+            ),
+            'ListMerges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMerges,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1466,6 +1527,87 @@ class PointsService:
             '/laurel.points.v1.PointsService/ListAdjustments',
             laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_adjustments__pb2.ListAdjustmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/MergeMembers',
+            laurel_dot_points_dot_v1_dot_merges__pb2.MergeMembersRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_merges__pb2.MergeMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoMerge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/UndoMerge',
+            laurel_dot_points_dot_v1_dot_merges__pb2.UndoMergeRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_merges__pb2.UndoMergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMerges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ListMerges',
+            laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesResponse.FromString,
             options,
             channel_credentials,
             insecure,

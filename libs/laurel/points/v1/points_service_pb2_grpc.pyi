@@ -8,6 +8,7 @@ from grpc import aio as aio
 from laurel.points.v1 import accounts_pb2 as accounts_pb2
 from laurel.points.v1 import adjustments_pb2 as adjustments_pb2
 from laurel.points.v1 import liability_pb2 as liability_pb2
+from laurel.points.v1 import merges_pb2 as merges_pb2
 from laurel.points.v1 import points_service_pb2 as points_service_pb2
 from laurel.points.v1 import transfers_pb2 as transfers_pb2
 import abc as abc_1
@@ -109,7 +110,7 @@ class PointsServiceStub:
     """
     CloseAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.CloseAccountRequest, accounts_pb2.CloseAccountResponse]
     """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
-    Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, TOO_MANY_LOTS, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+    Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, ACCOUNT_TOO_LARGE, ACCOUNT_CLOSED, ACCOUNT_MERGED or
     ACCOUNT_IS_POOL.
     """
     GetAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.GetAccountRequest, accounts_pb2.GetAccountResponse]
@@ -151,6 +152,23 @@ class PointsServiceStub:
     """
     ListAdjustments: aio.UnaryUnaryMultiCallable[adjustments_pb2.ListAdjustmentsRequest, adjustments_pb2.ListAdjustmentsResponse]
     """Lists adjustments, newest first."""
+    MergeMembers: aio.UnaryUnaryMultiCallable[merges_pb2.MergeMembersRequest, merges_pb2.MergeMembersResponse]
+    """Merges the account of one member into that of another: its points, with their expiry, its debt, and its holds as far as
+    points are held or can be refunded. Both must be open. From then on writes for the merged member are refused with
+    ACCOUNT_MERGED, which names the survivor; returns of the merged member's purchases are asked of the survivor.
+    Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL of either member,
+    IN_HOUSEHOLD of the one to be merged, or ACCOUNT_TOO_LARGE; INVALID_ARGUMENT with reason MERGE_WITH_ONESELF.
+    """
+    UndoMerge: aio.UnaryUnaryMultiCallable[merges_pb2.UndoMergeRequest, merges_pb2.UndoMergeResponse]
+    """Takes a merge apart again. To the merged member goes back what is left of each lot that had come, and of what was refunded of
+    their orders since; their holds, as they are now; and their debt, as far as the survivor's own debt leaves it. What
+    was spent, given away or has expired meanwhile, and what the survivor holds of these lots, stays as it is; what was
+    earned since is the survivor's.
+    Errors: NOT_FOUND with reason MERGE_NOT_FOUND; FAILED_PRECONDITION with reason MERGE_UNDONE, or ACCOUNT_CLOSED or
+    ACCOUNT_MERGED of the survivor (a merge of the survivor is undone first).
+    """
+    ListMerges: aio.UnaryUnaryMultiCallable[merges_pb2.ListMergesRequest, merges_pb2.ListMergesResponse]
+    """Lists the merges that a member took part in, newest first."""
 
 class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     """The ledger of points. Every mutation takes a `request_id`: the same id with the same content returns the stored answer again
@@ -369,7 +387,7 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[accounts_pb2.CloseAccountRequest, abc.Awaitable[accounts_pb2.CloseAccountResponse]],
     ) -> abc.Awaitable[accounts_pb2.CloseAccountResponse]:
         """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
-        Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, TOO_MANY_LOTS, ACCOUNT_CLOSED, ACCOUNT_MERGED or
+        Errors: FAILED_PRECONDITION with reason HOLDS_OPEN, IN_HOUSEHOLD, ACCOUNT_TOO_LARGE, ACCOUNT_CLOSED, ACCOUNT_MERGED or
         ACCOUNT_IS_POOL.
         """
 
@@ -471,5 +489,40 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[adjustments_pb2.ListAdjustmentsRequest, abc.Awaitable[adjustments_pb2.ListAdjustmentsResponse]],
     ) -> abc.Awaitable[adjustments_pb2.ListAdjustmentsResponse]:
         """Lists adjustments, newest first."""
+
+    @abc_1.abstractmethod
+    def MergeMembers(
+        self,
+        request: merges_pb2.MergeMembersRequest,
+        context: aio.ServicerContext[merges_pb2.MergeMembersRequest, abc.Awaitable[merges_pb2.MergeMembersResponse]],
+    ) -> abc.Awaitable[merges_pb2.MergeMembersResponse]:
+        """Merges the account of one member into that of another: its points, with their expiry, its debt, and its holds as far as
+        points are held or can be refunded. Both must be open. From then on writes for the merged member are refused with
+        ACCOUNT_MERGED, which names the survivor; returns of the merged member's purchases are asked of the survivor.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL of either member,
+        IN_HOUSEHOLD of the one to be merged, or ACCOUNT_TOO_LARGE; INVALID_ARGUMENT with reason MERGE_WITH_ONESELF.
+        """
+
+    @abc_1.abstractmethod
+    def UndoMerge(
+        self,
+        request: merges_pb2.UndoMergeRequest,
+        context: aio.ServicerContext[merges_pb2.UndoMergeRequest, abc.Awaitable[merges_pb2.UndoMergeResponse]],
+    ) -> abc.Awaitable[merges_pb2.UndoMergeResponse]:
+        """Takes a merge apart again. To the merged member goes back what is left of each lot that had come, and of what was refunded of
+        their orders since; their holds, as they are now; and their debt, as far as the survivor's own debt leaves it. What
+        was spent, given away or has expired meanwhile, and what the survivor holds of these lots, stays as it is; what was
+        earned since is the survivor's.
+        Errors: NOT_FOUND with reason MERGE_NOT_FOUND; FAILED_PRECONDITION with reason MERGE_UNDONE, or ACCOUNT_CLOSED or
+        ACCOUNT_MERGED of the survivor (a merge of the survivor is undone first).
+        """
+
+    @abc_1.abstractmethod
+    def ListMerges(
+        self,
+        request: merges_pb2.ListMergesRequest,
+        context: aio.ServicerContext[merges_pb2.ListMergesRequest, abc.Awaitable[merges_pb2.ListMergesResponse]],
+    ) -> abc.Awaitable[merges_pb2.ListMergesResponse]:
+        """Lists the merges that a member took part in, newest first."""
 
 def add_PointsServiceServicer_to_server(servicer: PointsServiceServicer, server: aio.Server) -> None: ...

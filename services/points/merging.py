@@ -1,0 +1,121 @@
+"""Two accounts that become one, and two again; pure but for the book."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from points.book import Book
+from points.moving import Amounts, Arrived, Pair, Part, draw, hand_over, post_pair
+from points.posting import Desk, move, next_due
+from points.standing import check_may_earn, check_may_spend
+from points.values import AccountState, Kind, LotMove, LotOrigin, LotState, Posted
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What went from one account to another."""
+
+    left: Posted
+    arrived: Posted
+    origins: list[LotOrigin]
+    amounts: Amounts
+    lots: dict[UUID, UUID]
+    """By lot that was left, the lot that took its place."""
+
+
+def take_over(
+    source: AccountState, target: AccountState, lots: Iterable[LotState], pair: Pair, book: Book,
+    desk: Desk,
+) -> Moved:  # fmt: skip
+    """Moves all that an account has: points, debt, and what its holds have set aside.
+
+    `lots` are those with points and those that holds may give back to. Each becomes a lot of the
+    target, with its expiry, its accrual and room for what may come back.
+    """
+    amounts = Amounts(source.active, source.pending, source.held, source.debt)
+    arrived, replaced, parts = Arrived([], []), {}, []
+    for lot in lots:
+        one = hand_over([Part(lot, lot.remaining)], target.member_id, pair.arrived_id, book, desk)
+        copied = book.lot(one.origins[0].lot_id)
+        copied.points = lot.points - lot.expired
+        replaced[lot.lot_id] = copied.lot_id
+        arrived.origins.extend(one.origins)
+        if lot.remaining:
+            arrived.moves.extend(one.moves)
+            parts.append(Part(lot, lot.remaining))
+    leaving = draw(parts, book)
+    left, came = post_pair(source, target, amounts, leaving, arrived, pair, book, desk)
+    return Moved(left, came, arrived.origins, amounts, replaced)
+
+
+def merge(
+    merged: AccountState, survivor: AccountState, lots: Iterable[LotState], request_id: str,
+    book: Book, desk: Desk,
+) -> Moved:  # fmt: skip
+    """Moves all of an account into another. Raises what the states of both forbid."""
+    check_may_spend(merged)
+    check_may_spend(survivor)
+    pair = Pair(
+        (Kind.MERGE_OUT, Kind.MERGE_IN), desk.new_id(), desk.new_id(), "merge",
+        f"merged into {survivor.member_id}", f"{merged.member_id} was merged",
+        arrived_request_id=request_id,
+    )  # fmt: skip
+    return take_over(merged, survivor, lots, pair, book, desk)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge had brought to its survivor, as it is now."""
+
+    copies: list[tuple[LotState, LotState]]
+    """Lots of the survivor, with the lots that they came out of."""
+    restored: list[LotState]
+    """Lots that refunds have opened since, for accruals of the member who was merged."""
+    held: int
+    """Points still held by the holds that came with the merge."""
+    debt: int
+    """Debt that came with the merge."""
+
+
+def undo(
+    survivor: AccountState, merged: AccountState, parts: Merged, request_id: str, book: Book,
+    desk: Desk,
+) -> Moved:  # fmt: skip
+    """Gives back what is left of each lot that had come, to the very lot that it came out of.
+
+    What was spent, given away or has expired since stays as it is, and what the survivor has set
+    aside of these lots stays set aside. Of the debt goes back what the survivor still owes of it:
+    what was repaid since was the survivor's own debt first.
+    Raises AccountClosed or AccountMerged of the survivor.
+    """
+    check_may_earn(survivor)
+    pair = Pair(
+        (Kind.MERGE_OUT, Kind.MERGE_IN), desk.new_id(), desk.new_id(), "undo_merge",
+        f"the merge of {merged.member_id} was undone",
+        f"the merge into {survivor.member_id} was undone", left_request_id=request_id,
+    )  # fmt: skip
+    arrived, leaving = Arrived([], []), []
+    sums = {False: 0, True: 0}
+    for lot, original in parts.copies:
+        if points := lot.remaining:
+            sums[lot.pending] += points
+            leaving.append(move(book, lot, -points))
+            arrived.moves.append(_give_back(lot, original, points, book, desk))
+    for lot in parts.restored:
+        part = Part(lot, lot.remaining)
+        sums[lot.pending] += lot.remaining
+        fresh = hand_over([part], merged.member_id, pair.arrived_id, book, desk)
+        leaving += draw([part], book)
+        arrived.moves.extend(fresh.moves)
+        arrived.origins.extend(fresh.origins)
+    amounts = Amounts(sums[False], sums[True], parts.held, min(parts.debt, survivor.debt))
+    left, came = post_pair(survivor, merged, amounts, leaving, arrived, pair, book, desk)
+    lots = {lot.lot_id: original.lot_id for lot, original in parts.copies}
+    return Moved(left, came, arrived.origins, amounts, lots)
+
+
+def _give_back(lot: LotState, original: LotState, points: int, book: Book, desk: Desk) -> LotMove:
+    original.pending = lot.pending
+    back = move(book, original, points)
+    original.due_time = next_due(lot.pending, lot.mature_time, lot.expire_time, desk.program)
+    return back
