@@ -34,9 +34,10 @@ from rules.values import Tier
 class Bonus(NamedTuple):
     """A streak or challenge that was completed: points of 0 or more, and perhaps a badge.
 
-    `team` says that every member of the team gets it.
+    `team` says that every member of the team gets it; `key` names the counter that reached it.
     """
 
+    key: Key
     name: str
     period: str
     points: int
@@ -196,7 +197,7 @@ def _run_streaks(
             line = Line(streak.name, True, "", points, f"{reason}, up to {scene.local:%Y-%m-%d}")
             period = f"{scene.local:%Y-%m-%d}"
             bonuses.append(
-                Bonus(streak.name, period, streak.bonus_points, streak.badge, False, line)
+                Bonus(key, streak.name, period, streak.bonus_points, streak.badge, False, line)
             )
     return bonuses
 
@@ -220,11 +221,12 @@ def _run_challenges(
         if counter != before:
             changes[key] = counter
         if reached:
-            bonuses.append(_reached(challenge, key.period, scene.local))
+            bonuses.append(_reached(challenge, key, scene.local))
     return bonuses
 
 
-def _reached(challenge: Challenge, period: str, local: datetime) -> Bonus:
+def _reached(challenge: Challenge, key: Key, local: datetime) -> Bonus:
+    period = key.period
     words = {Measure.POINTS: "points", Measure.SPEND: "minor units", Measure.COUNT: "events"}
     who = "the team" if challenge.team else "the member"
     what = f"{challenge.target} {words[challenge.measure]}"
@@ -233,7 +235,8 @@ def _reached(challenge: Challenge, period: str, local: datetime) -> Bonus:
     reason = f"{who} reached {what}{within}"
     line = Line(challenge.name, True, "", str(challenge.bonus_points), reason)
     points, badge = challenge.bonus_points, challenge.badge
-    return Bonus(challenge.name, period or f"{local:%Y-%m-%d}", points, badge, challenge.team, line)
+    when = period or f"{local:%Y-%m-%d}"
+    return Bonus(key, challenge.name, when, points, badge, challenge.team, line)
 
 
 def _basis(

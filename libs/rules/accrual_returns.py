@@ -26,6 +26,15 @@ class TakenBack(NamedTuple):
     challenge: Challenge | None
 
 
+def settle_whole(
+    basis: Mapping[str, Any], spend_minor: int, tier: Tier | None, program: CompiledProgram
+) -> Settled:
+    """What an activity earned, before anything of it was returned."""
+    lines = [OrderLine(*line) for line in basis["lines"]]
+    parts = parts_from(spend_minor, lines, basis["categories"])
+    return settle(spend_minor, parts, _found(basis, program.accrual), tier, program.accrual)
+
+
 def settle_kept(
     basis: Mapping[str, Any],
     spend_minor: int,

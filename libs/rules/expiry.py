@@ -8,11 +8,14 @@ from rules.compiled import CompiledProgram
 from rules.values import ExpiryPolicy, Never, RollingMonths, YearEnd
 
 
-def mature_time(earned_at: datetime, program: CompiledProgram) -> datetime | None:
-    """Returns when earned points become active; None when they are at once (PT-05)."""
-    if not program.pending_days:
-        return None
-    return add_days(earned_at, program.pending_days, program.zone)
+def mature_time(
+    earned_at: datetime, program: CompiledProgram, pending_days: int | None = None
+) -> datetime | None:
+    """Returns when earned points become active after so many days, the program's own when None;
+    None when they are at once (PT-05).
+    """
+    days = program.pending_days if pending_days is None else pending_days
+    return add_days(earned_at, days, program.zone) if days else None
 
 
 def expire_time(

@@ -4,6 +4,7 @@ from points import errors
 from points.book import Book
 from points.posting import Desk, move, next_due, post
 from points.standing import check_may_earn, check_not_merged
+from points.undoing import kept_points, undo
 from points.values import (
     Account,
     AccountState,
@@ -83,8 +84,10 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     owners = {record.member_id, record.booked_member_id}
     own = [lot for one in owners for lot in book.lots_of_accrual(one, record.transaction_id)]
     forgiven = min(due, sum(lot.expired for lot in own) - record.forgiven_points)
+    undone = undo(record, returned, book, desk.programs.version(record.program_version))
     account = book.account(record.member_id)
-    postings, moves = _draw_back(due - forgiven, own, account, book)
+    asked = due - forgiven + undone.points - undone.forgiven
+    postings, moves = _draw_back(asked, [*own, *undone.lots], account, book)
     record.returned_minor += returned
     record.reversed_points += due
     record.forgiven_points += forgiven
@@ -99,13 +102,14 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
                 "",
                 str(-due),
                 f"by version {record.program_version}, as it was earned",
-            ]
+            ],
+            *undone.lines,
         ],
         "under_review": record.explanation.get("review", False),
         "accrual_occurred": record.occurred_time.isoformat(),
     }
-    if forgiven:
-        line = ["already_expired", True, "", str(forgiven), "expired unused, not asked for again"]
+    if expired := forgiven + undone.forgiven:
+        line = ["already_expired", True, "", str(expired), "expired unused, not asked for again"]
         explanation["lines"].append(line)
     return post(
         book, desk, account, Kind.REVERSAL, postings, moves, program_version=record.program_version,
@@ -129,6 +133,9 @@ def _points_due(record: AccrualRecord, returned: int, programs: ProgramHistory) 
     explanation = record.explanation
     applied = {line[0] for line in explanation["lines"] if line[1]}
     kept = explanation["spend"] - record.returned_minor - returned
+    if "basis" in explanation:
+        left = kept_points(record, kept, program)
+        return max(0, int(explanation["points"]) - left - record.reversed_points)
     left = earned_after_return(kept, applied, program.tier(explanation["tier"]), program).points
     return max(0, int(explanation["points"]) - left - record.reversed_points)
 

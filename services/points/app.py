@@ -16,7 +16,10 @@ from kit.schedule import Schedule
 from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
+from points.activity_desk import open_activity_desk
 from points.counter import open_counter
+from points.fact_book import FactBook
+from points.fact_events import note_facts
 from points.reads import open_reads
 from points.remote import AntifraudClient, TierClient
 from points.scheduled import ScheduledWork
@@ -25,6 +28,10 @@ from points.store import CONSTRAINTS, LedgerStore
 from points.writing import TierBook, WritePath
 from rules.feed import ProgramFeed
 
+LISTENED = (
+    "program_applied", "tier_changed", "member_enrolled", "benefit_granted", "benefit_redeemed",
+)  # fmt: skip
+BONUS_SECONDS = 5
 PARTITION_SECONDS = 24 * 3600
 
 
@@ -34,32 +41,38 @@ async def wire(runtime: Runtime) -> Service:
     database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
     fraud = AntifraudClient(await runtime.channel("antifraud"))
-    tiers = TierBook(database, TierClient(await runtime.channel("tier")))
-    path = WritePath(LedgerStore(database, new_id), feed, fraud, tiers, clock, new_id)
+    tier_client = TierClient(await runtime.channel("tier"))
+    path = WritePath(
+        LedgerStore(database, new_id), feed, fraud, TierBook(database, tier_client), clock, new_id,
+        facts=FactBook(database, tier_client),
+    )  # fmt: skip
     reads = open_reads(database, feed, clock, settings.queue_size, settings.batch_size)
     queue: Queue = Batcher(
         reads.telling(path.work), queue_max=settings.queue_size, batch_max=settings.batch_size
     )
     scheduled = ScheduledWork(database, feed, clock, new_id)
+    activities = open_activity_desk(database, feed, clock, new_id)
     servicer = PointsService(
         queue, path, scheduled, feed, clock,
-        counter=open_counter(database, feed, fraud, clock, new_id), reads=reads,
+        activities=activities, counter=open_counter(database, feed, fraud, clock, new_id), reads=reads,
     )  # fmt: skip
     await scheduled.ensure_partitions()
 
     async def take_events(tx: Transaction, events: Sequence[Event]) -> None:
         await feed.handle_event(tx, events)
         await note_tiers(tx, events)
+        await note_facts(tx, events)
 
     return Service(
         database=database,
         servicers=[
             (add_PointsServiceServicer_to_server, servicer, "laurel.points.v1.PointsService")
         ],
-        consumer=Consumer(("program_applied", "tier_changed", "member_enrolled"), take_events),
+        consumer=Consumer(LISTENED, take_events),
         schedules=[
             Schedule("maturation", settings.schedule_seconds, scheduled.run_maturation),
             Schedule("expiry", settings.schedule_seconds, scheduled.run_expiry),
+            Schedule("team_bonuses", BONUS_SECONDS, activities.team_bonuses.run),
             Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),
         ],
         loops=[feed.loop, reads.hub.run],

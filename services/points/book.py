@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
-from points.values import AccountState, AccrualRecord, HoldRecord, LotState
+from points.counting import Counting
+from points.values import AccountState, AccrualRecord, HoldRecord, LotState, Posted
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -27,6 +28,9 @@ class Book:
         self.changed_lots: dict[UUID, LotState] = {}
         self.changed_holds: dict[UUID, HoldRecord] = {}
         self.changed_accruals: dict[UUID, AccrualRecord] = {}
+        self.counting = Counting()
+        self.bonuses: list[Posted] = []
+        """Transactions beside those that answer the commands."""
 
     def account(self, member_id: str) -> AccountState:
         """The member's account; all zeros for one who has none."""

@@ -23,7 +23,19 @@ async def work_rows(
     """Books rows in one batch; one result for each, in order."""
     programs = await feed.ensure()
     now = clock()
-    parsed = [_parse_row(row, now, programs) for row in rows]
+    return await _work([_parse_row(row, now, programs) for row in rows], path)
+
+
+async def work_activities(
+    rows: Iterable[pb.AccrueActivityRequest], path: WritePath, feed: ProgramFeed, clock: Clock
+) -> list[pb.AccrueResult]:
+    """Books activities in one batch; one result for each, in order."""
+    programs = await feed.ensure()
+    now = clock()
+    return await _work([_parse_activity(row, now, programs) for row in rows], path)
+
+
+async def _work(parsed: Sequence[Accrue | LaurelError], path: WritePath) -> list[pb.AccrueResult]:
     commands = [row for row in parsed if isinstance(row, Accrue)]
     answers = iter(await path.work(commands) if commands else ())
     results = [next(answers) if isinstance(row, Accrue) else row for row in parsed]
@@ -35,6 +47,16 @@ def _parse_row(
 ) -> Accrue | LaurelError:
     try:
         return parse.parse_row(row, now, programs)
+    except LaurelError as error:
+        return error
+
+
+def _parse_activity(
+    row: pb.AccrueActivityRequest, now: datetime, programs: ProgramHistory
+) -> Accrue | LaurelError:
+    try:
+        check(row)
+        return parse.parse_activity(row, now, programs)
     except LaurelError as error:
         return error
 

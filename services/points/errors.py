@@ -390,3 +390,67 @@ class HoldMoved(RequestRaced):
     code = StatusCode.ABORTED
     reason = "HOLD_MOVED"
     text = "the hold is moving to another member; try again with the same request_id"
+
+
+class LinesInvalid(FieldInvalid):
+    """The lines of a purchase do not go together."""
+
+    reason = "LINES_INVALID"
+    field = "purchase.lines"
+    text = "{problem}"
+
+
+class ActivityIsPurchase(FieldInvalid):
+    """A purchase has an amount, which an activity has none of."""
+
+    reason = "ACTIVITY_IS_PURCHASE"
+    field = "activity.event_type"
+    text = "a purchase is no activity; tell it by AccruePoints, which takes its amount"
+
+
+class ReferenceToOneself(FieldInvalid):
+    """A member refers to themselves."""
+
+    reason = "REFERENCE_TO_ONESELF"
+    field = "activity.reference_member_id"
+    text = "{member_id} is the member themselves; name another member, or leave it empty"
+
+
+class TeamExists(LaurelError):
+    """The id is taken."""
+
+    code = StatusCode.ALREADY_EXISTS
+    reason = "TEAM_EXISTS"
+    text = "there is a team {team_id} already; choose another id"
+
+
+class TeamNotFound(LaurelError):
+    """There is no such team."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "TEAM_NOT_FOUND"
+    text = "there is no team {team_id}; make it by CreateTeam"
+
+
+class TeamFull(LaurelError):
+    """The team has as many members as it may."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "TEAM_FULL"
+    text = "team {team_id} has {members_max} members, which is the most that a team may have"
+
+
+class InAnotherTeam(LaurelError):
+    """A member is in one team at most."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "IN_ANOTHER_TEAM"
+    text = "member {member_id} is in team {team_id} already; remove them from it first"
+
+
+class NotInTeam(LaurelError):
+    """The member is not in the team."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "NOT_IN_TEAM"
+    text = "member {member_id} is not in team {team_id}"

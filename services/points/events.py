@@ -13,12 +13,17 @@ from kit.events import EVENTS_PER_MESSAGE_MAX
 from kit.money import from_minor, set_minor
 from kit.telemetry import trace_parent
 from laurel.event.v1 import event_pb2 as pb
+from points.counting import Badge
 from points.plain import PlainAccrual
+from points.posting import Desk
 from points.values import Kind, Posted
 
 TOLD = frozenset(
-    {Kind.ACCRUAL, Kind.MATURATION, Kind.CAPTURE, Kind.REFUND, Kind.REVERSAL, Kind.EXPIRY}
-)
+    {
+        Kind.ACCRUAL, Kind.MATURATION, Kind.CAPTURE, Kind.REFUND, Kind.REVERSAL, Kind.EXPIRY,
+        Kind.BONUS,
+    }
+)  # fmt: skip
 
 
 def render_accrued_batches(accruals: Sequence[PlainAccrual]) -> list[pb.EventBatch]:
@@ -94,6 +99,8 @@ def _payload(entry: Posted) -> dict[str, object]:
             return {"accrual_reversed": _reversed(entry, transaction_id, points)}
         case Kind.EXPIRY:
             return {"points_expired": pb.PointsExpired(**ids, points=points)}
+        case Kind.BONUS:
+            return {"bonus_accrued": _bonus(entry, transaction_id)}
         case _:
             raise ValueError(f"{entry.kind.name} makes no event")
 
@@ -107,6 +114,33 @@ def _accrued(entry: Posted, transaction_id: str) -> pb.PointsAccrued:
         spend=spend_of(entry),
         under_review=entry.explanation["review"],
     )
+
+
+def _bonus(entry: Posted, transaction_id: str) -> pb.BonusAccrued:
+    assert entry.explanation is not None
+    return pb.BonusAccrued(
+        transaction_id=transaction_id,
+        name=entry.explanation["name"],
+        points=entry.explanation["points"],
+        under_review=entry.explanation["review"],
+    )
+
+
+def render_badges(badges: Iterable[Badge], desk: Desk) -> list[pb.Event]:
+    """One event for each badge that was earned."""
+    trace = trace_parent()
+    return [
+        pb.Event(
+            event_id=str(desk.new_id()),
+            member_id=badge.member_id,
+            occurred_time=to_timestamp(badge.occurred_time),
+            record_time=to_timestamp(desk.now),
+            program_version=badge.program_version,
+            trace_parent=trace,
+            badge_earned=pb.BadgeEarned(badge=badge.badge, name=badge.name, period=badge.period),
+        )
+        for badge in badges
+    ]
 
 
 def _reversed(entry: Posted, transaction_id: str, points: int) -> pb.AccrualReversed:

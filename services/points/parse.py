@@ -10,8 +10,19 @@ from kit.requests import content_hash
 from kit.validate import check, is_plain_text
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
 from laurel.points.v1 import points_service_pb2 as pb
-from points.errors import HoldNotFound
-from points.values import NOWHERE, Accrue, Capture, Hold, Origin, Refund, Release, Reverse
+from points.errors import ActivityIsPurchase, HoldNotFound, ReferenceToOneself
+from points.parse_lines import by_rules, parse_lines
+from points.values import (
+    NOWHERE,
+    Accrue,
+    Capture,
+    Hold,
+    Origin,
+    Refund,
+    Release,
+    Reverse,
+)
+from rules.accrual_values import PURCHASE, Activity
 from rules.compiled import CompiledProgram, ProgramHistory
 
 if TYPE_CHECKING:
@@ -70,21 +81,24 @@ def _parse_plain_row(
 def parse_accrual(
     request: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory
 ) -> Accrue:
-    """Raises TimeInFuture, CurrencyMismatch or AmountInvalid."""
+    """Raises TimeInFuture, CurrencyMismatch, AmountInvalid or LinesInvalid."""
     occurred = _occurred(request, now)
     program = programs.in_force(occurred)
     purchase = request.purchase
-    return Accrue(
+    amount = _minor(purchase.amount, program, "purchase.amount")
+    lines = parse_lines(purchase.lines, amount, program) if purchase.lines else ()
+    command = Accrue(
         request_id=request.request_id,
         digest=content_hash(request),
         member_id=request.member_id,
         order_id=purchase.order_id,
-        amount_minor=_minor(purchase.amount, program, "purchase.amount"),
+        amount_minor=amount,
         categories=tuple(purchase.categories),
         origin=_origin(request.origin) if request.HasField("origin") else NOWHERE,
         occurred_time=occurred,
         program=program,
     )
+    return command if program.accrual.plain_purchases else by_rules(command, lines)
 
 
 def parse_hold(request: pb.HoldPointsRequest, now: datetime, programs: ProgramHistory) -> Hold:
@@ -147,7 +161,41 @@ def parse_origin(request: "HasOrigin") -> Origin:
     return _origin(request.origin) if request.HasField("origin") else NOWHERE
 
 
-def _occurred(request: pb.AccruePointsRequest | pb.HoldPointsRequest, now: datetime) -> datetime:
+def parse_activity(
+    request: pb.AccrueActivityRequest, now: datetime, programs: ProgramHistory
+) -> Accrue:
+    """Raises TimeInFuture, ActivityIsPurchase or ReferenceToOneself."""
+    occurred = _occurred(request, now)
+    activity = request.activity
+    if activity.event_type == PURCHASE:
+        raise ActivityIsPurchase
+    if activity.reference_member_id == request.member_id:
+        raise ReferenceToOneself(member_id=request.member_id)
+    origin = _origin(request.origin) if request.HasField("origin") else NOWHERE
+    return Accrue(
+        request_id=request.request_id,
+        digest=content_hash(request),
+        member_id=request.member_id,
+        order_id="",
+        amount_minor=0,
+        categories=(),
+        origin=origin,
+        occurred_time=occurred,
+        program=programs.in_force(occurred),
+        activity=Activity(
+            event=activity.event_type,
+            at=occurred,
+            channel=origin.channel,
+            store=origin.store,
+            attributes=tuple(sorted(activity.attributes.items())),
+            reference=activity.reference_member_id,
+        ),
+    )
+
+
+def _occurred(
+    request: pb.AccruePointsRequest | pb.AccrueActivityRequest | pb.HoldPointsRequest, now: datetime
+) -> datetime:
     return parse_occurred(request.occurred_time if request.HasField("occurred_time") else None, now)
 
 

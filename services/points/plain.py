@@ -27,6 +27,11 @@ class Offer(NamedTuple):
     rate: Rate
     points: int
 
+    @property
+    def tier_id(self) -> str:
+        """The tier that counts; empty when it is not known."""
+        return self.rate.tier_id
+
 
 class Allowed(NamedTuple):
     """An offer that anti-fraud lets pass."""

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.clock import to_timestamp
+from kit.clock import from_timestamp, to_timestamp
 from kit.money import set_minor
 from kit.telemetry import log
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.program.v1.program_pb2 import FraudOperation
-from laurel.tier.v1.tier_service_pb2 import BatchGetTiersRequest
+from laurel.tier.v1.tier_service_pb2 import BatchGetTiersRequest, MemberTier
 from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
 from points.values import NOWHERE, Accrue, Hold
 from rules.values import Action
@@ -37,6 +37,14 @@ class Asked(NamedTuple):
     command: Accrue | Hold
     points: int
     tier_id: str
+
+
+class MemberFact(NamedTuple):
+    """What tier says of a member: month of birth, 0 when unknown, and enrolment."""
+
+    member_id: str
+    birth_month: int
+    enrol_time: datetime | None
 
 
 class Decided(NamedTuple):
@@ -115,16 +123,36 @@ class TierClient:
         """By member, the id of the tier, empty for one that tier does not know; None without an
         answer.
         """
+        rows = await self._ask(member_ids)
+        return None if rows is None else {row.member_id: row.tier_id for row in rows}
+
+    async def get_facts(self, member_ids: Sequence[str]) -> list[MemberFact] | None:
+        """Birthdays and enrolments, of month 0 and no time where tier does not know; None without
+        an answer.
+        """
+        rows = await self._ask(member_ids)
+        if rows is None:
+            return None
+        return [
+            MemberFact(
+                row.member_id,
+                row.birth_month,
+                from_timestamp(row.enrol_time) if row.HasField("enrol_time") else None,
+            )
+            for row in rows
+        ]
+
+    async def _ask(self, member_ids: Sequence[str]) -> list[MemberTier] | None:
         if time.monotonic() < self._rest_until:
             return None
-        tiers: dict[str, str] = {}
+        rows: list[MemberTier] = []
         try:
             for start in range(0, len(member_ids), MEMBERS_MAX):
                 request = BatchGetTiersRequest(member_ids=member_ids[start : start + MEMBERS_MAX])
                 response = await self._stub.BatchGetTiers(request, timeout=TIER_DEADLINE_SECONDS)
-                tiers.update((row.member_id, row.tier_id) for row in response.member_tiers)
+                rows += response.member_tiers
         except grpc.aio.AioRpcError as error:
             self._rest_until = time.monotonic() + TIER_PAUSE_SECONDS
             self._log.warning("tier.silent", code=error.code().name, detail=error.details())
             return None
-        return tiers
+        return rows

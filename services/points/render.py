@@ -5,6 +5,7 @@ from typing import Any
 
 from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
+from laurel.points.v1.activities_pb2 import CompletedBonus
 from points.events import spend_of
 from points.plain import PlainAccrual
 from points.reading import Told, Totals
@@ -76,9 +77,19 @@ def _render_explanation(posted: Posted, explanation: dict[str, Any]) -> pb.Expla
     )
     for rule, applied, factor, points, reason in explanation.get("lines", ()):
         message.lines.add(rule=rule, applied=applied, factor=factor, points=points, reason=reason)
+    message.bonuses.extend(render_bonuses(explanation))
+    message.cause_transaction_id = explanation.get("cause", "")
     if "mature" in explanation:
         message.mature_time.CopyFrom(to_timestamp(datetime.fromisoformat(explanation["mature"])))
     return message
+
+
+def render_bonuses(explanation: dict[str, Any]) -> list[CompletedBonus]:
+    """The streaks and challenges that an activity completed."""
+    return [
+        CompletedBonus(name=name, points=points, badge=badge, transaction_id=transaction_id)
+        for name, points, badge, transaction_id in explanation.get("bonuses", ())
+    ]
 
 
 def render_balance_after(posted: Posted) -> pb.Balance:
@@ -117,6 +128,7 @@ def render_accrued(posted: Posted) -> pb.AccruedPoints:
         points=posted.explanation["points"],
         balance_after=render_balance_after(posted),
         under_review=posted.explanation["review"],
+        bonuses=render_bonuses(posted.explanation),
     )
 
 

@@ -15,7 +15,7 @@ async def save_commands(
 ) -> None:
     """Writes what commands have done, and their request ids."""
     await _save_requests(tx, booked)
-    await save(tx, book, [posted for _, posted in booked], now)
+    await save(tx, book, [*(posted for _, posted in booked), *book.bonuses], now)
 
 
 async def _save_requests(tx: Transaction, booked: Sequence[Booked]) -> None:

@@ -10,6 +10,8 @@ from kit.clock import Clock, parse_time
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
+from points.activity_calls import ActivityCalls
+from points.activity_desk import ActivityDesk
 from points.bulk import work_rows
 from points.counter import Counter
 from points.counter_calls import CounterCalls
@@ -27,7 +29,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted | PlainAccrual]
 
 
-class PointsService(CounterCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
+class PointsService(ActivityCalls, CounterCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.
     """
@@ -40,9 +42,11 @@ class PointsService(CounterCalls, ReadingCalls, StreamCalls, PointsServiceServic
         feed: ProgramFeed,
         clock: Clock,
         *,
+        activities: ActivityDesk,
         counter: Counter,
         reads: Reads,
     ) -> None:
+        self._activities = activities
         self._queue = queue
         self._path = path
         self._scheduled = scheduled

@@ -10,15 +10,18 @@ from kit.clock import NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
-from points import accruals, holds
+from points import accruals, holds, metrics, rule_accruals
 from points.book import Book
 from points.errors import HoldMoved, RequestRaced
-from points.events import render_events
+from points.events import render_badges, render_events
 from points.plain import Allowed, PlainAccrual, explain, is_short
 from points.plain_store import book_plain
 from points.posting import Desk
+from points.progress_store import load_counters, save_counters
 from points.reading import load_origins, posted_from_row
+from points.rule_accruals import RuleGrant
 from points.saving import save_commands
+from points.undoing import bonus_points
 from points.values import (
     AccountState,
     AccrualRecord,
@@ -65,7 +68,7 @@ class Ready:
     """A command with what was decided about it before it is booked."""
 
     command: Command
-    grant: Grant | None = None
+    grant: Grant | RuleGrant | None = None
     assessment_id: str = ""
 
 
@@ -134,7 +137,7 @@ class LedgerStore:
         Raises RequestRaced when one of the requests was booked before.
         """
         async with self._database.transaction() as tx:
-            book = await self._load(tx, [entry.command for entry in entries], known, desk)
+            book = await self._load(tx, entries, known, desk)
             answers = [_decide(entry, book, desk) for entry in entries]
             booked = [
                 (entry.command, answer)
@@ -143,14 +146,18 @@ class LedgerStore:
             ]
             if booked:
                 await save_commands(tx, book, booked, desk.now)
-                events = render_events(posted for _, posted in booked)
+                await save_counters(tx, book.counting)
+                events = render_events([*(posted for _, posted in booked), *book.bonuses])
+                events += render_badges(book.counting.badges, desk)
                 await publish(tx, self._new_id, events)
+        metrics.count(book.bonuses)
         return answers
 
     async def _load(
-        self, tx: Transaction, commands: Sequence[Command], known: Known, desk: Desk
+        self, tx: Transaction, entries: Sequence[Ready], known: Known, desk: Desk
     ) -> Book:
         book, holders = Book(), known.holders
+        commands = [entry.command for entry in entries]
         members = sorted({_member_of(command, holders) for command in commands} - {""})
         earners = {c.member_id for c in commands if isinstance(c, Accrue)}
         await lock_accounts(tx, book, members, sorted(earners - known.tiers.keys()))
@@ -161,6 +168,8 @@ class LedgerStore:
                 raise HoldMoved
         if reversals := [c for c in commands if isinstance(c, Reverse)]:
             await _load_accruals(tx, book, reversals, desk.programs)
+        plans = [one.grant.plan for one in entries if isinstance(one.grant, RuleGrant)]
+        await load_counters(tx, book, plans)
         await _load_open_lots(tx, book, commands)
         return book
 
@@ -176,7 +185,9 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
     try:
         match command:
             case Accrue():
-                assert entry.grant is not None
+                if isinstance(entry.grant, RuleGrant):
+                    return rule_accruals.accrue(command, entry.grant, book, desk)
+                assert isinstance(entry.grant, Grant)
                 return accruals.accrue(command, entry.grant, book, desk)
             case Hold():
                 return holds.hold(command, entry.assessment_id, book, desk)
@@ -249,9 +260,9 @@ async def _load_open_lots(tx: Transaction, book: Book, commands: Sequence[Comman
             since[command.member_id] = min(first, command.occurred_time)
             until[command.member_id] = max(until[command.member_id], command.occurred_time)
         elif isinstance(command, Reverse) and command.transaction_id in book.accruals:
-            asked[command.member_id] += book.accruals[command.transaction_id].explanation.get(
-                "points", 0
-            )
+            record = book.accruals[command.transaction_id]
+            points = record.explanation.get("points", 0) + bonus_points(record, book)
+            asked[command.member_id] += points
             # A claw-back takes expired points, too, where nobody has booked their end yet.
             since[command.member_id] = _LONG_AGO
     if asked:

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from rules.accrual_values import Activity
 from rules.compiled import CompiledProgram
 
 
@@ -242,7 +243,10 @@ class Request:
 
 
 class Accrue(NamedTuple):
-    """Book the points of a purchase; a plain tuple, since batches make thousands of them."""
+    """Book the points of a purchase; a plain tuple, since batches make thousands of them.
+
+    With an activity it takes all the rules, see `rule_accruals`, and may be something else.
+    """
 
     request_id: str
     digest: bytes
@@ -253,6 +257,7 @@ class Accrue(NamedTuple):
     origin: Origin
     occurred_time: datetime
     program: CompiledProgram
+    activity: Activity | None = None
 
 
 @dataclass(frozen=True, slots=True)

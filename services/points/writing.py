@@ -7,10 +7,12 @@ from kit.clock import Clock, NewId
 from kit.db import Database
 from kit.errors import LaurelError, RequestIdReused
 from points import errors, metrics
+from points.fact_book import FactBook
 from points.holds import check_redemption
 from points.plain import Allowed, Offer, decision_of, explain, offer_of
 from points.posting import Desk
 from points.remote import AntifraudClient, Asked, Decided, TierClient
+from points.rule_accruals import NO_ANSWER, Plan, RuleGrant
 from points.store import Answer, Known, LedgerStore, Ready
 from points.values import Accrue, Command, Grant, Hold
 from rules.compiled import ProgramHistory
@@ -20,7 +22,6 @@ from rules.values import Action
 ATTEMPTS_MAX = 5
 CAREFUL_BATCHES = 100
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
-NO_ANSWER = ["antifraud", False, "", "0", "anti-fraud gave no answer; booked until it is reviewed"]
 
 
 class WritePath:
@@ -34,7 +35,10 @@ class WritePath:
         tiers: "TierBook",
         clock: Clock,
         new_id: NewId,
+        *,
+        facts: FactBook,
     ) -> None:
+        self._facts = facts
         self._store = store
         self._feed = feed
         self._fraud = fraud
@@ -123,14 +127,19 @@ class WritePath:
         """
         earners = {command.member_id for command in commands if isinstance(command, Accrue)}
         tiers = await self._tiers.tiers_of(earners, known)
-        prepared: list[tuple[Command, Offer | None]] = []
+        by_rules = [c for c in commands if isinstance(c, Accrue) and c.activity is not None]
+        scenes = await self._facts.look_up(by_rules, tiers) if by_rules else None
+        prepared: list[tuple[Command, Offer | Plan | None]] = []
         asked: list[Asked] = []
         for command in commands:
-            offer = None
+            offer: Offer | Plan | None = None
             try:
                 if isinstance(command, Accrue):
-                    offer = offer_of(command, tiers.get(command.member_id))
-                    asked.append(Asked(command, offer.points, offer.rate.tier_id))
+                    if command.activity is not None and scenes is not None:
+                        offer = scenes.plan(command)
+                    else:
+                        offer = offer_of(command, tiers.get(command.member_id))
+                    asked.append(Asked(command, offer.points, offer.tier_id))
                 elif isinstance(command, Hold):
                     check_redemption(command)
                     tier_id = known.tiers.get(command.member_id) or ""
@@ -143,7 +152,7 @@ class WritePath:
         ready: list[Ready] = []
         for command, offer in prepared:
             decided = decisions.get(command.request_id) if decisions is not None else None
-            if offer is not None and _is_plain(offer, decided, known):
+            if isinstance(offer, Offer) and _is_plain(offer, decided, known):
                 assert decided is not None
                 plain.append(Allowed(offer, decided.assessment_id))
                 continue
@@ -192,7 +201,7 @@ class TierBook:
             await tx.execute("set_tiers", *columns)
 
 
-def _settle(command: Command, offer: Offer | None, decided: Decided | None) -> Ready:
+def _settle(command: Command, offer: Offer | Plan | None, decided: Decided | None) -> Ready:
     """A command with its decision, None without one. Raises Denied, UnderReview or
     AntifraudUnavailable.
     """
@@ -223,19 +232,23 @@ def _generally(allowed: Allowed) -> Ready:
     return _granted(allowed.offer, allowed.assessment_id, under_review=False)
 
 
-def _granted(offer: Offer, assessment_id: str, under_review: bool) -> Ready:
+def _granted(offer: Offer | Plan, assessment_id: str, under_review: bool) -> Ready:
+    if isinstance(offer, Plan):
+        return Ready(offer.command, RuleGrant(offer, assessment_id, under_review))
     explanation = explain(decision_of(offer, assessment_id), offer.command.program)
     explanation["review"] = under_review
     return Ready(offer.command, Grant(offer.points, explanation, under_review))
 
 
-def _settle_without_answer(command: Accrue | Hold, offer: Offer | None) -> Ready:
+def _settle_without_answer(command: Accrue | Hold, offer: Offer | Plan | None) -> Ready:
     """The program's policy for a silent anti-fraud: small accruals wait for a review, all else is
     refused.
     """
     limit = command.program.antifraud.fallback_accrual_points_max
     if offer is None or offer.points > limit:
         raise errors.AntifraudUnavailable(retry_after_ms=errors.AntifraudUnavailable.RETRY_AFTER_MS)
+    if isinstance(offer, Plan):
+        return _granted(offer, "", under_review=True)
     explanation = explain(decision_of(offer, ""), offer.command.program)
     del explanation["assessment"]
     explanation["lines"].append(NO_ANSWER)

@@ -88,11 +88,17 @@ class TierService(TierServiceServicer):
     ) -> tier_pb.BatchGetTiersResponse:
         """Returns the tiers of up to 1,000 members; one that is not known has an empty tier."""
         check_text(member_ids="".join(request.member_ids))
-        found = await self._reader.tiers(request.member_ids, self._clock())
+        found = await self._reader.briefs(request.member_ids, self._clock())
         response = tier_pb.BatchGetTiersResponse()
         for member_id in request.member_ids:
-            tier_id, rank = found.get(member_id, ("", 0))
-            response.member_tiers.add(member_id=member_id, tier_id=tier_id, rank=rank)
+            row = response.member_tiers.add(member_id=member_id)
+            brief = found.get(member_id)
+            if brief is not None:
+                row.tier_id, row.rank, row.birth_month = (
+                    brief.tier_id, brief.rank, brief.birth_month,
+                )  # fmt: skip
+                if brief.enrol_time is not None:
+                    row.enrol_time.CopyFrom(to_timestamp(brief.enrol_time))
         return response
 
     async def ListTierHistory(

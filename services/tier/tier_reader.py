@@ -41,6 +41,16 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Brief:
+    """What services that decide for a member need to know; month 0 and no time when unknown."""
+
+    tier_id: str
+    rank: int
+    birth_month: int
+    enrol_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A decision as it was written down."""
 
@@ -98,16 +108,25 @@ class TierReader:
             program=program,
         )
 
-    async def tiers(self, member_ids: Sequence[str], now: datetime) -> dict[str, tuple[str, int]]:
-        """Ids and ranks of the tiers of those members that are known."""
+    async def briefs(self, member_ids: Sequence[str], now: datetime) -> dict[str, Brief]:
+        """Tiers, birthdays and enrolments of those members that are known."""
         history = await self._feed.ensure()
         program = history.in_force(now)
+        asked = list(set(member_ids))
         async with self._database.transaction(readonly=True) as tx:
-            rows = await tx.fetch("get_standings", list(set(member_ids)))
+            rows = await tx.fetch("get_standings", asked)
+            enrolled = {row["member_id"]: row for row in await tx.fetch("get_enrolled", asked)}
         found = {}
         for row in rows:
+            member_id = row["member_id"]
             tier = tier_in(read_standing(row), program, history)
-            found[row["member_id"]] = (row["tier_id"] or tier.id, tier.rank)
+            profile = enrolled.get(member_id)
+            found[member_id] = Brief(
+                tier_id=row["tier_id"] or tier.id,
+                rank=tier.rank,
+                birth_month=profile["birth_month"] if profile else 0,
+                enrol_time=profile["enrol_time"] if profile else None,
+            )
         return found
 
     async def decisions(self, member_id: str, before: int, size: int) -> list[Recorded]:

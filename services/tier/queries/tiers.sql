@@ -31,6 +31,11 @@ SELECT member_id, tier_id, valid_until_time, program_version, decide_time, decis
 FROM member
 WHERE member_id = ANY($1::text[])
 
+-- name: get_enrolled
+SELECT member_id, birth_month, enrol_time
+FROM profile
+WHERE member_id = ANY($1::text[])
+
 -- name: add_growth
 -- An event that counted before is left out of what is returned.
 INSERT INTO growth (member_id, counted_time, event_id, transaction_id, spend_minor)

@@ -53,6 +53,8 @@ class Event(message.Message):
     GIFT_RECEIVED_FIELD_NUMBER: builtins.int
     POINTS_DONATED_FIELD_NUMBER: builtins.int
     POINTS_ADJUSTED_FIELD_NUMBER: builtins.int
+    BONUS_ACCRUED_FIELD_NUMBER: builtins.int
+    BADGE_EARNED_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -145,6 +147,14 @@ class Event(message.Message):
     def points_adjusted(self) -> PointsAdjusted:
         """An operator gave or took points."""
 
+    @builtins.property
+    def bonus_accrued(self) -> BonusAccrued:
+        """Points were booked for a streak or a challenge."""
+
+    @builtins.property
+    def badge_earned(self) -> BadgeEarned:
+        """A member earned a badge."""
+
     def __init__(
         self,
         *,
@@ -173,12 +183,14 @@ class Event(message.Message):
         gift_received: GiftReceived | None = ...,
         points_donated: PointsDonated | None = ...,
         points_adjusted: PointsAdjusted | None = ...,
+        bonus_accrued: BonusAccrued | None = ...,
+        badge_earned: BadgeEarned | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted", "bonus_accrued", "badge_earned"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -807,5 +819,65 @@ class PointsAdjusted(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["adjustment_id", b"adjustment_id", "points", b"points", "reason", b"reason", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BonusAccrued(message.Message):
+    """Points were booked for a streak or a challenge."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    UNDER_REVIEW_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """The ledger transaction."""
+    name: builtins.str
+    """Name of the streak or challenge in the program."""
+    points: builtins.int
+    """Points booked, above 0."""
+    under_review: builtins.bool
+    """Whether the points wait for a review by anti-fraud."""
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        name: builtins.str = ...,
+        points: builtins.int = ...,
+        under_review: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "points", b"points", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BadgeEarned(message.Message):
+    """A member earned a badge."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BADGE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    PERIOD_FIELD_NUMBER: builtins.int
+    badge: builtins.str
+    """The badge."""
+    name: builtins.str
+    """Name of the streak or challenge in the program that gave it."""
+    period: builtins.str
+    """The period in which it was completed: a month such as 2026-11, else the day."""
+    def __init__(
+        self,
+        *,
+        badge: builtins.str = ...,
+        name: builtins.str = ...,
+        period: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["badge", b"badge", "name", b"name", "period", b"period"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -13,6 +13,7 @@ from google.rpc import status_pb2 as status_pb2
 from google.type import date_pb2 as date_pb2
 from google.type import money_pb2 as money_pb2
 from laurel.antifraud.v1 import antifraud_service_pb2 as antifraud_service_pb2
+from laurel.points.v1 import activities_pb2 as activities_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -523,12 +524,16 @@ class Explanation(message.Message):
     MATURE_TIME_FIELD_NUMBER: builtins.int
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
     ASSESSMENT_ID_FIELD_NUMBER: builtins.int
+    BONUSES_FIELD_NUMBER: builtins.int
+    CAUSE_TRANSACTION_ID_FIELD_NUMBER: builtins.int
     tier_id: builtins.str
     """Id of the tier that was applied; empty when it was not known."""
     under_review: builtins.bool
     """Whether anti-fraud asked for a review."""
     assessment_id: builtins.str
     """The assessment by anti-fraud; empty where none was made."""
+    cause_transaction_id: builtins.str
+    """For a bonus: the transaction of the activity that completed it."""
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[ExplanationLine]:
         """The lines, in the order they were applied."""
@@ -541,6 +546,10 @@ class Explanation(message.Message):
     def mature_time(self) -> timestamp_pb2.Timestamp:
         """When pending points are due to become active; unset when they are active at once or wait for a review."""
 
+    @builtins.property
+    def bonuses(self) -> containers.RepeatedCompositeFieldContainer[activities_pb2.CompletedBonus]:
+        """Streaks and challenges that the activity completed."""
+
     def __init__(
         self,
         *,
@@ -550,10 +559,12 @@ class Explanation(message.Message):
         mature_time: timestamp_pb2.Timestamp | None = ...,
         under_review: builtins.bool = ...,
         assessment_id: builtins.str = ...,
+        bonuses: abc.Iterable[activities_pb2.CompletedBonus] | None = ...,
+        cause_transaction_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["mature_time", b"mature_time", "spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["assessment_id", b"assessment_id", "lines", b"lines", "mature_time", b"mature_time", "spend", b"spend", "tier_id", b"tier_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["assessment_id", b"assessment_id", "bonuses", b"bonuses", "cause_transaction_id", b"cause_transaction_id", "lines", b"lines", "mature_time", b"mature_time", "spend", b"spend", "tier_id", b"tier_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -662,6 +673,7 @@ class Purchase(message.Message):
     ORDER_ID_FIELD_NUMBER: builtins.int
     AMOUNT_FIELD_NUMBER: builtins.int
     CATEGORIES_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """The shop's id of the order, 1 to 128 bytes."""
     @builtins.property
@@ -672,16 +684,129 @@ class Purchase(message.Message):
     def categories(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Categories of what was bought, at most 100 of at most 128 bytes."""
 
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[activities_pb2.PurchaseLine]:
+        """What was bought, line by line, at most 200; what of the amount no line is for is of no category."""
+
     def __init__(
         self,
         *,
         order_id: builtins.str = ...,
         amount: money_pb2.Money | None = ...,
         categories: abc.Iterable[builtins.str] | None = ...,
+        lines: abc.Iterable[activities_pb2.PurchaseLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "categories", b"categories", "order_id", b"order_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "categories", b"categories", "lines", b"lines", "order_id", b"order_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AccrueActivityRequest(message.Message):
+    """Request of AccrueActivity."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    ACTIVITY_FIELD_NUMBER: builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """Caller's id of this request, 1 to 128 bytes."""
+    member_id: builtins.str
+    """The member, by the caller's own id, 1 to 128 bytes."""
+    @builtins.property
+    def activity(self) -> activities_pb2.Activity:
+        """What the points are for."""
+
+    @builtins.property
+    def occurred_time(self) -> timestamp_pb2.Timestamp:
+        """When it happened in the world; now when unset. At most 5 minutes ahead."""
+
+    @builtins.property
+    def origin(self) -> antifraud_service_pb2.Origin:
+        """Where it comes from, for anti-fraud."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        member_id: builtins.str = ...,
+        activity: activities_pb2.Activity | None = ...,
+        occurred_time: timestamp_pb2.Timestamp | None = ...,
+        origin: antifraud_service_pb2.Origin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["activity", b"activity", "occurred_time", b"occurred_time", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["activity", b"activity", "member_id", b"member_id", "occurred_time", b"occurred_time", "origin", b"origin", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AccrueActivityResponse(message.Message):
+    """Response of AccrueActivity."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def transaction(self) -> Transaction:
+        """The booked transaction. It is booked with 0 points, too, when no rule gave any."""
+
+    def __init__(
+        self,
+        *,
+        transaction: Transaction | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["transaction", b"transaction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchAccrueActivitiesRequest(message.Message):
+    """Request of BatchAccrueActivities."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[AccrueActivityRequest]:
+        """1 to 1,000 activities. A mistake in one is answered in its own row."""
+
+    def __init__(
+        self,
+        *,
+        requests: abc.Iterable[AccrueActivityRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchAccrueActivitiesResponse(message.Message):
+    """Response of BatchAccrueActivities."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[AccrueResult]:
+        """One row for each request, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        results: abc.Iterable[AccrueResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -885,6 +1010,7 @@ class AccruedPoints(message.Message):
     POINTS_FIELD_NUMBER: builtins.int
     BALANCE_AFTER_FIELD_NUMBER: builtins.int
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
+    BONUSES_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The booked transaction."""
     points: builtins.int
@@ -895,6 +1021,10 @@ class AccruedPoints(message.Message):
     def balance_after(self) -> Balance:
         """The balance right after it."""
 
+    @builtins.property
+    def bonuses(self) -> containers.RepeatedCompositeFieldContainer[activities_pb2.CompletedBonus]:
+        """Streaks and challenges that it completed, booked in transactions of their own."""
+
     def __init__(
         self,
         *,
@@ -902,10 +1032,11 @@ class AccruedPoints(message.Message):
         points: builtins.int = ...,
         balance_after: Balance | None = ...,
         under_review: builtins.bool = ...,
+        bonuses: abc.Iterable[activities_pb2.CompletedBonus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "points", b"points", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "bonuses", b"bonuses", "points", b"points", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

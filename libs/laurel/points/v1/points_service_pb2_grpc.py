@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
+from laurel.points.v1 import activities_pb2 as laurel_dot_points_dot_v1_dot_activities__pb2
 from laurel.points.v1 import adjustments_pb2 as laurel_dot_points_dot_v1_dot_adjustments__pb2
 from laurel.points.v1 import liability_pb2 as laurel_dot_points_dot_v1_dot_liability__pb2
 from laurel.points.v1 import merges_pb2 as laurel_dot_points_dot_v1_dot_merges__pb2
@@ -57,6 +58,46 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/StreamAccruePoints',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsResponse.FromString,
+                _registered_method=True)
+        self.AccrueActivity = channel.unary_unary(
+                '/laurel.points.v1.PointsService/AccrueActivity',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.AccrueActivityRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.AccrueActivityResponse.FromString,
+                _registered_method=True)
+        self.BatchAccrueActivities = channel.unary_unary(
+                '/laurel.points.v1.PointsService/BatchAccrueActivities',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccrueActivitiesRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccrueActivitiesResponse.FromString,
+                _registered_method=True)
+        self.ListChallenges = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ListChallenges',
+                request_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.ListChallengesRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.ListChallengesResponse.FromString,
+                _registered_method=True)
+        self.CreateTeam = channel.unary_unary(
+                '/laurel.points.v1.PointsService/CreateTeam',
+                request_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.CreateTeamRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.CreateTeamResponse.FromString,
+                _registered_method=True)
+        self.AddTeamMember = channel.unary_unary(
+                '/laurel.points.v1.PointsService/AddTeamMember',
+                request_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.AddTeamMemberRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.AddTeamMemberResponse.FromString,
+                _registered_method=True)
+        self.RemoveTeamMember = channel.unary_unary(
+                '/laurel.points.v1.PointsService/RemoveTeamMember',
+                request_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.RemoveTeamMemberRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.RemoveTeamMemberResponse.FromString,
+                _registered_method=True)
+        self.GetTeam = channel.unary_unary(
+                '/laurel.points.v1.PointsService/GetTeam',
+                request_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.GetTeamRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.GetTeamResponse.FromString,
+                _registered_method=True)
+        self.RunBonuses = channel.unary_unary(
+                '/laurel.points.v1.PointsService/RunBonuses',
+                request_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesResponse.FromString,
                 _registered_method=True)
         self.HoldPoints = channel.unary_unary(
                 '/laurel.points.v1.PointsService/HoldPoints',
@@ -248,6 +289,68 @@ class PointsServiceServicer:
         Errors, after all that was read before is answered: INVALID_ARGUMENT for a message with a mistake outside of its rows, with
         reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
         RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AccrueActivity(self, request, context):
+        """Books the points of anything else that a member did, such as a check-in, a review or a referral.
+        Errors: as of AccruePoints; INVALID_ARGUMENT with reason REFERENCE_TO_ONESELF where the member refers to themselves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchAccrueActivities(self, request, context):
+        """Books up to 1,000 activities. Each is decided and answered on its own, in the order of the request; one that is refused does
+        not touch the others. The call itself fails only when none of them could be tried.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChallenges(self, request, context):
+        """Lists how far a member has come in every streak and challenge of the program.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTeam(self, request, context):
+        """Makes a team, without members.
+        Errors: ALREADY_EXISTS with reason TEAM_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddTeamMember(self, request, context):
+        """Adds a member to a team of at most 50. What they did before does not count for it.
+        Errors: NOT_FOUND with reason TEAM_NOT_FOUND; FAILED_PRECONDITION with reason IN_ANOTHER_TEAM or TEAM_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveTeamMember(self, request, context):
+        """Takes a member out of a team. What they did while they were in it still counts for it.
+        Errors: NOT_FOUND with reason TEAM_NOT_FOUND or NOT_IN_TEAM.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTeam(self, request, context):
+        """Returns a team with its members.
+        Errors: NOT_FOUND with reason TEAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunBonuses(self, request, context):
+        """Books the bonuses of team challenges that were reached. Can be run again, and twice at once, without harm.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -530,6 +633,46 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsResponse.SerializeToString,
             ),
+            'AccrueActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.AccrueActivity,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.AccrueActivityRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.AccrueActivityResponse.SerializeToString,
+            ),
+            'BatchAccrueActivities': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchAccrueActivities,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccrueActivitiesRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccrueActivitiesResponse.SerializeToString,
+            ),
+            'ListChallenges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChallenges,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.ListChallengesRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.ListChallengesResponse.SerializeToString,
+            ),
+            'CreateTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTeam,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.CreateTeamRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.CreateTeamResponse.SerializeToString,
+            ),
+            'AddTeamMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddTeamMember,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.AddTeamMemberRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.AddTeamMemberResponse.SerializeToString,
+            ),
+            'RemoveTeamMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveTeamMember,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.RemoveTeamMemberRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.RemoveTeamMemberResponse.SerializeToString,
+            ),
+            'GetTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTeam,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.GetTeamRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.GetTeamResponse.SerializeToString,
+            ),
+            'RunBonuses': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunBonuses,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesResponse.SerializeToString,
+            ),
             'HoldPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.HoldPoints,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.FromString,
@@ -771,6 +914,222 @@ class PointsService:
             '/laurel.points.v1.PointsService/StreamAccruePoints',
             laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.StreamAccruePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AccrueActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/AccrueActivity',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.AccrueActivityRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.AccrueActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchAccrueActivities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/BatchAccrueActivities',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccrueActivitiesRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.BatchAccrueActivitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChallenges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ListChallenges',
+            laurel_dot_points_dot_v1_dot_activities__pb2.ListChallengesRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_activities__pb2.ListChallengesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/CreateTeam',
+            laurel_dot_points_dot_v1_dot_activities__pb2.CreateTeamRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_activities__pb2.CreateTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddTeamMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/AddTeamMember',
+            laurel_dot_points_dot_v1_dot_activities__pb2.AddTeamMemberRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_activities__pb2.AddTeamMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveTeamMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/RemoveTeamMember',
+            laurel_dot_points_dot_v1_dot_activities__pb2.RemoveTeamMemberRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_activities__pb2.RemoveTeamMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/GetTeam',
+            laurel_dot_points_dot_v1_dot_activities__pb2.GetTeamRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_activities__pb2.GetTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunBonuses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/RunBonuses',
+            laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesResponse.FromString,
             options,
             channel_credentials,
             insecure,

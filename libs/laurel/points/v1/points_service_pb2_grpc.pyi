@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as abc
 from grpc import aio as aio
 from laurel.points.v1 import accounts_pb2 as accounts_pb2
+from laurel.points.v1 import activities_pb2 as activities_pb2
 from laurel.points.v1 import adjustments_pb2 as adjustments_pb2
 from laurel.points.v1 import liability_pb2 as liability_pb2
 from laurel.points.v1 import merges_pb2 as merges_pb2
@@ -44,6 +45,34 @@ class PointsServiceStub:
     reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
     RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
     """
+    AccrueActivity: aio.UnaryUnaryMultiCallable[points_service_pb2.AccrueActivityRequest, points_service_pb2.AccrueActivityResponse]
+    """Books the points of anything else that a member did, such as a check-in, a review or a referral.
+    Errors: as of AccruePoints; INVALID_ARGUMENT with reason REFERENCE_TO_ONESELF where the member refers to themselves.
+    """
+    BatchAccrueActivities: aio.UnaryUnaryMultiCallable[points_service_pb2.BatchAccrueActivitiesRequest, points_service_pb2.BatchAccrueActivitiesResponse]
+    """Books up to 1,000 activities. Each is decided and answered on its own, in the order of the request; one that is refused does
+    not touch the others. The call itself fails only when none of them could be tried.
+    """
+    ListChallenges: aio.UnaryUnaryMultiCallable[activities_pb2.ListChallengesRequest, activities_pb2.ListChallengesResponse]
+    """Lists how far a member has come in every streak and challenge of the program."""
+    CreateTeam: aio.UnaryUnaryMultiCallable[activities_pb2.CreateTeamRequest, activities_pb2.CreateTeamResponse]
+    """Makes a team, without members.
+    Errors: ALREADY_EXISTS with reason TEAM_EXISTS.
+    """
+    AddTeamMember: aio.UnaryUnaryMultiCallable[activities_pb2.AddTeamMemberRequest, activities_pb2.AddTeamMemberResponse]
+    """Adds a member to a team of at most 50. What they did before does not count for it.
+    Errors: NOT_FOUND with reason TEAM_NOT_FOUND; FAILED_PRECONDITION with reason IN_ANOTHER_TEAM or TEAM_FULL.
+    """
+    RemoveTeamMember: aio.UnaryUnaryMultiCallable[activities_pb2.RemoveTeamMemberRequest, activities_pb2.RemoveTeamMemberResponse]
+    """Takes a member out of a team. What they did while they were in it still counts for it.
+    Errors: NOT_FOUND with reason TEAM_NOT_FOUND or NOT_IN_TEAM.
+    """
+    GetTeam: aio.UnaryUnaryMultiCallable[activities_pb2.GetTeamRequest, activities_pb2.GetTeamResponse]
+    """Returns a team with its members.
+    Errors: NOT_FOUND with reason TEAM_NOT_FOUND.
+    """
+    RunBonuses: aio.UnaryUnaryMultiCallable[activities_pb2.RunBonusesRequest, activities_pb2.RunBonusesResponse]
+    """Books the bonuses of team challenges that were reached. Can be run again, and twice at once, without harm."""
     HoldPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.HoldPointsRequest, points_service_pb2.HoldPointsResponse]
     """Sets active points aside for an order, those that expire first.
     Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
@@ -213,6 +242,82 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
         RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
         """
+
+    @abc_1.abstractmethod
+    def AccrueActivity(
+        self,
+        request: points_service_pb2.AccrueActivityRequest,
+        context: aio.ServicerContext[points_service_pb2.AccrueActivityRequest, abc.Awaitable[points_service_pb2.AccrueActivityResponse]],
+    ) -> abc.Awaitable[points_service_pb2.AccrueActivityResponse]:
+        """Books the points of anything else that a member did, such as a check-in, a review or a referral.
+        Errors: as of AccruePoints; INVALID_ARGUMENT with reason REFERENCE_TO_ONESELF where the member refers to themselves.
+        """
+
+    @abc_1.abstractmethod
+    def BatchAccrueActivities(
+        self,
+        request: points_service_pb2.BatchAccrueActivitiesRequest,
+        context: aio.ServicerContext[points_service_pb2.BatchAccrueActivitiesRequest, abc.Awaitable[points_service_pb2.BatchAccrueActivitiesResponse]],
+    ) -> abc.Awaitable[points_service_pb2.BatchAccrueActivitiesResponse]:
+        """Books up to 1,000 activities. Each is decided and answered on its own, in the order of the request; one that is refused does
+        not touch the others. The call itself fails only when none of them could be tried.
+        """
+
+    @abc_1.abstractmethod
+    def ListChallenges(
+        self,
+        request: activities_pb2.ListChallengesRequest,
+        context: aio.ServicerContext[activities_pb2.ListChallengesRequest, abc.Awaitable[activities_pb2.ListChallengesResponse]],
+    ) -> abc.Awaitable[activities_pb2.ListChallengesResponse]:
+        """Lists how far a member has come in every streak and challenge of the program."""
+
+    @abc_1.abstractmethod
+    def CreateTeam(
+        self,
+        request: activities_pb2.CreateTeamRequest,
+        context: aio.ServicerContext[activities_pb2.CreateTeamRequest, abc.Awaitable[activities_pb2.CreateTeamResponse]],
+    ) -> abc.Awaitable[activities_pb2.CreateTeamResponse]:
+        """Makes a team, without members.
+        Errors: ALREADY_EXISTS with reason TEAM_EXISTS.
+        """
+
+    @abc_1.abstractmethod
+    def AddTeamMember(
+        self,
+        request: activities_pb2.AddTeamMemberRequest,
+        context: aio.ServicerContext[activities_pb2.AddTeamMemberRequest, abc.Awaitable[activities_pb2.AddTeamMemberResponse]],
+    ) -> abc.Awaitable[activities_pb2.AddTeamMemberResponse]:
+        """Adds a member to a team of at most 50. What they did before does not count for it.
+        Errors: NOT_FOUND with reason TEAM_NOT_FOUND; FAILED_PRECONDITION with reason IN_ANOTHER_TEAM or TEAM_FULL.
+        """
+
+    @abc_1.abstractmethod
+    def RemoveTeamMember(
+        self,
+        request: activities_pb2.RemoveTeamMemberRequest,
+        context: aio.ServicerContext[activities_pb2.RemoveTeamMemberRequest, abc.Awaitable[activities_pb2.RemoveTeamMemberResponse]],
+    ) -> abc.Awaitable[activities_pb2.RemoveTeamMemberResponse]:
+        """Takes a member out of a team. What they did while they were in it still counts for it.
+        Errors: NOT_FOUND with reason TEAM_NOT_FOUND or NOT_IN_TEAM.
+        """
+
+    @abc_1.abstractmethod
+    def GetTeam(
+        self,
+        request: activities_pb2.GetTeamRequest,
+        context: aio.ServicerContext[activities_pb2.GetTeamRequest, abc.Awaitable[activities_pb2.GetTeamResponse]],
+    ) -> abc.Awaitable[activities_pb2.GetTeamResponse]:
+        """Returns a team with its members.
+        Errors: NOT_FOUND with reason TEAM_NOT_FOUND.
+        """
+
+    @abc_1.abstractmethod
+    def RunBonuses(
+        self,
+        request: activities_pb2.RunBonusesRequest,
+        context: aio.ServicerContext[activities_pb2.RunBonusesRequest, abc.Awaitable[activities_pb2.RunBonusesResponse]],
+    ) -> abc.Awaitable[activities_pb2.RunBonusesResponse]:
+        """Books the bonuses of team challenges that were reached. Can be run again, and twice at once, without harm."""
 
     @abc_1.abstractmethod
     def HoldPoints(

@@ -286,29 +286,39 @@ class BatchGetTiersResponse(message.Message):
 
 @typing.final
 class MemberTier(message.Message):
-    """A member's tier, in short."""
+    """A member's tier, in short, and what else services decide by."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     MEMBER_ID_FIELD_NUMBER: builtins.int
     TIER_ID_FIELD_NUMBER: builtins.int
     RANK_FIELD_NUMBER: builtins.int
+    BIRTH_MONTH_FIELD_NUMBER: builtins.int
+    ENROL_TIME_FIELD_NUMBER: builtins.int
     member_id: builtins.str
     """The member."""
     tier_id: builtins.str
     """Id of the tier; empty for a member that is not known."""
     rank: builtins.int
     """Rank of the tier; 0 is the lowest."""
+    birth_month: builtins.int
+    """Month of birth, 1 to 12; 0 when unknown."""
+    @builtins.property
+    def enrol_time(self) -> timestamp_pb2.Timestamp:
+        """When the member enrolled; unset for one who did not."""
+
     def __init__(
         self,
         *,
         member_id: builtins.str = ...,
         tier_id: builtins.str = ...,
         rank: builtins.int = ...,
+        birth_month: builtins.int = ...,
+        enrol_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["enrol_time", b"enrol_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "rank", b"rank", "tier_id", b"tier_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["birth_month", b"birth_month", "enrol_time", b"enrol_time", "member_id", b"member_id", "rank", b"rank", "tier_id", b"tier_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,7 +75,8 @@ class TierServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTiers(self, request, context):
-        """Returns the tiers of up to 1,000 members; one that is not known has a row with an empty tier.
+        """Returns the tiers of up to 1,000 members, with the month of birth and the enrolment that services decide by; one that is not
+        known has a row with an empty tier.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -21,7 +21,9 @@ class TierServiceStub:
     Errors: NOT_FOUND with reason MEMBER_NOT_FOUND.
     """
     BatchGetTiers: aio.UnaryUnaryMultiCallable[tier_service_pb2.BatchGetTiersRequest, tier_service_pb2.BatchGetTiersResponse]
-    """Returns the tiers of up to 1,000 members; one that is not known has a row with an empty tier."""
+    """Returns the tiers of up to 1,000 members, with the month of birth and the enrolment that services decide by; one that is not
+    known has a row with an empty tier.
+    """
     ListTierHistory: aio.UnaryUnaryMultiCallable[tier_service_pb2.ListTierHistoryRequest, tier_service_pb2.ListTierHistoryResponse]
     """Lists the decisions about a member's tier, newest first, each with what it was decided on."""
     CountTiers: aio.UnaryUnaryMultiCallable[tier_service_pb2.CountTiersRequest, tier_service_pb2.CountTiersResponse]
@@ -50,7 +52,9 @@ class TierServiceServicer(metaclass=abc_1.ABCMeta):
         request: tier_service_pb2.BatchGetTiersRequest,
         context: aio.ServicerContext[tier_service_pb2.BatchGetTiersRequest, abc.Awaitable[tier_service_pb2.BatchGetTiersResponse]],
     ) -> abc.Awaitable[tier_service_pb2.BatchGetTiersResponse]:
-        """Returns the tiers of up to 1,000 members; one that is not known has a row with an empty tier."""
+        """Returns the tiers of up to 1,000 members, with the month of birth and the enrolment that services decide by; one that is not
+        known has a row with an empty tier.
+        """
 
     @abc_1.abstractmethod
     def ListTierHistory(
