@@ -259,3 +259,31 @@ LEFT JOIN antifraud.assessment AS a ON a.assessment_id::text = t.explanation ->>
 WHERE
     t.kind IN (1, 3) AND a.assessment_id IS NULL
     AND NOT (t.kind = 1 AND t.explanation ->> 'assessment' IS NULL AND (t.explanation ->> 'review')::boolean IS TRUE)
+
+-- check: a bonus names the activity that completed it
+SELECT t.member_id, t.transaction_id, t.explanation ->> 'cause' AS cause
+FROM points.transaction AS t
+LEFT JOIN points.transaction AS c ON c.transaction_id::text = t.explanation ->> 'cause' AND c.kind = 1
+WHERE t.kind = 19 AND c.transaction_id IS NULL
+
+-- check: a counter that was reached names the bonus that was booked for it
+SELECT p.member_id, p.name, p.period, p.bonus_transaction_id
+FROM points.progress AS p
+LEFT JOIN points.transaction AS t ON t.member_id = p.member_id AND t.transaction_id = p.bonus_transaction_id AND t.kind = 19
+WHERE
+    p.bonus_transaction_id IS NOT NULL
+    AND split_part(p.name, ':', 2) IS DISTINCT FROM t.explanation ->> 'name'
+
+-- check: a bonus of a team is what the ledger says, booked once for each member and period
+SELECT b.member_id, b.name, b.period, b.points, t.explanation ->> 'points' AS booked
+FROM points.team_bonus AS b
+LEFT JOIN points.transaction AS t USING (member_id, transaction_id)
+WHERE
+    b.transaction_id IS NOT NULL
+    AND (b.name, b.points) IS DISTINCT FROM (t.explanation ->> 'name', (t.explanation ->> 'points')::bigint)
+
+-- check: a team has as many members as it counts
+SELECT t.team_id, t.member_count, m.members
+FROM points.team AS t
+LEFT JOIN (SELECT team_id, count(*) AS members FROM points.team_member GROUP BY team_id) AS m USING (team_id)
+WHERE t.member_count <> coalesce(m.members, 0)

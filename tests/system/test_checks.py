@@ -1,6 +1,7 @@
 """Every check of `laurel check` finds what it guards against: each is broken once, rolled back."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -8,11 +9,18 @@ import pytest
 
 from cli.check import load_checks, run_checks, run_on
 from house import SAMPLE, Ground, House, new_id, usd
+from kit.clock import to_timestamp
 from kit.settings import SERVICES
 from laurel.checkout.v1 import checkout_service_pb2 as checkout_pb
 from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.points.v1 import points_service_pb2 as points_pb
 from laurel.points.v1.accounts_pb2 import CloseAccountRequest
+from laurel.points.v1.activities_pb2 import (
+    Activity,
+    AddTeamMemberRequest,
+    CreateTeamRequest,
+    RunBonusesRequest,
+)
 from laurel.points.v1.adjustments_pb2 import AdjustPointsRequest
 from laurel.points.v1.merges_pb2 import MergeMembersRequest
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
@@ -132,6 +140,17 @@ POINTS = {
     "a lot that came out of another one has its expiry and its accrual": Damage(
         "UPDATE points.lot_origin SET source_lot_id = gen_random_uuid()"
     ),
+    "a bonus names the activity that completed it": Damage(
+        "UPDATE points.transaction SET explanation = explanation - 'cause' WHERE kind = 19"
+    ),
+    "a counter that was reached names the bonus that was booked for it": Damage(
+        "UPDATE points.progress SET bonus_transaction_id = gen_random_uuid() "
+        "WHERE bonus_transaction_id IS NOT NULL"
+    ),
+    "a bonus of a team is what the ledger says, booked once for each member and period": Damage(
+        "UPDATE points.team_bonus SET points = points + 1"
+    ),
+    "a team has as many members as it counts": Damage("DELETE FROM points.team_member"),
     "a donation certificate says what the ledger says": Damage(
         "UPDATE points.donation SET points = points + 1000"
     ),
@@ -376,6 +395,29 @@ class Town:
             )
         )
 
+    async def do(self, member: str, event: str, days_ago: int = 0) -> None:
+        at = datetime.now(UTC) - timedelta(days=days_ago)
+        await self.points.AccrueActivity(
+            points_pb.AccrueActivityRequest(
+                request_id=new_id(),
+                member_id=member,
+                activity=Activity(event_type=event),
+                occurred_time=to_timestamp(at),
+            )
+        )
+
+    async def circle(self, member: str) -> None:
+        """A team of one, who writes three reviews."""
+        await self.points.CreateTeam(
+            CreateTeamRequest(request_id=new_id(), team_id="circle", name="Circle")
+        )
+        await self.points.AddTeamMember(
+            AddTeamMemberRequest(request_id=new_id(), team_id="circle", member_id=member)
+        )
+        for _ in range(3):
+            await self.do(member, "review")
+        await self.points.RunBonuses(RunBonusesRequest())
+
     async def authorize(self, member: str) -> str:
         lines = [
             checkout_pb.Line(line_id="cd", category="cd", quantity=2, unit_price=usd("15")),
@@ -435,6 +477,9 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.buy("gus", "40")
         await town.merge("fay", "gus")
         await town.adjust("fay", 5000)
+        for day in range(7, 0, -1):
+            await town.do("gus", "check_in", day)
+        await town.circle("gus")
         await house.settle()
         yield house
 
