@@ -54,7 +54,8 @@ async def wire(runtime: Runtime) -> Service:
     activities = open_activity_desk(database, feed, clock, new_id)
     servicer = PointsService(
         queue, path, scheduled, feed, clock,
-        activities=activities, counter=open_counter(database, feed, fraud, clock, new_id), reads=reads,
+        activities=activities, counter=open_counter(database, feed, fraud, clock, new_id),
+        reads=reads,
     )  # fmt: skip
     await scheduled.ensure_partitions()
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from kit.clock import Clock
 from kit.errors import LaurelError, to_status
 from kit.interceptor import refusal_of
+from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from points import parse
 from points.plain import PlainAccrual

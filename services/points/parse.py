@@ -22,7 +22,8 @@ from points.values import (
     Release,
     Reverse,
 )
-from rules.accrual_values import PURCHASE, Activity
+from rules import accrual_values
+from rules.accrual_values import Activity
 from rules.compiled import CompiledProgram, ProgramHistory
 
 if TYPE_CHECKING:
@@ -72,10 +73,11 @@ def _parse_plain_row(
         return None
     program = programs.in_force(occurred)
     amount_minor = _minor(bought[1][1], program, "purchase.amount")
-    return Accrue(
+    command = Accrue(
         request_id, content_hash(row), member_id, order_id, amount_minor, (), NOWHERE, occurred,
         program,
     )  # fmt: skip
+    return command if program.accrual.plain_purchases else by_rules(command, ())
 
 
 def parse_accrual(
@@ -167,7 +169,7 @@ def parse_activity(
     """Raises TimeInFuture, ActivityIsPurchase or ReferenceToOneself."""
     occurred = _occurred(request, now)
     activity = request.activity
-    if activity.event_type == PURCHASE:
+    if activity.event_type == accrual_values.PURCHASE:
         raise ActivityIsPurchase
     if activity.reference_member_id == request.member_id:
         raise ReferenceToOneself(member_id=request.member_id)

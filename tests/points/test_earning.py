@@ -238,6 +238,13 @@ async def test_pt_15_each_row_of_a_batch_answers_for_itself(earner: Earner, memb
     assert not any(details[i] for i in (0, 1, 5, 6, 7))
 
 
+async def test_pt_15_purchases_of_a_batch_go_by_all_the_rules(earner: Earner, member: str) -> None:
+    rows = [earner.accrual(member, "10", NOON) for _ in range(3)]
+    request = pb.BatchAccruePointsRequest(requests=rows)
+    results = (await earner.stub.BatchAccruePoints(request)).results
+    assert [row.accrued.points for row in results] == [60, 10, 10]
+
+
 async def test_lines_must_go_together(earner: Earner, member: str) -> None:
     twice = await refused(earner.buy(member, "9", lines=(("a", "x", "1"), ("a", "x", "2"))))
     assert (twice.code, twice.reason) == (StatusCode.INVALID_ARGUMENT, "LINES_INVALID")

@@ -478,8 +478,8 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.merge("fay", "gus")
         await town.adjust("fay", 5000)
         for day in range(7, 0, -1):
-            await town.do("gus", "check_in", day)
-        await town.circle("gus")
+            await town.do("ivy", "check_in", day)
+        await town.circle("ivy")
         await house.settle()
         yield house
 
