@@ -66,6 +66,8 @@ class Consumer:
 
     types: tuple[str, ...]
     handle: Handle
+    ignores: Callable[[Sequence[Event]], bool] = lambda _: False
+    """Whether a message would change nothing: then it costs no transaction."""
 
 
 async def publish(tx: Transaction, new_id: NewId, events: Sequence[Event]) -> None:
@@ -231,6 +233,8 @@ class Listener:
                 await message.ack()
 
     async def _take(self, batch: EventBatch) -> None:
+        if self._consumer.ignores(batch.events):
+            return
         async with self._database.transaction() as tx:
             if await tx.fetchval("claim_from_inbox", batch.batch_id):
                 await self._consumer.handle(tx, batch.events)

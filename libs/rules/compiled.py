@@ -25,9 +25,11 @@ from rules.values import (
     FraudRule,
     Gifts,
     Households,
+    Leaderboards,
     MessageRule,
     Never,
     Operation,
+    Period,
     Redemption,
     RollingMonths,
     Rounding,
@@ -65,6 +67,7 @@ class CompiledProgram:
     donations: Donations | None
     adjustments: Adjustments
     households: Households | None
+    leaderboards: Leaderboards
 
     def tier(self, tier_id: str) -> Tier | None:
         """Returns the tier of that id; None when this version has none."""
@@ -99,6 +102,10 @@ def compile_program(version: int, program: pb.Program, effective_time: datetime)
         donations=_donations(program.donations) if program.HasField("donations") else None,
         adjustments=Adjustments(program.adjustments.alone_points_max),
         households=_households(program.households) if program.HasField("households") else None,
+        leaderboards=Leaderboards(
+            frozenset(Period(period) for period in program.leaderboards.periods),
+            program.leaderboards.by_region,
+        ),
     )
 
 

@@ -63,6 +63,11 @@ class ProgramFeed:
             ) from self._failure
         raise NoProgram
 
+    @property
+    def known(self) -> ProgramHistory | None:
+        """The versions known so far, without asking anybody; None while there is none."""
+        return self._known()
+
     async def refresh(self) -> None:
         """Fetches what is new; a failure is logged, and what is known stays."""
         await self._fetch_after_now()

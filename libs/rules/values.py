@@ -193,3 +193,21 @@ class FraudRule:
     condition: Condition
     action: Action
     score: int
+
+
+class Period(IntEnum):
+    """The period of a leaderboard; numbers as in the contract."""
+
+    DAY = 1
+    WEEK = 2
+    MONTH = 3
+    YEAR = 4
+    ALL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboards:
+    """The leaderboards that are kept (PT-13)."""
+
+    periods: frozenset[Period]
+    by_region: bool

@@ -58,6 +58,8 @@ def accrue(command: Accrue, grant: Grant, book: Book, desk: Desk) -> Posted:
             account.active += rest
     if pending and mature is not None:
         grant.explanation["mature"] = mature.isoformat()
+    if command.origin.region:
+        grant.explanation["region"] = command.origin.region
     return post(
         book, desk, account, Kind.ACCRUAL, postings, moves, transaction_id=transaction_id,
         program_version=program.version, request_id=command.request_id, order_id=command.order_id,
@@ -108,6 +110,8 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
         "under_review": record.explanation.get("review", False),
         "accrual_occurred": record.occurred_time.isoformat(),
     }
+    if "region" in record.explanation:
+        explanation["region"] = record.explanation["region"]
     if expired := forgiven + undone.forgiven:
         line = ["already_expired", True, "", str(expired), "expired unused, not asked for again"]
         explanation["lines"].append(line)

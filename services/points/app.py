@@ -17,6 +17,7 @@ from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
 from points.activity_desk import open_activity_desk
+from points.board_calls import BOARD_EVENTS, earned_of
 from points.counter import open_counter
 from points.fact_book import FactBook
 from points.fact_events import note_facts
@@ -63,17 +64,25 @@ async def wire(runtime: Runtime) -> Service:
         await feed.handle_event(tx, events)
         await note_tiers(tx, events)
         await note_facts(tx, events)
+        if earned := earned_of(events):
+            await reads.boards.add(tx, earned)
+
+    def ignores(events: Sequence[Event]) -> bool:
+        # Points are booked all the time: without leaderboards that must cost no transaction.
+        own = events[0].WhichOneof("payload") in BOARD_EVENTS
+        return own and reads.boards.keeps_none({event.program_version for event in events})
 
     return Service(
         database=database,
         servicers=[
             (add_PointsServiceServicer_to_server, servicer, "laurel.points.v1.PointsService")
         ],
-        consumer=Consumer(LISTENED, take_events),
+        consumer=Consumer((*LISTENED, *BOARD_EVENTS), take_events, ignores),
         schedules=[
             Schedule("maturation", settings.schedule_seconds, scheduled.run_maturation),
             Schedule("expiry", settings.schedule_seconds, scheduled.run_expiry),
             Schedule("team_bonuses", BONUS_SECONDS, activities.team_bonuses.run),
+            Schedule("leaderboards", PARTITION_SECONDS, reads.boards.prune),
             Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),
         ],
         loops=[feed.loop, reads.hub.run],

@@ -148,6 +148,17 @@ class ReportBusy(LaurelError):
     RETRY_AFTER_MS: ClassVar[int] = 5000
 
 
+class LeaderboardNotKept(LaurelError):
+    """The program keeps no such leaderboard."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "LEADERBOARD_NOT_KEPT"
+    text = (
+        "the program keeps no leaderboard of period {period}{where}; "
+        "list it in the program under `leaderboards`"
+    )
+
+
 class TooManyWatchers(LaurelError):
     """As many balances are watched as one process serves."""
 

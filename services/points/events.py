@@ -52,6 +52,8 @@ def render_accrued_batches(accruals: Sequence[PlainAccrual]) -> list[pb.EventBat
             accrued.transaction_id = text_id
             accrued.order_id = command.order_id
             accrued.points = points
+            if command.origin.region:
+                accrued.region = command.origin.region
             set_minor(accrued.spend, command.amount_minor, program.currency, program.minor_digits)
     return batches
 
@@ -113,6 +115,7 @@ def _accrued(entry: Posted, transaction_id: str) -> pb.PointsAccrued:
         points=entry.explanation["points"],
         spend=spend_of(entry),
         under_review=entry.explanation["review"],
+        region=entry.explanation.get("region", ""),
     )
 
 
@@ -123,6 +126,7 @@ def _bonus(entry: Posted, transaction_id: str) -> pb.BonusAccrued:
         name=entry.explanation["name"],
         points=entry.explanation["points"],
         under_review=entry.explanation["review"],
+        region=entry.explanation.get("region", ""),
     )
 
 
@@ -153,6 +157,7 @@ def _reversed(entry: Posted, transaction_id: str, points: int) -> pb.AccrualReve
         spend=spend_of(entry),
         accrual_occurred_time=to_timestamp(accrued),
         under_review=entry.explanation["under_review"],
+        region=entry.explanation.get("region", ""),
     )
 
 

@@ -206,7 +206,9 @@ def _minor(money: "Money", program: CompiledProgram, field: str) -> int:
 
 
 def _origin(message: OriginMessage) -> Origin:
-    return Origin(message.channel, message.store, message.device, message.ip, message.card)
+    return Origin(
+        message.channel, message.store, message.device, message.ip, message.card, message.region
+    )
 
 
 def _hold_id(text: str) -> UUID:

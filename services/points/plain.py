@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
+
 from points import errors
 from points.posting import next_due
 from points.values import Account, Accrue, Kind, LotMove, Posted, Posting
@@ -136,7 +138,7 @@ class Gains:
 def explain(stored: dict[str, Any], program: CompiledProgram) -> dict[str, Any]:
     """The explanation in full, from what was stored of the decision."""
     earned = earned_at_rate(stored["spend"], stored["held"], program.tier(stored["tier"]), program)
-    return {
+    full: dict[str, Any] = {
         "points": stored["points"],
         "lines": [list(line) for line in earned.lines],
         "spend": stored["spend"],
@@ -146,6 +148,9 @@ def explain(stored: dict[str, Any], program: CompiledProgram) -> dict[str, Any]:
         "review": False,
         "assessment": stored["assessment"],
     }
+    if "region" in stored:
+        full["region"] = stored["region"]
+    return full
 
 
 def explain_again(
@@ -162,6 +167,8 @@ def explain_again(
 def short_explanation(accrual: PlainAccrual) -> str:
     """What is kept of the decision, as JSON: ids and names of the program need no escape in it."""
     (command, rate, points), assessment_id = accrual.allowed
+    if command.origin.region:
+        return orjson.dumps(decision_of(accrual.allowed.offer, assessment_id)).decode()
     return (
         f'{{"points":{points},"spend":{command.amount_minor},"tier":"{rate.tier_id}",'
         f'"held":"{rate.held}","assessment":"{assessment_id}"}}'
@@ -176,13 +183,16 @@ def is_short(explanation: dict[str, Any] | None) -> bool:
 def decision_of(offer: Offer, assessment_id: str) -> dict[str, Any]:
     """What has to be kept of a decision."""
     command, rate, points = offer
-    return {
+    decision: dict[str, Any] = {
         "points": points,
         "spend": command.amount_minor,
         "tier": rate.tier_id,
         "held": rate.held,
         "assessment": assessment_id,
     }
+    if command.origin.region:
+        decision["region"] = command.origin.region
+    return decision
 
 
 def to_posted(accrual: PlainAccrual) -> Posted:

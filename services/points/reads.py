@@ -7,6 +7,7 @@ from kit.batch import Batcher
 from kit.clock import Clock
 from kit.db import Database
 from points.balances import BalanceReader, BalanceView
+from points.board_store import BoardStore
 from points.liability_reader import LiabilityReader
 from points.reading import LedgerReader
 from points.store import Answer
@@ -27,6 +28,7 @@ class Reads:
     balance_queue: BalanceQueue
     hub: BalanceHub
     liability: LiabilityReader
+    boards: BoardStore
 
     def telling(self, work: Work) -> Work:
         """Work on commands after which those who watch the members are told at once."""
@@ -55,4 +57,5 @@ def open_reads(
         balance_queue=Batcher(balances.get_balances, queue_max=queue_max, batch_max=batch_max),
         hub=BalanceHub(balances.get_balances),
         liability=LiabilityReader(database, feed, clock),
+        boards=BoardStore(database, feed, clock),
     )

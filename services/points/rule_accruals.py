@@ -187,6 +187,8 @@ def _explanation(grant: RuleGrant, accrued: Accrued, earning: _Earning) -> dict[
         explanation["assessment"] = grant.assessment_id
     else:
         explanation["lines"].append(NO_ANSWER)
+    if command.origin.region:
+        explanation["region"] = command.origin.region
     _explain_more(explanation, earning)
     return explanation
 
@@ -217,6 +219,8 @@ def _give(bonus: Bonus, grant: RuleGrant, cause: _Earning) -> list[Any]:
         counting.badges.append(badge)
     if bonus.points:
         posted = _post_bonus(bonus, cause)
+        if command.origin.region and posted.explanation is not None:
+            posted.explanation["region"] = command.origin.region
         shown[3] = str(posted.transaction_id)
         slot = Slot(command.member_id, bonus.key)
         counting.bonus_ids[slot] = posted.transaction_id

@@ -12,6 +12,7 @@ from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
 from points.activity_calls import ActivityCalls
 from points.activity_desk import ActivityDesk
+from points.board_calls import BoardCalls
 from points.bulk import work_rows
 from points.counter import Counter
 from points.counter_calls import CounterCalls
@@ -29,7 +30,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Queue = Batcher[Command, Posted | PlainAccrual]
 
 
-class PointsService(ActivityCalls, CounterCalls, ReadingCalls, StreamCalls, PointsServiceServicer):
+class PointsService(
+    ActivityCalls, BoardCalls, CounterCalls, ReadingCalls, StreamCalls, PointsServiceServicer
+):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.
     """

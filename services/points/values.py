@@ -229,6 +229,7 @@ class Origin:
     device: str = ""
     ip: str = ""
     card: str = ""
+    region: str = ""
 
 
 NOWHERE = Origin()

@@ -38,6 +38,12 @@ SELECT
     CASE WHEN n % 10 = 0 THEN now() + interval '5 days' END, now() + n * interval '10 days',
     now() + n * interval '10 days'
 FROM made;
+INSERT INTO points.board (period, start_date, region)
+SELECT 3, '2026-01-01', 'r' || g FROM generate_series(1, 10) AS g;
+INSERT INTO points.score
+SELECT 'm' || m, board_id, (m * 7919) % 997
+FROM generate_series(1, {MEMBERS}) AS m CROSS JOIN points.board;
+ANALYZE points.board; ANALYZE points.score;
 ANALYZE points.account; ANALYZE points.transaction; ANALYZE points.lot;
 """
 
@@ -77,6 +83,10 @@ STATEMENTS = {
     "list_lots": ("m7", LAST, 51, NOW, 0),
     "get_transactions": (["m7"], [LAST]),
     "get_lot_origins": (["m7"], [LAST]),
+    "list_scores": (1, 500, "m5", 51),
+    "count_higher": (1, 990),
+    "count_before": (1, 990, "m5"),
+    "get_rank": (1, "m7", 10),
 }
 
 

@@ -90,6 +90,7 @@ class Origin(message.Message):
     DEVICE_FIELD_NUMBER: builtins.int
     IP_FIELD_NUMBER: builtins.int
     CARD_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
     channel: builtins.str
     """Sales channel, such as `web`."""
     store: builtins.str
@@ -100,6 +101,8 @@ class Origin(message.Message):
     """IP address."""
     card: builtins.str
     """Fingerprint of the payment card, never its number."""
+    region: builtins.str
+    """Region that an accrual counts for on leaderboards, such as `north`; anti-fraud does not look at it."""
     def __init__(
         self,
         *,
@@ -108,10 +111,11 @@ class Origin(message.Message):
         device: builtins.str = ...,
         ip: builtins.str = ...,
         card: builtins.str = ...,
+        region: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card", b"card", "channel", b"channel", "device", b"device", "ip", b"ip", "store", b"store"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card", b"card", "channel", b"channel", "device", b"device", "ip", b"ip", "region", b"region", "store", b"store"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -231,6 +231,7 @@ class PointsAccrued(message.Message):
     POINTS_FIELD_NUMBER: builtins.int
     SPEND_FIELD_NUMBER: builtins.int
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction."""
     order_id: builtins.str
@@ -239,6 +240,8 @@ class PointsAccrued(message.Message):
     """Points booked, 0 or more."""
     under_review: builtins.bool
     """Whether the points wait for a review by anti-fraud; a spend under review does not count for a tier."""
+    region: builtins.str
+    """Region that they count for on leaderboards; empty where none was named."""
     @builtins.property
     def spend(self) -> money_pb2.Money:
         """What the member spent, in the program's currency."""
@@ -251,10 +254,11 @@ class PointsAccrued(message.Message):
         points: builtins.int = ...,
         spend: money_pb2.Money | None = ...,
         under_review: builtins.bool = ...,
+        region: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["order_id", b"order_id", "points", b"points", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order_id", b"order_id", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -354,6 +358,7 @@ class AccrualReversed(message.Message):
     SPEND_FIELD_NUMBER: builtins.int
     ACCRUAL_OCCURRED_TIME_FIELD_NUMBER: builtins.int
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction of the reversal."""
     accrual_transaction_id: builtins.str
@@ -362,6 +367,8 @@ class AccrualReversed(message.Message):
     """Points taken back, 0 or more."""
     under_review: builtins.bool
     """Whether the reversed accrual was under review: then its spend had never counted."""
+    region: builtins.str
+    """Region that the accrual counted for on leaderboards; empty where none was named."""
     @builtins.property
     def spend(self) -> money_pb2.Money:
         """The spend that was returned with them."""
@@ -379,10 +386,11 @@ class AccrualReversed(message.Message):
         spend: money_pb2.Money | None = ...,
         accrual_occurred_time: timestamp_pb2.Timestamp | None = ...,
         under_review: builtins.bool = ...,
+        region: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "points", b"points", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -832,6 +840,7 @@ class BonusAccrued(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     POINTS_FIELD_NUMBER: builtins.int
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction."""
     name: builtins.str
@@ -840,6 +849,8 @@ class BonusAccrued(message.Message):
     """Points booked, above 0."""
     under_review: builtins.bool
     """Whether the points wait for a review by anti-fraud."""
+    region: builtins.str
+    """Region that they count for on leaderboards; empty where none was named, and for what a team is given."""
     def __init__(
         self,
         *,
@@ -847,10 +858,11 @@ class BonusAccrued(message.Message):
         name: builtins.str = ...,
         points: builtins.int = ...,
         under_review: builtins.bool = ...,
+        region: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "points", b"points", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "points", b"points", "region", b"region", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

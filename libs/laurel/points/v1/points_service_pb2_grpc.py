@@ -6,6 +6,7 @@ import warnings
 from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
 from laurel.points.v1 import activities_pb2 as laurel_dot_points_dot_v1_dot_activities__pb2
 from laurel.points.v1 import adjustments_pb2 as laurel_dot_points_dot_v1_dot_adjustments__pb2
+from laurel.points.v1 import leaderboards_pb2 as laurel_dot_points_dot_v1_dot_leaderboards__pb2
 from laurel.points.v1 import liability_pb2 as laurel_dot_points_dot_v1_dot_liability__pb2
 from laurel.points.v1 import merges_pb2 as laurel_dot_points_dot_v1_dot_merges__pb2
 from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_points__service__pb2
@@ -158,6 +159,16 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/GetLedgerTotals',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsResponse.FromString,
+                _registered_method=True)
+        self.ListLeaderboard = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ListLeaderboard',
+                request_serializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.ListLeaderboardRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.ListLeaderboardResponse.FromString,
+                _registered_method=True)
+        self.GetRank = channel.unary_unary(
+                '/laurel.points.v1.PointsService/GetRank',
+                request_serializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.GetRankRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.GetRankResponse.FromString,
                 _registered_method=True)
         self.GetLiabilityReport = channel.unary_unary(
                 '/laurel.points.v1.PointsService/GetLiabilityReport',
@@ -452,6 +463,22 @@ class PointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLeaderboard(self, request, context):
+        """Lists a leaderboard, best first. It follows the ledger by events, so it shows what was booked up to a moment ago; ranks are exact then.
+        Errors: FAILED_PRECONDITION with reason LEADERBOARD_NOT_KEPT when the program keeps none of that period or region.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRank(self, request, context):
+        """Returns the rank of a member on a leaderboard, and how many points it is to the next better one and to a wanted one.
+        Errors: FAILED_PRECONDITION with reason LEADERBOARD_NOT_KEPT when the program keeps none of that period or region.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLiabilityReport(self, request, context):
         """Returns what the program owes in points as of an instant: outstanding points and their ageing, movements by month, expected breakage by
         cohort with its method, deferred revenue. Counted from the whole ledger as one snapshot: give it a deadline of minutes, not of seconds.
@@ -732,6 +759,16 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.GetLedgerTotals,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsResponse.SerializeToString,
+            ),
+            'ListLeaderboard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLeaderboard,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.ListLeaderboardRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.ListLeaderboardResponse.SerializeToString,
+            ),
+            'GetRank': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRank,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.GetRankRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_leaderboards__pb2.GetRankResponse.SerializeToString,
             ),
             'GetLiabilityReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLiabilityReport,
@@ -1454,6 +1491,60 @@ class PointsService:
             '/laurel.points.v1.PointsService/GetLedgerTotals',
             laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.GetLedgerTotalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLeaderboard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ListLeaderboard',
+            laurel_dot_points_dot_v1_dot_leaderboards__pb2.ListLeaderboardRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_leaderboards__pb2.ListLeaderboardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/GetRank',
+            laurel_dot_points_dot_v1_dot_leaderboards__pb2.GetRankRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_leaderboards__pb2.GetRankResponse.FromString,
             options,
             channel_credentials,
             insecure,

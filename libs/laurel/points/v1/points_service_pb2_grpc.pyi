@@ -8,6 +8,7 @@ from grpc import aio as aio
 from laurel.points.v1 import accounts_pb2 as accounts_pb2
 from laurel.points.v1 import activities_pb2 as activities_pb2
 from laurel.points.v1 import adjustments_pb2 as adjustments_pb2
+from laurel.points.v1 import leaderboards_pb2 as leaderboards_pb2
 from laurel.points.v1 import liability_pb2 as liability_pb2
 from laurel.points.v1 import merges_pb2 as merges_pb2
 from laurel.points.v1 import points_service_pb2 as points_service_pb2
@@ -117,6 +118,14 @@ class PointsServiceStub:
     """
     GetLedgerTotals: aio.UnaryUnaryMultiCallable[points_service_pb2.GetLedgerTotalsRequest, points_service_pb2.GetLedgerTotalsResponse]
     """Returns the balance of every account over all members, summed from the entries: for reports, not for the hot path."""
+    ListLeaderboard: aio.UnaryUnaryMultiCallable[leaderboards_pb2.ListLeaderboardRequest, leaderboards_pb2.ListLeaderboardResponse]
+    """Lists a leaderboard, best first. It follows the ledger by events, so it shows what was booked up to a moment ago; ranks are exact then.
+    Errors: FAILED_PRECONDITION with reason LEADERBOARD_NOT_KEPT when the program keeps none of that period or region.
+    """
+    GetRank: aio.UnaryUnaryMultiCallable[leaderboards_pb2.GetRankRequest, leaderboards_pb2.GetRankResponse]
+    """Returns the rank of a member on a leaderboard, and how many points it is to the next better one and to a wanted one.
+    Errors: FAILED_PRECONDITION with reason LEADERBOARD_NOT_KEPT when the program keeps none of that period or region.
+    """
     GetLiabilityReport: aio.UnaryUnaryMultiCallable[liability_pb2.GetLiabilityReportRequest, liability_pb2.GetLiabilityReportResponse]
     """Returns what the program owes in points as of an instant: outstanding points and their ageing, movements by month, expected breakage by
     cohort with its method, deferred revenue. Counted from the whole ledger as one snapshot: give it a deadline of minutes, not of seconds.
@@ -434,6 +443,26 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[points_service_pb2.GetLedgerTotalsRequest, abc.Awaitable[points_service_pb2.GetLedgerTotalsResponse]],
     ) -> abc.Awaitable[points_service_pb2.GetLedgerTotalsResponse]:
         """Returns the balance of every account over all members, summed from the entries: for reports, not for the hot path."""
+
+    @abc_1.abstractmethod
+    def ListLeaderboard(
+        self,
+        request: leaderboards_pb2.ListLeaderboardRequest,
+        context: aio.ServicerContext[leaderboards_pb2.ListLeaderboardRequest, abc.Awaitable[leaderboards_pb2.ListLeaderboardResponse]],
+    ) -> abc.Awaitable[leaderboards_pb2.ListLeaderboardResponse]:
+        """Lists a leaderboard, best first. It follows the ledger by events, so it shows what was booked up to a moment ago; ranks are exact then.
+        Errors: FAILED_PRECONDITION with reason LEADERBOARD_NOT_KEPT when the program keeps none of that period or region.
+        """
+
+    @abc_1.abstractmethod
+    def GetRank(
+        self,
+        request: leaderboards_pb2.GetRankRequest,
+        context: aio.ServicerContext[leaderboards_pb2.GetRankRequest, abc.Awaitable[leaderboards_pb2.GetRankResponse]],
+    ) -> abc.Awaitable[leaderboards_pb2.GetRankResponse]:
+        """Returns the rank of a member on a leaderboard, and how many points it is to the next better one and to a wanted one.
+        Errors: FAILED_PRECONDITION with reason LEADERBOARD_NOT_KEPT when the program keeps none of that period or region.
+        """
 
     @abc_1.abstractmethod
     def GetLiabilityReport(

@@ -162,6 +162,41 @@ FRAUD_ACTION_REVIEW: FraudAction.ValueType  # 2
 FRAUD_ACTION_DENY: FraudAction.ValueType  # 3
 """Refuse it."""
 
+class _LeaderboardPeriod:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeaderboardPeriodEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LeaderboardPeriod.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    LEADERBOARD_PERIOD_UNSPECIFIED: _LeaderboardPeriod.ValueType  # 0
+    """Not stated."""
+    LEADERBOARD_PERIOD_DAY: _LeaderboardPeriod.ValueType  # 1
+    """A day."""
+    LEADERBOARD_PERIOD_WEEK: _LeaderboardPeriod.ValueType  # 2
+    """A week, from Monday on."""
+    LEADERBOARD_PERIOD_MONTH: _LeaderboardPeriod.ValueType  # 3
+    """A calendar month."""
+    LEADERBOARD_PERIOD_YEAR: _LeaderboardPeriod.ValueType  # 4
+    """A calendar year."""
+    LEADERBOARD_PERIOD_ALL: _LeaderboardPeriod.ValueType  # 5
+    """All time."""
+
+class LeaderboardPeriod(_LeaderboardPeriod, metaclass=_LeaderboardPeriodEnumTypeWrapper):
+    """The period of a leaderboard. Days begin at midnight in the program's time zone."""
+
+LEADERBOARD_PERIOD_UNSPECIFIED: LeaderboardPeriod.ValueType  # 0
+"""Not stated."""
+LEADERBOARD_PERIOD_DAY: LeaderboardPeriod.ValueType  # 1
+"""A day."""
+LEADERBOARD_PERIOD_WEEK: LeaderboardPeriod.ValueType  # 2
+"""A week, from Monday on."""
+LEADERBOARD_PERIOD_MONTH: LeaderboardPeriod.ValueType  # 3
+"""A calendar month."""
+LEADERBOARD_PERIOD_YEAR: LeaderboardPeriod.ValueType  # 4
+"""A calendar year."""
+LEADERBOARD_PERIOD_ALL: LeaderboardPeriod.ValueType  # 5
+"""All time."""
+
 @typing.final
 class Program(message.Message):
     """A loyalty program: the schema of the YAML document that operators write.
@@ -184,6 +219,7 @@ class Program(message.Message):
     DONATIONS_FIELD_NUMBER: builtins.int
     ADJUSTMENTS_FIELD_NUMBER: builtins.int
     HOUSEHOLDS_FIELD_NUMBER: builtins.int
+    LEADERBOARDS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of the program, shown to operators."""
     time_zone: builtins.str
@@ -234,6 +270,10 @@ class Program(message.Message):
     def households(self) -> Households:
         """Households, whose members share points. Without it they are refused."""
 
+    @builtins.property
+    def leaderboards(self) -> Leaderboards:
+        """The leaderboards that are kept. Without it none are."""
+
     def __init__(
         self,
         *,
@@ -251,10 +291,11 @@ class Program(message.Message):
         donations: Donations | None = ...,
         adjustments: Adjustments | None = ...,
         households: Households | None = ...,
+        leaderboards: Leaderboards | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "redemption", b"redemption", "tiers", b"tiers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "redemption", b"redemption", "tiers", b"tiers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "messages", b"messages", "name", b"name", "redemption", b"redemption", "tiers", b"tiers", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "messages", b"messages", "name", b"name", "redemption", b"redemption", "tiers", b"tiers", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -872,5 +913,31 @@ class FraudRule(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "name", b"name", "operations", b"operations", "score", b"score", "when", b"when"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Leaderboards(message.Message):
+    """The leaderboards that are kept: of what was earned while a version that lists them was in force."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PERIODS_FIELD_NUMBER: builtins.int
+    BY_REGION_FIELD_NUMBER: builtins.int
+    by_region: builtins.bool
+    """Whether there is also one for each region that accruals name in their origin."""
+    @builtins.property
+    def periods(self) -> containers.RepeatedScalarFieldContainer[LeaderboardPeriod.ValueType]:
+        """Their periods, 1 to 5 of them."""
+
+    def __init__(
+        self,
+        *,
+        periods: abc.Iterable[LeaderboardPeriod.ValueType] | None = ...,
+        by_region: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["by_region", b"by_region", "periods", b"periods"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
