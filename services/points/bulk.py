@@ -10,7 +10,8 @@ from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from points import parse
 from points.plain import PlainAccrual
-from points.render import render_accrued, render_plain
+from points.plain_render import render_plain
+from points.render import render_accrued
 from points.store import Answer
 from points.values import Accrue, Posted
 from points.writing import WritePath

@@ -6,7 +6,7 @@ kept of the decision is which rules held at which tier: its lines are worked out
 them. Whatever is not plain goes the general way, see `accruals`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -53,15 +53,21 @@ class Terms(NamedTuple):
     due_time: datetime | None
 
 
+class Balance(NamedTuple):
+    """The balances of a plain account, in points."""
+
+    active: int
+    pending: int
+    held: int
+
+
 class PlainAccrual(NamedTuple):
     """A booked plain accrual, with the balance right after it; there is no debt."""
 
     allowed: Allowed
     terms: Terms
     transaction_id: UUID
-    active_after: int
-    pending_after: int
-    held_after: int
+    after: Balance
     record_time: datetime
 
 
@@ -85,54 +91,32 @@ def terms_of(occurred_time: datetime, program: CompiledProgram, now: datetime) -
     return Terms(program, occurred_time, pending, mature, expire, due)
 
 
-class Gains:
-    """What a batch adds to the accounts of its members, and the balances in between."""
-
-    def __init__(self, allowed: Iterable[Allowed], now: datetime) -> None:
-        self._now = now
-        self._terms: dict[tuple[datetime, int], Terms] = {}
-        self.of_member: dict[str, tuple[int, int]] = {}
-        """By member, active and pending points."""
-        self.entries = [(one, self._gain(one)) for one in allowed]
-
-    def _gain(self, allowed: Allowed) -> Terms:
-        command, _, points = allowed.offer
+def settle(
+    allowed: Iterable[Allowed],
+    balances: dict[str, Balance],
+    now: datetime,
+    new_id: Callable[[], UUID],
+) -> list[PlainAccrual]:
+    """Adds accruals to `balances` one by one, but for those of members who are not in it."""
+    shared: dict[tuple[datetime, int], Terms] = {}
+    settled = []
+    for one in allowed:
+        command, _, points = one.offer
+        balance = balances.get(command.member_id)
+        if balance is None:
+            continue
         key = (command.occurred_time, command.program.version)
-        terms = self._terms.get(key)
+        terms = shared.get(key)
         if terms is None:
-            terms = terms_of(command.occurred_time, command.program, self._now)
-            self._terms[key] = terms
-        active, pending = self.of_member.get(command.member_id, (0, 0))
-        self.of_member[command.member_id] = (
-            (active, pending + points) if terms.pending else (active + points, pending)
-        )
-        return terms
-
-    def settle(
-        self, after: dict[str, tuple[int, int, int]], ids: Sequence[UUID]
-    ) -> list[PlainAccrual]:
-        """The accruals of members whose active, pending and held points `after` the batch are
-        known, each with the balance after itself.
-        """
-        now, gains = self._now, self.of_member
-        running = {
-            member: (active - gains[member][0], pending - gains[member][1], held)
-            for member, (active, pending, held) in after.items()
-        }
-        settled = []
-        for (allowed, terms), transaction_id in zip(self.entries, ids, strict=True):
-            (command, _, points), _ = allowed
-            balance = running.get(command.member_id)
-            if balance is None:
-                continue
-            active, pending, held = balance
-            if terms.pending:
-                pending += points
-            else:
-                active += points
-            running[command.member_id] = (active, pending, held)
-            settled.append(PlainAccrual(allowed, terms, transaction_id, active, pending, held, now))
-        return settled
+            terms = shared[key] = terms_of(command.occurred_time, command.program, now)
+        active, pending, held = balance
+        if terms.pending:
+            pending += points
+        else:
+            active += points
+        balances[command.member_id] = after = Balance(active, pending, held)
+        settled.append(PlainAccrual(one, terms, new_id(), after, now))
+    return settled
 
 
 def explain(stored: dict[str, Any], program: CompiledProgram) -> dict[str, Any]:
@@ -197,7 +181,7 @@ def decision_of(offer: Offer, assessment_id: str) -> dict[str, Any]:
 
 def to_posted(accrual: PlainAccrual) -> Posted:
     """The accrual as any other transaction."""
-    allowed, terms, transaction_id, active, pending, held, now = accrual
+    allowed, terms, transaction_id, after, now = accrual
     (command, _, points), assessment_id = allowed
     stored = decision_of(allowed.offer, assessment_id)
     target = Account.PENDING if terms.pending else Account.ACTIVE
@@ -207,9 +191,9 @@ def to_posted(accrual: PlainAccrual) -> Posted:
         kind=Kind.ACCRUAL,
         postings=(Posting(Account.ISSUED, target, points),),
         moves=(LotMove(transaction_id, points, terms.expire_time, transaction_id),),
-        active_after=active,
-        pending_after=pending,
-        held_after=held,
+        active_after=after.active,
+        pending_after=after.pending,
+        held_after=after.held,
         debt_after=0,
         program_version=terms.program.version,
         request_id=command.request_id,

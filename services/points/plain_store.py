@@ -7,8 +7,8 @@ from kit.clock import NewId
 from kit.db import Transaction
 from kit.events import publish_batches
 from points.events import render_accrued_batches
-from points.plain import Allowed, Gains, PlainAccrual, Terms, short_explanation
-from points.values import Account
+from points.plain import Allowed, Balance, PlainAccrual, Terms, settle, short_explanation
+from points.values import Account, Standing
 
 
 async def book_plain(
@@ -18,18 +18,23 @@ async def book_plain(
 
     Raises RequestRaced when one of the requests was booked before.
     """
-    gains = Gains(allowed, now)
-    members = gains.of_member
-    rows = await tx.fetch(
-        "add_to_accounts",
-        list(members),
-        [active for active, _ in members.values()],
-        [pending for _, pending in members.values()],
-    )
-    after = {member: (active, pending, held) for member, active, pending, held in rows}
-    accruals = gains.settle(after, [new_id() for _ in allowed])
+    members = {one.offer.command.member_id for one in allowed}
+    balances = {
+        member: Balance(active, pending, held)
+        for member, active, pending, held, debt, state, _ in await tx.fetch(
+            "lock_accounts", list(members)
+        )
+        if not debt and state == Standing.OPEN
+    }
+    accruals = settle(allowed, balances, now, new_id)
     if accruals:
         await _insert(tx, accruals, now)
+        await tx.execute(
+            "set_balances",
+            list(balances),
+            [balance.active for balance in balances.values()],
+            [balance.pending for balance in balances.values()],
+        )
         await publish_batches(tx, new_id, "points_accrued", render_accrued_batches(accruals))
     return accruals
 
@@ -55,9 +60,9 @@ async def _insert(tx: Transaction, accruals: Sequence[PlainAccrual], now: dateti
         [command.request_id for command in commands],
         [command.order_id for command in commands],
         points,
-        [accrual.active_after for accrual in accruals],
-        [accrual.pending_after for accrual in accruals],
-        [accrual.held_after for accrual in accruals],
+        [accrual.after.active for accrual in accruals],
+        [accrual.after.pending for accrual in accruals],
+        [accrual.after.held for accrual in accruals],
         [short_explanation(accrual) for accrual in accruals],
         terms,
         [Account.PENDING if one.pending else Account.ACTIVE for one in shared],

@@ -7,7 +7,6 @@ from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.activities_pb2 import CompletedBonus
 from points.events import spend_of
-from points.plain import PlainAccrual
 from points.reading import Told, Totals
 from points.values import Account, Posted
 
@@ -130,16 +129,6 @@ def render_accrued(posted: Posted) -> pb.AccruedPoints:
         under_review=posted.explanation["review"],
         bonuses=render_bonuses(posted.explanation),
     )
-
-
-def render_plain(accrual: PlainAccrual, message: pb.AccruedPoints) -> None:
-    """Fills in the short form of a plain accrual, field by field: batches have many of them."""
-    message.transaction_id = str(accrual.transaction_id)
-    message.points = accrual.allowed.offer.points
-    balance = message.balance_after
-    balance.active = accrual.active_after
-    balance.pending = accrual.pending_after
-    balance.held = accrual.held_after
 
 
 def render_totals(totals: Totals) -> pb.GetLedgerTotalsResponse:

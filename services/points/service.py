@@ -17,6 +17,7 @@ from points.bulk import work_rows
 from points.counter import Counter
 from points.counter_calls import CounterCalls
 from points.plain import PlainAccrual, to_posted
+from points.plain_render import render_plain_transaction
 from points.reading_calls import ReadingCalls
 from points.reads import Reads
 from points.render import render_hold, render_transaction
@@ -65,8 +66,13 @@ class PointsService(
         """See the contract."""
         programs = await self._feed.ensure()
         command = parse.parse_accrual(request, self._clock(), programs)
-        posted = await self._submit(command)
-        return pb.AccruePointsResponse(transaction=render_transaction(posted))
+        answer = await self._queue.submit(command)
+        response = pb.AccruePointsResponse()
+        if isinstance(answer, PlainAccrual):
+            render_plain_transaction(answer, response.transaction)
+        else:
+            response.transaction.CopyFrom(render_transaction(answer))
+        return response
 
     async def BatchAccruePoints(
         self, request: pb.BatchAccruePointsRequest, context: Context

@@ -52,8 +52,8 @@ class Known:
 
     done: Mapping[str, Answer]
     """By request id, the answer to requests that took effect before."""
-    plain: Set[str]
-    """Members whose account is open and owes nothing."""
+    special: Set[str]
+    """Members whose account owes something or is not open."""
     tiers: Mapping[str, str | None]
     """By member, the id of the tier; None where it was not asked for yet.
 
@@ -93,7 +93,7 @@ class LedgerStore:
             holders = await tx.fetch("find_holds", holds) if holds else []
         return Known(
             done=done,
-            plain={member_id for member_id, _, is_plain in accounts if is_plain},
+            special={member_id for member_id, _, is_special in accounts if is_special},
             tiers={member_id: tier_id for member_id, tier_id, _ in accounts},
             holders={row["hold_id"]: row["member_id"] for row in holders},
         )

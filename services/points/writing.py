@@ -224,7 +224,7 @@ def _is_plain(offer: Offer, decided: Decided | None, known: Known) -> bool:
         decided is not None
         and decided.action is Action.ALLOW
         and offer.points > 0
-        and offer.command.member_id in known.plain
+        and offer.command.member_id not in known.special
     )
 
 

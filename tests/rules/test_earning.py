@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from rules.compiled import CompiledProgram
 from rules.earn_rules import Purchase
-from rules.earning import POINTS_MAX, PointsOutOfRange, earn, earned_after_return
+from rules.earning import (
+    POINTS_MAX,
+    PointsOutOfRange,
+    earn,
+    earned_after_return,
+    earned_at_rate,
+    rate_of,
+)
 
 Compile = Callable[..., CompiledProgram]
 
@@ -159,3 +166,21 @@ def test_pt_09_a_return_keeps_what_the_rules_had_found_true(compiled: Compile) -
     # 30.00 alone would not meet the condition of 50; what is left of 60.00 keeps its part.
     left = earned_after_return(3000, rules, program.tier("member"), program)
     assert left.points == 45
+
+
+@given(
+    amount=st.integers(0, 10**12),
+    tier_id=st.sampled_from(["member", "silver", "diamond", "", "gone"]),
+    rounding=st.sampled_from(["half_up", "down"]),
+    categories=st.sampled_from([(), ("music",)]),
+)
+def test_pt_05_all_that_is_kept_of_a_decision_is_its_rate(
+    compiled: Compile, amount: int, tier_id: str, rounding: str, categories: tuple[str, ...]
+) -> None:
+    changes = (("  pending_days: 14", MUSIC), ("rounding: half_up", f"rounding: {rounding}"))
+    program = compiled(*changes)
+    purchase = Purchase(amount, categories)
+    earned = earn(purchase, program.tier(tier_id), program)
+    rate = rate_of(purchase, tier_id, program)
+    assert rate.points(amount) == earned.points
+    assert earned_at_rate(amount, rate.held, program.tier(rate.tier_id), program) == earned

@@ -1,18 +1,12 @@
 -- Plain accruals: to open accounts without debt, a lot and a posting from issued (11) each. What many of them share comes once,
 -- in arrays that `terms` points into.
 
--- name: add_to_accounts
--- Locks in the order of members, as everywhere. An account that is not plain any more is left alone and not in the answer.
-WITH gain AS MATERIALIZED (
-    SELECT member_id, active, pending
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS g (member_id, active, pending)
-    ORDER BY member_id
-)
+-- name: set_balances
+-- Of accounts that are locked.
 UPDATE account AS a
-SET active = a.active + gain.active, pending = a.pending + gain.pending
-FROM gain
-WHERE a.member_id = gain.member_id AND a.debt = 0 AND a.state = 0
-RETURNING a.member_id, a.active, a.pending, a.held
+SET active = c.active, pending = c.pending
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS c (member_id, active, pending)
+WHERE a.member_id = c.member_id
 
 -- name: record_accruals
 INSERT INTO transaction (

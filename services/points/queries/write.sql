@@ -6,7 +6,7 @@ FROM request
 WHERE request_id = ANY($1::text[])
 
 -- name: find_accounts
-SELECT member_id, tier_id, debt = 0 AND state = 0 AS is_plain
+SELECT member_id, tier_id, debt > 0 OR state > 0 AS is_special
 FROM account
 WHERE member_id = ANY($1::text[])
 
