@@ -80,10 +80,14 @@ class AccountStore:
     async def close(
         self, member_id: str, operator: Operator, call: Call[R], render: Render[AccountView, R]
     ) -> R:
-        """Forfeits all points, for good. Raises HoldsOpen, and what the state forbids."""
+        """Forfeits all points, for good.
+
+        Raises InHousehold, HoldsOpen, and what the state of the account forbids.
+        """
 
         async def act(session: Session) -> R:
             account = session.book.account(member_id)
+            await session.check_in_no_household(member_id)
             lots = await session.load_all_lots(member_id)
             posted = close(account, lots, call.request_id, session.book, session.desk)
             if posted:

@@ -246,6 +246,66 @@ FROM points.account AS a
 FULL JOIN (SELECT * FROM points.merge WHERE undo_time IS NULL) AS m ON m.merged_member_id = a.member_id
 WHERE (a.state = 3 OR m.merge_id IS NOT NULL) AND (a.state, a.merged_into) IS DISTINCT FROM (3, m.member_id)
 
+-- check: what went into a pool and out of it is what both transactions say
+SELECT m.household_id, m.pool_transaction_id, m.member_id, m.points
+FROM points.pool_move AS m
+LEFT JOIN points.transaction AS p ON p.member_id = m.household_id AND p.transaction_id = m.pool_transaction_id
+LEFT JOIN points.transaction AS o ON o.member_id = m.member_id AND o.transaction_id = m.member_transaction_id
+WHERE
+    (p.kind, o.kind) NOT IN ((20, 21), (21, 20)) OR p.kind IS NULL OR o.kind IS NULL
+    OR (m.points > 0 AND p.kind = 20) OR (m.points < 0 AND p.kind = 21)
+    OR (SELECT coalesce(sum(s), 0) FROM unnest(p.points) AS s) <> abs(m.points)
+    OR (SELECT coalesce(sum(s), 0) FROM unnest(o.points) AS s) <> abs(m.points)
+UNION ALL
+SELECT t.member_id, t.transaction_id, NULL, NULL
+FROM points.transaction AS t
+WHERE
+    t.kind IN (20, 21)
+    AND NOT EXISTS (
+        SELECT 1 FROM points.pool_move AS m
+        WHERE t.transaction_id IN (m.pool_transaction_id, m.member_transaction_id)
+    )
+
+-- check: a household that stands has one owner and its pool, a dissolved one has neither members nor points
+SELECT h.household_id, h.state, m.owners, m.members, a.state AS account_state
+FROM points.household AS h
+LEFT JOIN (
+    SELECT household_id, count(*) AS members, count(*) FILTER (WHERE role = 1) AS owners
+    FROM points.household_member WHERE leave_time IS NULL GROUP BY household_id
+) AS m USING (household_id)
+LEFT JOIN points.account AS a ON a.member_id = h.household_id
+WHERE
+    a.state IS DISTINCT FROM 4
+    OR CASE
+        WHEN h.state = 1 THEN m.owners IS DISTINCT FROM 1
+        ELSE m.members IS NOT NULL OR a.active > 0 OR a.pending > 0 OR a.held > 0
+    END
+
+-- check: every hold of a pool names who spends
+SELECT h.member_id, h.hold_id
+FROM points.hold AS h
+INNER JOIN points.account AS a USING (member_id)
+WHERE
+    a.state = 4
+    AND NOT EXISTS (
+        SELECT 1 FROM points.pool_hold AS p WHERE p.household_id = h.member_id AND p.hold_id = h.hold_id
+    )
+
+-- check: nobody has more in a pool than they brought
+SELECT o.household_id, o.member_id, o.points, m.points AS brought
+FROM (
+    SELECT o.member_id AS household_id, o.source_member_id AS member_id, sum(l.remaining) AS points
+    FROM points.lot_origin AS o
+    INNER JOIN points.lot AS l USING (member_id, lot_id)
+    INNER JOIN points.household AS h ON h.household_id = o.member_id
+    GROUP BY 1, 2
+) AS o
+LEFT JOIN (
+    SELECT household_id, member_id, sum(points) AS points FROM points.pool_move GROUP BY household_id, member_id
+) AS m USING (household_id, member_id)
+-- The last owner may have taken more than they brought.
+WHERE o.points > greatest(coalesce(m.points, 0), 0)
+
 -- check: every gift and every donation was assessed by anti-fraud
 SELECT t.member_id, t.transaction_id, t.kind
 FROM points.transaction AS t

@@ -9,6 +9,7 @@ from kit.db import Database
 from points.accounts import AccountStore
 from points.adjustments import AdjustmentStore
 from points.clearance import Clearance
+from points.household_store import HouseholdStore
 from points.merges import MergeStore
 from points.office import Office
 from points.remote import AntifraudClient
@@ -20,10 +21,12 @@ from rules.feed import ProgramFeed
 class Counter:
     """One store for each kind of operation."""
 
+    office: Office
     accounts: AccountStore
     transfers: TransferStore
     adjustments: AdjustmentStore
     merges: MergeStore
+    households: HouseholdStore
 
 
 def open_counter(
@@ -33,8 +36,10 @@ def open_counter(
     office = Office(database, feed, clock, new_id)
     clearance = Clearance(database, fraud)
     return Counter(
+        office=office,
         accounts=AccountStore(office),
         transfers=TransferStore(office, clearance),
         adjustments=AdjustmentStore(office),
         merges=MergeStore(office),
+        households=HouseholdStore(office, clearance),
     )

@@ -2,9 +2,10 @@
 
 from points.account_calls import AccountCalls
 from points.adjustment_calls import AdjustmentCalls
+from points.household_calls import HouseholdCalls
 from points.merge_calls import MergeCalls
 from points.transfer_calls import TransferCalls
 
 
-class CounterCalls(AccountCalls, AdjustmentCalls, MergeCalls, TransferCalls):
+class CounterCalls(AccountCalls, AdjustmentCalls, HouseholdCalls, MergeCalls, TransferCalls):
     """All that is done at the counter."""

@@ -465,3 +465,105 @@ class NotInTeam(LaurelError):
     code = StatusCode.NOT_FOUND
     reason = "NOT_IN_TEAM"
     text = "member {member_id} is not in team {team_id}"
+
+
+class HouseholdsNotAllowed(LaurelError):
+    """The program has no households."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "HOUSEHOLDS_NOT_ALLOWED"
+    text = "version {version} of the program allows no households; its section `households` would"
+
+
+class HouseholdNotFound(LaurelError):
+    """There is no such household."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "HOUSEHOLD_NOT_FOUND"
+    text = "there is no household {household_id}; give the id that CreateHousehold returned"
+
+
+class NotInHousehold(LaurelError):
+    """The member does not belong to it."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "NOT_IN_HOUSEHOLD"
+    text = "member {member_id} is in no household {household_id}; the owner may add them"
+
+
+class InHousehold(LaurelError):
+    """The member belongs to a household already."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "IN_HOUSEHOLD"
+    text = "member {member_id} is in household {household_id} and would have to leave it first"
+
+
+class HouseholdDissolved(LaurelError):
+    """It does not stand any more."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "HOUSEHOLD_DISSOLVED"
+    text = "household {household_id} was dissolved; make another one"
+
+
+class HouseholdFull(LaurelError):
+    """The program allows no more members."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "HOUSEHOLD_FULL"
+    text = "household {household_id} has {members} members and may have {limit}"
+
+
+class HouseholdNotEmpty(LaurelError):
+    """The owner leaves last."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "HOUSEHOLD_NOT_EMPTY"
+    text = "the owner leaves last: household {household_id} has {members} other members"
+
+
+class NotHouseholdOwner(LaurelError):
+    """Only the owner may do that."""
+
+    code = StatusCode.PERMISSION_DENIED
+    reason = "NOT_HOUSEHOLD_OWNER"
+    text = "member {member_id} does not own household {household_id}; its owner may do that"
+
+
+class HouseholdOwnerStays(FieldInvalid):
+    """The owner's role does not change."""
+
+    reason = "HOUSEHOLD_OWNER_STAYS"
+    field = "member_id"
+    text = "{member_id} owns the household, without a limit; name another member"
+
+
+class ChildLimitInvalid(FieldInvalid):
+    """A limit that does not go with the role, or is above the program's."""
+
+    reason = "CHILD_LIMIT_INVALID"
+    field = "month_points_max"
+    text = "{points} is no limit for this role: a child has 0 to {limit}, an adult has none (0)"
+
+
+class ChildLimitExceeded(LaurelError):
+    """The child has used up what it may spend in a month."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "CHILD_LIMIT_EXCEEDED"
+    text = (
+        "{asked} points are more than {member_id} may spend of the pool in {month}: "
+        "the limit is {limit}, {used} are used of it and {left} are left"
+    )
+
+
+class PoolHoldsOpen(LaurelError):
+    """Points of who leaves are set aside for an order."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "POOL_HOLDS_OPEN"
+    text = (
+        "{held} points that member {member_id} has brought are under holds of the pool; "
+        "capture or release them first"
+    )

@@ -1,6 +1,7 @@
 """Points set aside, spent, released and given back."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from points import errors
@@ -32,8 +33,13 @@ from rules.redemption import points_max
 
 def hold(command: Hold, assessment_id: str, book: Book, desk: Desk) -> Posted:
     """Sets active points aside, those that expire first."""
+    check_may_spend(book.account(command.member_id))
+    return set_aside(command, {"assessment": assessment_id}, book, desk)
+
+
+def set_aside(command: Hold, explanation: dict[str, Any], book: Book, desk: Desk) -> Posted:
+    """Sets active points aside, whatever the state of the account. Raises InsufficientPoints."""
     account = book.account(command.member_id)
-    check_may_spend(account)
     lots = book.spendable_lots(command.member_id, command.occurred_time)
     available = min(account.active, sum(lot.remaining for lot in lots))
     if available < command.points:
@@ -58,7 +64,7 @@ def hold(command: Hold, assessment_id: str, book: Book, desk: Desk) -> Posted:
     return post(
         book, desk, account, Kind.HOLD, [posting], moves, program_version=command.program.version,
         request_id=command.request_id, order_id=command.order_id, hold=record,
-        occurred_time=command.occurred_time, explanation={"assessment": assessment_id},
+        occurred_time=command.occurred_time, explanation=explanation,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from points import merging
 from points.accounts import Action, decide
 from points.errors import AccountTooLarge, MergeNotFound, MergeUndone, MergeWithOneself
-from points.merging import Merged, Moved
+from points.merging import Moved, Parts
 from points.moving import Amounts
 from points.office import Call, Office, R, Render, Session
 from points.values import LotState, Operator, Standing
@@ -98,6 +98,7 @@ async def _merge(
 ) -> Merge:
     tx, book, desk = session.tx, session.book, session.desk
     merged, survivor = book.account(merged_id), book.account(survivor_id)
+    await session.check_in_no_household(merged_id)
     # Made before the lots that it opens: ids rise, so that it tells them from those before it.
     merge_id = desk.new_id()
     holds = await living_holds(merged_id, session)
@@ -140,7 +141,7 @@ async def _undo(merge: Merge, operator: Operator, request_id: str, session: Sess
     return replace(merge, undoing=undoing)
 
 
-async def _parts_of(merge: Merge, holds: Sequence[UUID], session: Session) -> Merged:
+async def _parts_of(merge: Merge, holds: Sequence[UUID], session: Session) -> Parts:
     tx, book = session.tx, session.book
     rows = await tx.fetch("load_lots_by_origin", merge.survivor_id, merge.transaction_id)
     book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
@@ -153,7 +154,7 @@ async def _parts_of(merge: Merge, holds: Sequence[UUID], session: Session) -> Me
     )
     book.add_loaded_lots(LotState(*row) for row in restored)
     held = await tx.fetchval("sum_held", merge.survivor_id, holds)
-    return Merged(
+    return Parts(
         copies=[(book.lot(row["lot_id"]), book.lot(row["source_lot_id"])) for row in rows],
         restored=[book.lot(row["lot_id"]) for row in restored],
         held=held,

@@ -64,24 +64,24 @@ def merge(
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """What a merge had brought to its survivor, as it is now."""
+class Parts:
+    """What an account has of another one's points, as it is now."""
 
     copies: list[tuple[LotState, LotState]]
-    """Lots of the survivor, with the lots that they came out of."""
+    """Its lots, with the lots that they came out of."""
     restored: list[LotState]
-    """Lots that refunds have opened since, for accruals of the member who was merged."""
-    held: int
-    """Points still held by the holds that came with the merge."""
-    debt: int
-    """Debt that came with the merge."""
+    """Lots that refunds have opened since, for accruals of the other one."""
+    held: int = 0
+    """Points still held by the holds that came with them."""
+    debt: int = 0
+    """Debt that came with them."""
 
 
 def undo(
-    survivor: AccountState, merged: AccountState, parts: Merged, request_id: str, book: Book,
+    survivor: AccountState, merged: AccountState, parts: Parts, request_id: str, book: Book,
     desk: Desk,
 ) -> Moved:  # fmt: skip
-    """Gives back what is left of each lot that had come, to the very lot that it came out of.
+    """Gives back what is left of what a merge had brought.
 
     What was spent, given away or has expired since stays as it is, and what the survivor has set
     aside of these lots stays set aside. Of the debt goes back what the survivor still owes of it:
@@ -94,27 +94,34 @@ def undo(
         f"the merge of {merged.member_id} was undone",
         f"the merge into {survivor.member_id} was undone", left_request_id=request_id,
     )  # fmt: skip
+    return give_back(survivor, merged, parts, pair, book, desk)
+
+
+def give_back(
+    source: AccountState, target: AccountState, parts: Parts, pair: Pair, book: Book, desk: Desk
+) -> Moved:
+    """Moves what is left of each lot to the very lot that it came out of."""
     arrived, leaving = Arrived([], []), []
     sums = {False: 0, True: 0}
     for lot, original in parts.copies:
         if points := lot.remaining:
             sums[lot.pending] += points
             leaving.append(move(book, lot, -points))
-            arrived.moves.append(_give_back(lot, original, points, book, desk))
+            arrived.moves.append(_put_back(lot, original, points, book, desk))
     for lot in parts.restored:
         part = Part(lot, lot.remaining)
         sums[lot.pending] += lot.remaining
-        fresh = hand_over([part], merged.member_id, pair.arrived_id, book, desk)
+        fresh = hand_over([part], target.member_id, pair.arrived_id, book, desk)
         leaving += draw([part], book)
         arrived.moves.extend(fresh.moves)
         arrived.origins.extend(fresh.origins)
-    amounts = Amounts(sums[False], sums[True], parts.held, min(parts.debt, survivor.debt))
-    left, came = post_pair(survivor, merged, amounts, leaving, arrived, pair, book, desk)
+    amounts = Amounts(sums[False], sums[True], parts.held, min(parts.debt, source.debt))
+    left, came = post_pair(source, target, amounts, leaving, arrived, pair, book, desk)
     lots = {lot.lot_id: original.lot_id for lot, original in parts.copies}
     return Moved(left, came, arrived.origins, amounts, lots)
 
 
-def _give_back(lot: LotState, original: LotState, points: int, book: Book, desk: Desk) -> LotMove:
+def _put_back(lot: LotState, original: LotState, points: int, book: Book, desk: Desk) -> LotMove:
     original.pending = lot.pending
     back = move(book, original, points)
     original.due_time = next_due(lot.pending, lot.mature_time, lot.expire_time, desk.program)

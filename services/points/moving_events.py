@@ -1,6 +1,8 @@
 """What the ledger tells the others about points that moved between members and to causes."""
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from kit.clock import to_timestamp
 from kit.money import from_minor
@@ -8,6 +10,7 @@ from kit.telemetry import trace_parent
 from laurel.event.v1 import event_pb2 as pb
 from points.adjusting import Adjustment
 from points.gifts import Certificate, Gift
+from points.households import Change, Role
 from points.values import Posted
 
 
@@ -58,6 +61,22 @@ def adjustment_event(posted: Posted, adjustment: Adjustment) -> pb.Event:
             adjustment_id=str(adjustment.adjustment_id),
             points=adjustment.points,
             reason=adjustment.reason,
+        ),
+    )
+
+
+def household_event(
+    member_id: str, household_id: str, change: Change, role: Role, now: datetime, event_id: UUID
+) -> pb.Event:
+    """What has changed for a member of a household."""
+    return pb.Event(
+        event_id=str(event_id),
+        member_id=member_id,
+        occurred_time=to_timestamp(now),
+        record_time=to_timestamp(now),
+        trace_parent=trace_parent(),
+        household_changed=pb.HouseholdChanged(
+            household_id=household_id, change=change.name, role=role.name
         ),
     )
 

@@ -16,7 +16,7 @@ from kit.events import publish
 from kit.requests import content_hash, once
 from points import metrics
 from points.book import Book
-from points.errors import AccountTooLarge
+from points.errors import AccountTooLarge, InHousehold
 from points.events import render_events
 from points.posting import Desk
 from points.saving import save
@@ -64,6 +64,12 @@ class Session:
         lots = [LotState(*row) for row in rows]
         self.book.add_loaded_lots(lots)
         return [self.book.lot(lot.lot_id) for lot in lots]
+
+    async def check_in_no_household(self, member_id: str) -> None:
+        """Raises InHousehold for the member of a locked account."""
+        household_id = await self.tx.fetchval("find_household_of", member_id)
+        if household_id is not None:
+            raise InHousehold(member_id=member_id, household_id=household_id)
 
     async def load_spendable_lots(self, member_id: str, points: int) -> None:
         """Lots of a locked account that can be spent now and hold so many points, at least."""

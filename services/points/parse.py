@@ -9,6 +9,7 @@ from kit.money import to_minor
 from kit.requests import content_hash
 from kit.validate import check, is_plain_text
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
+from laurel.points.v1 import households_pb2 as households
 from laurel.points.v1 import points_service_pb2 as pb
 from points.errors import ActivityIsPurchase, HoldNotFound, ReferenceToOneself
 from points.parse_lines import by_rules, parse_lines
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
     from laurel.points.v1 import transfers_pb2 as transfers
 
-    HasOrigin = transfers.TransferPointsRequest | transfers.DonatePointsRequest
+    HasOrigin = (
+        transfers.TransferPointsRequest
+        | transfers.DonatePointsRequest
+        | households.HoldPoolPointsRequest
+    )
 
 _ROW, _PURCHASE = pb.AccruePointsRequest.DESCRIPTOR, pb.Purchase.DESCRIPTOR
 PURCHASE, OCCURRED_TIME = (_ROW.fields_by_name[name] for name in ("purchase", "occurred_time"))
@@ -119,6 +124,27 @@ def parse_hold(request: pb.HoldPointsRequest, now: datetime, programs: ProgramHi
         order_minor=order_minor,
         origin=_origin(request.origin) if request.HasField("origin") else NOWHERE,
         occurred_time=occurred,
+        program=program,
+    )
+
+
+def parse_pool_hold(
+    request: households.HoldPoolPointsRequest, now: datetime, programs: ProgramHistory
+) -> Hold:
+    """A hold as its spender asks for it. Raises CurrencyMismatch or AmountInvalid."""
+    program = programs.in_force(now)
+    order_minor = None
+    if request.HasField("order_amount"):
+        order_minor = _minor(request.order_amount, program, "order_amount")
+    return Hold(
+        request_id=request.request_id,
+        digest=content_hash(request),
+        member_id=request.member_id,
+        points=request.points,
+        order_id=request.order_id,
+        order_minor=order_minor,
+        origin=parse_origin(request),
+        occurred_time=now,
         program=program,
     )
 

@@ -22,6 +22,11 @@ from laurel.points.v1.activities_pb2 import (
     RunBonusesRequest,
 )
 from laurel.points.v1.adjustments_pb2 import AdjustPointsRequest
+from laurel.points.v1.households_pb2 import (
+    ContributeToPoolRequest,
+    CreateHouseholdRequest,
+    HoldPoolPointsRequest,
+)
 from laurel.points.v1.merges_pb2 import MergeMembersRequest
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.points.v1.transfers_pb2 import DonatePointsRequest, TransferPointsRequest
@@ -33,6 +38,7 @@ BALANCE_LOTS = "a balance equals the sum of its lots and holds"
 BALANCE_ENTRIES = "a balance equals the sum of its entries"
 REMEMBERED = "every effect of a request is remembered under its id"
 HOLD_LEDGER = "what the ledger says of a hold equals the hold"
+POOL_MOVES = "what went into a pool and out of it is what both transactions say"
 DELIVERIES = "every message has a delivery, and every delivery a message"
 LINES_BACK = "what went back of a line is what the refunds name of it"
 
@@ -163,6 +169,15 @@ POINTS = {
     ),
     "an account is merged while its merge stands": Damage(
         "UPDATE points.account SET merged_into = 'nobody' WHERE state = 3"
+    ),
+    POOL_MOVES: Damage("UPDATE points.pool_move SET points = points + 1"),
+    "a household that stands has one owner and its pool, "
+    "a dissolved one has neither members nor points": Damage(
+        "UPDATE points.household_member SET role = 2"
+    ),
+    "every hold of a pool names who spends": Damage("DELETE FROM points.pool_hold"),
+    "nobody has more in a pool than they brought": Damage(
+        "UPDATE points.pool_move SET points = 1", also=(POOL_MOVES,)
     ),
     "every gift and every donation was assessed by anti-fraud": Damage(
         "UPDATE points.transaction SET explanation = explanation - 'assessment' WHERE kind = 9"
@@ -388,6 +403,18 @@ class Town:
             )
         )
 
+    async def share(self, member: str, points: int, held: int) -> None:
+        made = await self.points.CreateHousehold(
+            CreateHouseholdRequest(request_id=new_id(), owner_member_id=member, name="Hal's")
+        )
+        home = {"household_id": made.household.household_id, "member_id": member}
+        await self.points.ContributeToPool(
+            ContributeToPoolRequest(request_id=new_id(), points=points, **home)
+        )
+        await self.points.HoldPoolPoints(
+            HoldPoolPointsRequest(request_id=new_id(), points=held, order_id="hal", **home)
+        )
+
     async def donate(self, member: str, points: int) -> None:
         await self.points.DonatePoints(
             DonatePointsRequest(
@@ -476,6 +503,8 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.adjust("fay", -20)
         await town.buy("gus", "40")
         await town.merge("fay", "gus")
+        await town.buy("hal", "400")
+        await town.share("hal", 200, 150)
         await town.adjust("fay", 5000)
         for day in range(7, 0, -1):
             await town.do("ivy", "check_in", day)

@@ -55,6 +55,7 @@ class Event(message.Message):
     POINTS_ADJUSTED_FIELD_NUMBER: builtins.int
     BONUS_ACCRUED_FIELD_NUMBER: builtins.int
     BADGE_EARNED_FIELD_NUMBER: builtins.int
+    HOUSEHOLD_CHANGED_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -155,6 +156,10 @@ class Event(message.Message):
     def badge_earned(self) -> BadgeEarned:
         """A member earned a badge."""
 
+    @builtins.property
+    def household_changed(self) -> HouseholdChanged:
+        """A household was made or dissolved, or a member joined, left or has another role."""
+
     def __init__(
         self,
         *,
@@ -185,12 +190,13 @@ class Event(message.Message):
         points_adjusted: PointsAdjusted | None = ...,
         bonus_accrued: BonusAccrued | None = ...,
         badge_earned: BadgeEarned | None = ...,
+        household_changed: HouseholdChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted", "bonus_accrued", "badge_earned"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted", "bonus_accrued", "badge_earned", "household_changed"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -891,5 +897,33 @@ class BadgeEarned(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["badge", b"badge", "name", b"name", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class HouseholdChanged(message.Message):
+    """A household was made or dissolved, or a member joined, left or has another role."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HOUSEHOLD_ID_FIELD_NUMBER: builtins.int
+    CHANGE_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    household_id: builtins.str
+    """The household."""
+    change: builtins.str
+    """What has changed for the member: "CREATED", "JOINED", "CHANGED", "LEFT", "DISSOLVED"."""
+    role: builtins.str
+    """The member's role: "OWNER", "ADULT", "CHILD"."""
+    def __init__(
+        self,
+        *,
+        household_id: builtins.str = ...,
+        change: builtins.str = ...,
+        role: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["change", b"change", "household_id", b"household_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -1119,6 +1119,40 @@ class HoldPointsResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class HoldPoolPointsResponse(message.Message):
+    """Response of HoldPoolPoints."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: builtins.int
+    TRANSACTION_FIELD_NUMBER: builtins.int
+    MONTH_LEFT_POINTS_FIELD_NUMBER: builtins.int
+    month_left_points: builtins.int
+    """For a child, what it may still spend of the pool in the calendar month; unset for any other."""
+    @builtins.property
+    def hold(self) -> Hold:
+        """The hold. Its member is the pool."""
+
+    @builtins.property
+    def transaction(self) -> Transaction:
+        """The booked transaction, of the pool; its counterpart is the member who spends."""
+
+    def __init__(
+        self,
+        *,
+        hold: Hold | None = ...,
+        transaction: Transaction | None = ...,
+        month_left_points: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_month_left_points", b"_month_left_points", "hold", b"hold", "month_left_points", b"month_left_points", "transaction", b"transaction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_month_left_points", b"_month_left_points", "hold", b"hold", "month_left_points", b"month_left_points", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__month_left_points: _TypeAlias = typing.Literal["month_left_points"]  # noqa: Y015
+    _WhichOneofArgType__month_left_points: _TypeAlias = typing.Literal["_month_left_points", b"_month_left_points"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__month_left_points) -> _WhichOneofReturnType__month_left_points | None: ...
+
+@typing.final
 class CapturePointsRequest(message.Message):
     """Request of CapturePoints."""
 

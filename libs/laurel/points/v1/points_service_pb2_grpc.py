@@ -6,6 +6,7 @@ import warnings
 from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accounts__pb2
 from laurel.points.v1 import activities_pb2 as laurel_dot_points_dot_v1_dot_activities__pb2
 from laurel.points.v1 import adjustments_pb2 as laurel_dot_points_dot_v1_dot_adjustments__pb2
+from laurel.points.v1 import households_pb2 as laurel_dot_points_dot_v1_dot_households__pb2
 from laurel.points.v1 import leaderboards_pb2 as laurel_dot_points_dot_v1_dot_leaderboards__pb2
 from laurel.points.v1 import liability_pb2 as laurel_dot_points_dot_v1_dot_liability__pb2
 from laurel.points.v1 import merges_pb2 as laurel_dot_points_dot_v1_dot_merges__pb2
@@ -264,6 +265,41 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/ListMerges',
                 request_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesResponse.FromString,
+                _registered_method=True)
+        self.CreateHousehold = channel.unary_unary(
+                '/laurel.points.v1.PointsService/CreateHousehold',
+                request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.CreateHouseholdRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.CreateHouseholdResponse.FromString,
+                _registered_method=True)
+        self.AddHouseholdMember = channel.unary_unary(
+                '/laurel.points.v1.PointsService/AddHouseholdMember',
+                request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.AddHouseholdMemberRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.AddHouseholdMemberResponse.FromString,
+                _registered_method=True)
+        self.UpdateHouseholdMember = channel.unary_unary(
+                '/laurel.points.v1.PointsService/UpdateHouseholdMember',
+                request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.UpdateHouseholdMemberRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.UpdateHouseholdMemberResponse.FromString,
+                _registered_method=True)
+        self.RemoveHouseholdMember = channel.unary_unary(
+                '/laurel.points.v1.PointsService/RemoveHouseholdMember',
+                request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.RemoveHouseholdMemberRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.RemoveHouseholdMemberResponse.FromString,
+                _registered_method=True)
+        self.GetHousehold = channel.unary_unary(
+                '/laurel.points.v1.PointsService/GetHousehold',
+                request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.GetHouseholdRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.GetHouseholdResponse.FromString,
+                _registered_method=True)
+        self.ContributeToPool = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ContributeToPool',
+                request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.ContributeToPoolRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.ContributeToPoolResponse.FromString,
+                _registered_method=True)
+        self.HoldPoolPoints = channel.unary_unary(
+                '/laurel.points.v1.PointsService/HoldPoolPoints',
+                request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.HoldPoolPointsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPoolPointsResponse.FromString,
                 _registered_method=True)
 
 
@@ -642,6 +678,73 @@ class PointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateHousehold(self, request, context):
+        """Makes a household with an empty pool, whose only member is its owner. A member is in one household at a time.
+        Errors: FAILED_PRECONDITION with reason HOUSEHOLDS_NOT_ALLOWED, IN_HOUSEHOLD, ACCOUNT_FROZEN, ACCOUNT_CLOSED,
+        ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddHouseholdMember(self, request, context):
+        """Takes a member in. Their points stay their own until they contribute some.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; INVALID_ARGUMENT with
+        reason CHILD_LIMIT_INVALID; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, HOUSEHOLD_FULL, HOUSEHOLDS_NOT_ALLOWED,
+        IN_HOUSEHOLD, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateHouseholdMember(self, request, context):
+        """Changes the role or the limit of a member.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; INVALID_ARGUMENT with
+        reason CHILD_LIMIT_INVALID or HOUSEHOLD_OWNER_STAYS; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD or
+        HOUSEHOLDS_NOT_ALLOWED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveHouseholdMember(self, request, context):
+        """Lets a member go. What they contributed and is not spent goes back to the very lots it came from; what was spent was spent
+        for all; what is refunded later stays in the pool. The owner leaves last, takes all that is left in the pool, its holds
+        included, and the household is dissolved.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; FAILED_PRECONDITION with
+        reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD, HOUSEHOLD_NOT_EMPTY, POOL_HOLDS_OPEN or ACCOUNT_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHousehold(self, request, context):
+        """Returns a household with its members and its pool.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason NOT_IN_HOUSEHOLD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ContributeToPool(self, request, context):
+        """Moves active points of a member to the pool, those that expire first; they keep their expiry.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD,
+        INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HoldPoolPoints(self, request, context):
+        """Sets points of the pool aside for an order of a member, those that expire first, whoever brought them. The hold is captured,
+        released and refunded like any other. Anti-fraud assesses it as a redemption of the member.
+        Errors: those of HoldPoints; NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED,
+        NOT_IN_HOUSEHOLD, HOUSEHOLDS_NOT_ALLOWED, or CHILD_LIMIT_EXCEEDED with the limit, what is used of it and what is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -864,6 +967,41 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.ListMerges,
                     request_deserializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesResponse.SerializeToString,
+            ),
+            'CreateHousehold': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateHousehold,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.CreateHouseholdRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_households__pb2.CreateHouseholdResponse.SerializeToString,
+            ),
+            'AddHouseholdMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddHouseholdMember,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.AddHouseholdMemberRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_households__pb2.AddHouseholdMemberResponse.SerializeToString,
+            ),
+            'UpdateHouseholdMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateHouseholdMember,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.UpdateHouseholdMemberRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_households__pb2.UpdateHouseholdMemberResponse.SerializeToString,
+            ),
+            'RemoveHouseholdMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveHouseholdMember,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.RemoveHouseholdMemberRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_households__pb2.RemoveHouseholdMemberResponse.SerializeToString,
+            ),
+            'GetHousehold': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHousehold,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.GetHouseholdRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_households__pb2.GetHouseholdResponse.SerializeToString,
+            ),
+            'ContributeToPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.ContributeToPool,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.ContributeToPoolRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_households__pb2.ContributeToPoolResponse.SerializeToString,
+            ),
+            'HoldPoolPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldPoolPoints,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.HoldPoolPointsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPoolPointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2058,6 +2196,195 @@ class PointsService:
             '/laurel.points.v1.PointsService/ListMerges',
             laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_merges__pb2.ListMergesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateHousehold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/CreateHousehold',
+            laurel_dot_points_dot_v1_dot_households__pb2.CreateHouseholdRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_households__pb2.CreateHouseholdResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddHouseholdMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/AddHouseholdMember',
+            laurel_dot_points_dot_v1_dot_households__pb2.AddHouseholdMemberRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_households__pb2.AddHouseholdMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateHouseholdMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/UpdateHouseholdMember',
+            laurel_dot_points_dot_v1_dot_households__pb2.UpdateHouseholdMemberRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_households__pb2.UpdateHouseholdMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveHouseholdMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/RemoveHouseholdMember',
+            laurel_dot_points_dot_v1_dot_households__pb2.RemoveHouseholdMemberRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_households__pb2.RemoveHouseholdMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHousehold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/GetHousehold',
+            laurel_dot_points_dot_v1_dot_households__pb2.GetHouseholdRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_households__pb2.GetHouseholdResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ContributeToPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ContributeToPool',
+            laurel_dot_points_dot_v1_dot_households__pb2.ContributeToPoolRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_households__pb2.ContributeToPoolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldPoolPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/HoldPoolPoints',
+            laurel_dot_points_dot_v1_dot_households__pb2.HoldPoolPointsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPoolPointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

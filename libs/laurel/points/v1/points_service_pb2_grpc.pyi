@@ -8,6 +8,7 @@ from grpc import aio as aio
 from laurel.points.v1 import accounts_pb2 as accounts_pb2
 from laurel.points.v1 import activities_pb2 as activities_pb2
 from laurel.points.v1 import adjustments_pb2 as adjustments_pb2
+from laurel.points.v1 import households_pb2 as households_pb2
 from laurel.points.v1 import leaderboards_pb2 as leaderboards_pb2
 from laurel.points.v1 import liability_pb2 as liability_pb2
 from laurel.points.v1 import merges_pb2 as merges_pb2
@@ -207,6 +208,45 @@ class PointsServiceStub:
     """
     ListMerges: aio.UnaryUnaryMultiCallable[merges_pb2.ListMergesRequest, merges_pb2.ListMergesResponse]
     """Lists the merges that a member took part in, newest first."""
+    CreateHousehold: aio.UnaryUnaryMultiCallable[households_pb2.CreateHouseholdRequest, households_pb2.CreateHouseholdResponse]
+    """Makes a household with an empty pool, whose only member is its owner. A member is in one household at a time.
+    Errors: FAILED_PRECONDITION with reason HOUSEHOLDS_NOT_ALLOWED, IN_HOUSEHOLD, ACCOUNT_FROZEN, ACCOUNT_CLOSED,
+    ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """
+    AddHouseholdMember: aio.UnaryUnaryMultiCallable[households_pb2.AddHouseholdMemberRequest, households_pb2.AddHouseholdMemberResponse]
+    """Takes a member in. Their points stay their own until they contribute some.
+    Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; INVALID_ARGUMENT with
+    reason CHILD_LIMIT_INVALID; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, HOUSEHOLD_FULL, HOUSEHOLDS_NOT_ALLOWED,
+    IN_HOUSEHOLD, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """
+    UpdateHouseholdMember: aio.UnaryUnaryMultiCallable[households_pb2.UpdateHouseholdMemberRequest, households_pb2.UpdateHouseholdMemberResponse]
+    """Changes the role or the limit of a member.
+    Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; INVALID_ARGUMENT with
+    reason CHILD_LIMIT_INVALID or HOUSEHOLD_OWNER_STAYS; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD or
+    HOUSEHOLDS_NOT_ALLOWED.
+    """
+    RemoveHouseholdMember: aio.UnaryUnaryMultiCallable[households_pb2.RemoveHouseholdMemberRequest, households_pb2.RemoveHouseholdMemberResponse]
+    """Lets a member go. What they contributed and is not spent goes back to the very lots it came from; what was spent was spent
+    for all; what is refunded later stays in the pool. The owner leaves last, takes all that is left in the pool, its holds
+    included, and the household is dissolved.
+    Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; FAILED_PRECONDITION with
+    reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD, HOUSEHOLD_NOT_EMPTY, POOL_HOLDS_OPEN or ACCOUNT_TOO_LARGE.
+    """
+    GetHousehold: aio.UnaryUnaryMultiCallable[households_pb2.GetHouseholdRequest, households_pb2.GetHouseholdResponse]
+    """Returns a household with its members and its pool.
+    Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason NOT_IN_HOUSEHOLD.
+    """
+    ContributeToPool: aio.UnaryUnaryMultiCallable[households_pb2.ContributeToPoolRequest, households_pb2.ContributeToPoolResponse]
+    """Moves active points of a member to the pool, those that expire first; they keep their expiry.
+    Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD,
+    INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """
+    HoldPoolPoints: aio.UnaryUnaryMultiCallable[households_pb2.HoldPoolPointsRequest, points_service_pb2.HoldPoolPointsResponse]
+    """Sets points of the pool aside for an order of a member, those that expire first, whoever brought them. The hold is captured,
+    released and refunded like any other. Anti-fraud assesses it as a redemption of the member.
+    Errors: those of HoldPoints; NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED,
+    NOT_IN_HOUSEHOLD, HOUSEHOLDS_NOT_ALLOWED, or CHILD_LIMIT_EXCEEDED with the limit, what is used of it and what is left.
+    """
 
 class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     """The ledger of points. Every mutation takes a `request_id`: the same id with the same content returns the stored answer again
@@ -658,5 +698,86 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[merges_pb2.ListMergesRequest, abc.Awaitable[merges_pb2.ListMergesResponse]],
     ) -> abc.Awaitable[merges_pb2.ListMergesResponse]:
         """Lists the merges that a member took part in, newest first."""
+
+    @abc_1.abstractmethod
+    def CreateHousehold(
+        self,
+        request: households_pb2.CreateHouseholdRequest,
+        context: aio.ServicerContext[households_pb2.CreateHouseholdRequest, abc.Awaitable[households_pb2.CreateHouseholdResponse]],
+    ) -> abc.Awaitable[households_pb2.CreateHouseholdResponse]:
+        """Makes a household with an empty pool, whose only member is its owner. A member is in one household at a time.
+        Errors: FAILED_PRECONDITION with reason HOUSEHOLDS_NOT_ALLOWED, IN_HOUSEHOLD, ACCOUNT_FROZEN, ACCOUNT_CLOSED,
+        ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def AddHouseholdMember(
+        self,
+        request: households_pb2.AddHouseholdMemberRequest,
+        context: aio.ServicerContext[households_pb2.AddHouseholdMemberRequest, abc.Awaitable[households_pb2.AddHouseholdMemberResponse]],
+    ) -> abc.Awaitable[households_pb2.AddHouseholdMemberResponse]:
+        """Takes a member in. Their points stay their own until they contribute some.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; INVALID_ARGUMENT with
+        reason CHILD_LIMIT_INVALID; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, HOUSEHOLD_FULL, HOUSEHOLDS_NOT_ALLOWED,
+        IN_HOUSEHOLD, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def UpdateHouseholdMember(
+        self,
+        request: households_pb2.UpdateHouseholdMemberRequest,
+        context: aio.ServicerContext[households_pb2.UpdateHouseholdMemberRequest, abc.Awaitable[households_pb2.UpdateHouseholdMemberResponse]],
+    ) -> abc.Awaitable[households_pb2.UpdateHouseholdMemberResponse]:
+        """Changes the role or the limit of a member.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; INVALID_ARGUMENT with
+        reason CHILD_LIMIT_INVALID or HOUSEHOLD_OWNER_STAYS; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD or
+        HOUSEHOLDS_NOT_ALLOWED.
+        """
+
+    @abc_1.abstractmethod
+    def RemoveHouseholdMember(
+        self,
+        request: households_pb2.RemoveHouseholdMemberRequest,
+        context: aio.ServicerContext[households_pb2.RemoveHouseholdMemberRequest, abc.Awaitable[households_pb2.RemoveHouseholdMemberResponse]],
+    ) -> abc.Awaitable[households_pb2.RemoveHouseholdMemberResponse]:
+        """Lets a member go. What they contributed and is not spent goes back to the very lots it came from; what was spent was spent
+        for all; what is refunded later stays in the pool. The owner leaves last, takes all that is left in the pool, its holds
+        included, and the household is dissolved.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; PERMISSION_DENIED with reason NOT_HOUSEHOLD_OWNER; FAILED_PRECONDITION with
+        reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD, HOUSEHOLD_NOT_EMPTY, POOL_HOLDS_OPEN or ACCOUNT_TOO_LARGE.
+        """
+
+    @abc_1.abstractmethod
+    def GetHousehold(
+        self,
+        request: households_pb2.GetHouseholdRequest,
+        context: aio.ServicerContext[households_pb2.GetHouseholdRequest, abc.Awaitable[households_pb2.GetHouseholdResponse]],
+    ) -> abc.Awaitable[households_pb2.GetHouseholdResponse]:
+        """Returns a household with its members and its pool.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason NOT_IN_HOUSEHOLD.
+        """
+
+    @abc_1.abstractmethod
+    def ContributeToPool(
+        self,
+        request: households_pb2.ContributeToPoolRequest,
+        context: aio.ServicerContext[households_pb2.ContributeToPoolRequest, abc.Awaitable[households_pb2.ContributeToPoolResponse]],
+    ) -> abc.Awaitable[households_pb2.ContributeToPoolResponse]:
+        """Moves active points of a member to the pool, those that expire first; they keep their expiry.
+        Errors: NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED, NOT_IN_HOUSEHOLD,
+        INSUFFICIENT_POINTS, ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """
+
+    @abc_1.abstractmethod
+    def HoldPoolPoints(
+        self,
+        request: households_pb2.HoldPoolPointsRequest,
+        context: aio.ServicerContext[households_pb2.HoldPoolPointsRequest, abc.Awaitable[points_service_pb2.HoldPoolPointsResponse]],
+    ) -> abc.Awaitable[points_service_pb2.HoldPoolPointsResponse]:
+        """Sets points of the pool aside for an order of a member, those that expire first, whoever brought them. The hold is captured,
+        released and refunded like any other. Anti-fraud assesses it as a redemption of the member.
+        Errors: those of HoldPoints; NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED,
+        NOT_IN_HOUSEHOLD, HOUSEHOLDS_NOT_ALLOWED, or CHILD_LIMIT_EXCEEDED with the limit, what is used of it and what is left.
+        """
 
 def add_PointsServiceServicer_to_server(servicer: PointsServiceServicer, server: aio.Server) -> None: ...
