@@ -26,6 +26,7 @@ from kit.schedule import Schedule, run_schedule
 from kit.settings import Settings
 
 PING_SECONDS = 1.0
+PENDING_CALLS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,10 @@ def _make_server(
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
         ("grpc.so_reuseport", 0),
+        # A burst of calls is for our queues to refuse, with a reason and a time to come again: from
+        # 1,000 calls on that no handler has taken yet gRPC would cancel some of them without.
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS_MAX),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
