@@ -55,6 +55,26 @@ async def test_a_past_balance_is_that_after_the_last_transaction_recorded_by_the
     )
 
 
+async def test_a_batch_that_waited_for_another_does_not_blur_the_past(
+    ledger: Ledger, member: str
+) -> None:
+    """Its record time lies before that of what it waited for: each counts from its own."""
+    booked = [await ledger.accrue(member, amount) for amount in ("10", "5", "300")]
+    await ledger.reverse(booked[1])
+    first, second, third = (from_timestamp(one.record_time) for one in booked)
+    sql = "UPDATE points.transaction SET record_time = $2 WHERE transaction_id = $1"
+    swapped = ((booked[0], second), (booked[1], first))
+    for one, at in swapped:
+        await ledger.house.fetch(sql, one.transaction_id, at)
+    tick = timedelta(microseconds=1)
+    for at, points in (
+        (first - tick, 0), (first, 5), (second - tick, 5), (second, 15), (third, 315),
+    ):  # fmt: skip
+        assert (await balance_at(ledger, member, at)).active == points
+    for one, at in swapped:
+        await ledger.house.fetch(sql, one.transaction_id, second if at == first else first)
+
+
 async def test_past_balances_add_up_to_past_totals(ledger: Ledger, member: str) -> None:
     """PT-14: the ledger ties out at every instant, not only now."""
     members = [f"{member}-{number}" for number in range(3)]

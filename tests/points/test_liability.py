@@ -17,6 +17,7 @@ from kit.clock import from_timestamp, to_timestamp
 from laurel.points.v1 import liability_pb2 as report_pb
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import Ledger, calm_program, settled
+from points_moving import Counter
 
 ZONE = ZoneInfo("America/New_York")
 CUSTOMERS = 60
@@ -275,6 +276,45 @@ async def test_deferred_revenue_is_the_value_of_what_will_be_used(past: Past) ->
         assert cohort.expected_breakage_points - cohort.remaining_points * rate < 1
     # Points live five months: what reaches the last of them breaks, unless it is used.
     assert Decimal(by_age[4]) > Decimal(by_age[0]) > 0
+
+
+async def test_it_ties_when_points_have_moved_in_every_way(ground: Ground) -> None:
+    """Gifts, fees, donations, adjustments, closures and mergers each have a line of their own, and
+    points that moved stay in the cohort that they were earned in.
+    """
+    async with ground.house() as house:
+        await house.apply(calm_program(multiplied=False))
+        await house.start("antifraud", "points")
+        counter = Counter(house)
+        long_ago = datetime.now(UTC) - timedelta(days=100)
+        for member in ("ada", "bea", "cai", "dan"):
+            await counter.accrue(member, "1000", at=long_ago)
+        await counter.give("ada", "bea", 100)
+        await counter.donate("ada", 200)
+        await counter.adjust("bea", 50)
+        await counter.adjust("bea", -20)
+        await counter.close("cai")
+        merge = await counter.merge("bea", "dan")
+        told = await report(counter)
+        [period] = told.roll_forward
+        moved = {movement.cause: movement.points for movement in period.movements}
+        # What a merger moves leaves one account and enters the other: together it is nothing.
+        assert moved == {
+            report_pb.MOVEMENT_CAUSE_ISSUED: 4000,
+            report_pb.MOVEMENT_CAUSE_FEES: -10,
+            report_pb.MOVEMENT_CAUSE_DONATED: -200,
+            report_pb.MOVEMENT_CAUSE_ADJUSTED: 30,
+            report_pb.MOVEMENT_CAUSE_FORFEITED: -1000,
+            report_pb.MOVEMENT_CAUSE_TRANSFERRED_OUT: -1090,
+            report_pb.MOVEMENT_CAUSE_TRANSFERRED_IN: 1090,
+        }
+        assert period.closing_points == told.outstanding_points == 2820
+        adjusted, old = sorted(told.cohorts, key=lambda one: one.issued_points)
+        assert (adjusted.issued_points, adjusted.remaining_points) == (50, 50)
+        assert (old.remaining_points, old.expired_points, old.used_points) == (2770, 1000, 200)
+        assert old.issued_points - old.withdrawn_points == 3970
+        await counter.undo(merge)
+        assert (await report(counter)).outstanding_points == 2820
 
 
 async def test_an_empty_ledger_owes_nothing(ground: Ground) -> None:

@@ -175,6 +175,24 @@ async def test_totals_sum_to_zero_and_tie_to_the_balances(ledger: Ledger, member
     assert totals[pb.ACCOUNT_ACTIVE] == before[pb.ACCOUNT_ACTIVE] + 7
 
 
+async def test_partitions_to_come_are_as_closed_as_those_there_are(calm: House) -> None:
+    """PT-07: what the service may do with history is read it and add to it, now and next year."""
+    await calm.fetch("SELECT points.ensure_partitions(now() + interval '1 year')")
+    may = await calm.fetch(
+        "SELECT c.relname, p.privilege FROM pg_class AS c CROSS JOIN unnest(ARRAY["
+        "'SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'"
+        "]) AS p (privilege) WHERE c.relnamespace = 'points'::regnamespace"
+        " AND c.relname ~ '^transaction' AND c.relkind IN ('r', 'p')"
+        " AND has_table_privilege('laurel_points', c.oid, p.privilege)"
+    )
+    assert {tuple(row) for row in may} == {("transaction", "SELECT"), ("transaction", "INSERT")}
+    owned = await calm.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'points'::regnamespace"
+        " AND relowner = 'laurel_points'::regrole"
+    )
+    assert owned == [], "an owner may do everything, and give itself more"
+
+
 async def test_the_service_itself_cannot_change_history(calm: House, ledger: Ledger) -> None:
     """PT-07: append-only by permission of the database, in every partition; nothing is deleted."""
     await ledger.accrue("history", "1")

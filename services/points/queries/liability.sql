@@ -19,7 +19,8 @@ GROUP BY 1, 2, 3
 -- What was recorded up to $3 of movements of lots: by the month of the zone $4 in which the points were earned, by the month of the
 -- movement, by the days from $3 to their end (the range of $5 that these fall into, NULL for never), and by what it was: kinds of $6 are
 -- use, kinds of $7 expiry, of the rest what came is issued (1) and what left is withdrawn (4).
--- A lot that stems from another member's accrual was earned when that accrual's id was made.
+-- A lot that came from another member is followed back to whose accrual it stems from; where that leads nowhere, it was earned when
+-- the accrual's id was made.
 SELECT
     date_trunc('month', earned.earn_time AT TIME ZONE $4)::date AS earn_month,
     date_trunc('month', t.occurred_time AT TIME ZONE $4)::date AS month,
@@ -33,6 +34,23 @@ LEFT JOIN transaction AS o ON o.member_id = l.member_id AND o.transaction_id = l
 CROSS JOIN LATERAL (
     SELECT coalesce(
         o.occurred_time,
+        (
+            WITH RECURSIVE chain AS (
+                SELECT g.source_member_id, g.source_lot_id, 1 AS depth
+                FROM lot_origin AS g
+                WHERE g.member_id = l.member_id AND g.lot_id = l.lot_id
+                UNION ALL
+                SELECT g.source_member_id, g.source_lot_id, c.depth + 1
+                FROM chain AS c
+                INNER JOIN lot_origin AS g ON g.member_id = c.source_member_id AND g.lot_id = c.source_lot_id
+                WHERE c.depth < 100
+            )
+            SELECT s.occurred_time
+            FROM chain AS c
+            INNER JOIN transaction AS s ON s.member_id = c.source_member_id AND s.transaction_id = l.transaction_id
+            ORDER BY c.depth
+            LIMIT 1
+        ),
         to_timestamp(('x' || translate(left(l.transaction_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)
     ) AS earn_time
 ) AS earned
