@@ -26,7 +26,7 @@ MUSIC = """\
       when: '"music" in order.categories && order.amount >= 50'
       points_per_unit: 0.5
       tier_multiplier: false
-  pending_days: 14"""
+    # A rule may"""
 
 
 def applied(program: CompiledProgram, amount: int, tier_id: str, *categories: str) -> set[str]:
@@ -80,13 +80,13 @@ def test_pt_01_a_fraction_is_rounded_by_the_programs_rule(
 
 
 def test_pt_01_points_are_rounded_once_over_all_rules(compiled: Compile) -> None:
-    program = compiled(("  pending_days: 14", MUSIC))
+    program = compiled(("    # A rule may", MUSIC))
     earned = earn(Purchase(5090, ("music",)), program.tier("member"), program)
     assert earned.points == 76  # 50.90 + 25.45 = 76.35; each rounded alone it were 51 + 25
 
 
 def test_pg_03_a_rule_applies_where_its_condition_holds(compiled: Compile) -> None:
-    program = compiled(("  pending_days: 14", MUSIC))
+    program = compiled(("    # A rule may", MUSIC))
     assert "music" in applied(program, 5000, "member", "books", "music")
     assert "music" not in applied(program, 4999, "member", "music")
     assert "music" not in applied(program, 5000, "member", "books")
@@ -96,7 +96,7 @@ def test_a_rule_that_cannot_be_evaluated_gives_nothing_and_leaves_the_others(
     compiled: Compile,
 ) -> None:
     broken = MUSIC.replace('"music" in order.categories', 'order.categories[3] == "a"')
-    program = compiled(("  pending_days: 14", broken))
+    program = compiled(("    # A rule may", broken))
     earned = earn(Purchase(5000), program.tier("member"), program)
     assert earned.points == 50
     assert earned.lines[1].reason == "its condition could not be evaluated"
@@ -145,7 +145,7 @@ def test_pt_05_the_lines_add_up_to_the_points(
 def test_pt_09_successive_returns_take_back_exactly_what_was_earned(
     compiled: Compile, amount: int, cuts: list[object], tier: str
 ) -> None:
-    program = compiled(("  pending_days: 14", MUSIC))
+    program = compiled(("    # A rule may", MUSIC))
     member_tier = program.tier(tier)
     whole = earn(Purchase(amount, ("music",)), member_tier, program)
     rules = {line.rule for line in whole.lines if line.applied}
@@ -161,7 +161,7 @@ def test_pt_09_successive_returns_take_back_exactly_what_was_earned(
 
 
 def test_pt_09_a_return_keeps_what_the_rules_had_found_true(compiled: Compile) -> None:
-    program = compiled(("  pending_days: 14", MUSIC))
+    program = compiled(("    # A rule may", MUSIC))
     rules = applied(program, 6000, "member", "music")
     # 30.00 alone would not meet the condition of 50; what is left of 60.00 keeps its part.
     left = earned_after_return(3000, rules, program.tier("member"), program)
@@ -177,7 +177,7 @@ def test_pt_09_a_return_keeps_what_the_rules_had_found_true(compiled: Compile) -
 def test_pt_05_all_that_is_kept_of_a_decision_is_its_rate(
     compiled: Compile, amount: int, tier_id: str, rounding: str, categories: tuple[str, ...]
 ) -> None:
-    changes = (("  pending_days: 14", MUSIC), ("rounding: half_up", f"rounding: {rounding}"))
+    changes = (("    # A rule may", MUSIC), ("rounding: half_up", f"rounding: {rounding}"))
     program = compiled(*changes)
     purchase = Purchase(amount, categories)
     earned = earn(purchase, program.tier(tier_id), program)
