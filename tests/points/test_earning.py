@@ -16,7 +16,7 @@ from laurel.points.v1 import points_service_pb2 as pb
 from laurel.tier.v1 import member_service_pb2 as members
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
 from points_earning import RULES, Earner
-from points_ledger import events_of, settled
+from points_ledger import calm_program, events_of, settled
 
 NOON = local("2026-06-10 12:00")
 START = to_timestamp(datetime(2020, 1, 1, tzinfo=UTC))
@@ -74,8 +74,6 @@ async def test_pt_01_the_second_purchase_in_category_baby_earns_half_as_much_aga
 async def test_pt_03_the_first_order_is_the_first_under_any_program(
     ground: Ground, member: str
 ) -> None:
-    from points_ledger import calm_program
-
     async with ground.house() as house:
         await house.apply(calm_program(multiplied=False), effective_time=START)
         await house.start("antifraud", "tier", "points")
@@ -385,3 +383,83 @@ async def test_what_is_owed_is_paid_before_anything_else(earner: Earner, member:
     balance = await earner.balance(member)
     assert (balance.active, balance.debt) == (0, 0)
     assert lines(second)["debt_repaid"] == "-150"
+
+
+async def test_pt_04_writes_of_all_kinds_at_once_leave_counters_that_agree(
+    earner: Earner, house: House, member: str
+) -> None:
+    """Invariants, with caps, a challenge and a team under purchases and returns at once."""
+    crew = [f"{member}-{i}" for i in range(4)]
+    team_id = await earner.team(*crew)
+
+    async def shop(who: str) -> None:
+        bought = await earner.buy(who, "30", NOON)
+        await earner.do(who, "share", NOON)
+        await earner.reverse(bought, "10")
+        await earner.do(who, "check_in", NOON)
+
+    answers, refusals = await settled(shop(crew[i % 4]) for i in range(60))
+    assert (len(answers), refusals) == (60, [])
+    team = (await earner.challenges(crew[0], NOON))["together"]
+    assert (team.team_id, team.progress) == (team_id, 60 * 2000)
+    for who in crew:
+        rows = await house.fetch(
+            "SELECT name, amount FROM points.progress WHERE member_id = $1", who
+        )
+        amounts = {row["name"]: row["amount"] for row in rows}
+        assert amounts["cap:share"] == 50
+        assert amounts["cap:check_in"] == 10
+        earned = [t for t in await earner.transactions(who) if t.order_id]
+        assert amounts["challenge:big_month"] == sum(t.points for t in earned)
+        assert amounts["orders"] == 15
+
+
+async def test_af_01_what_is_under_review_leaves_its_bonus_under_review(
+    ground: Ground, member: str
+) -> None:
+    rules = 'rules: [{name: r, operations: [accrual], when: "true", action: review}]\n'
+    async with ground.house() as house:
+        await house.apply(calm_text().replace("rules: []\n", rules), effective_time=START)
+        await house.start("antifraud", "tier", "points")
+        earner = Earner(house)
+        reviewed = await earner.buy(member, "3000", NOON)
+        assert reviewed.explanation.under_review
+        (bonus,) = await bonuses(earner, member)
+        assert bonus.explanation.under_review
+        balance = await earner.balance(member)
+        assert (balance.active, balance.pending) == (0, 3550)
+        # Taken back, nothing is left, and nothing is owed.
+        await earner.reverse(reviewed)
+        balance = await earner.balance(member)
+        assert (balance.active, balance.pending, balance.debt) == (0, 0, 0)
+
+
+async def test_af_06_without_an_answer_small_activities_wait_and_large_ones_are_refused(
+    ground: Ground, member: str
+) -> None:
+    async with ground.house() as house:
+        await house.apply(calm_text(), effective_time=START)
+        await house.start("tier", "points")
+        earner = Earner(house)
+        small = await earner.do(member, "share", NOON)
+        assert small.explanation.under_review
+        assert small.explanation.lines[-1].rule == "antifraud"
+        large = await refused(earner.buy(member, "3000", NOON))
+        assert (large.code, large.reason) == (StatusCode.UNAVAILABLE, "ANTIFRAUD_UNAVAILABLE")
+        assert (await earner.challenges(member, NOON))["big_month"].progress == 0
+
+
+async def test_pt_03_a_benefit_that_was_granted_counts_as_a_card(
+    ground: Ground, member: str
+) -> None:
+    async with ground.house() as house:
+        await house.apply(calm_text(), effective_time=START)
+        await house.start("antifraud", "tier", "benefits", "points")
+        earner = Earner(house)
+        assert (await earner.buy(member, "300")).points == 350
+        await house.settle()
+        held = await house.fetch("SELECT card FROM points.member_card WHERE member_id = $1", member)
+        assert "gold_welcome" in {row["card"] for row in held}
+        bought = await earner.buy(member, "10")
+        reasons = {line.rule: line.reason for line in bought.explanation.lines}
+        assert reasons["spend:card"] == "multiplies by 2"

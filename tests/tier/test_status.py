@@ -54,6 +54,19 @@ async def test_many_tiers_are_told_in_the_order_asked(desk: Desk, member: str):
     assert [(row.tier_id, row.rank) for row in rows] == [("", 0), ("gold", 2), ("gold", 2)]
 
 
+async def test_services_are_told_when_a_member_enrolled_and_the_month_of_birth(
+    desk: Desk, member: str
+):
+    await desk.tell(bought("provisional", "10", NOON))
+    request = enrolment(member, birth_month=6, birth_day=30, enrol_time=to_timestamp(NOON))
+    await desk.members.EnrolMember(request)
+    request = pb.BatchGetTiersRequest(member_ids=["nobody", "provisional", member])
+    rows = (await desk.tiers.BatchGetTiers(request)).member_tiers
+    assert [row.birth_month for row in rows] == [0, 0, 6]
+    assert [row.HasField("enrol_time") for row in rows] == [False, False, True]
+    assert from_timestamp(rows[2].enrol_time) == NOON
+
+
 async def test_the_history_comes_in_pages(desk: Desk, member: str):
     amounts = ["100", "160", "300"]
     for number, amount in enumerate(amounts):
