@@ -59,7 +59,7 @@ class ActivityCalls:
         if request.HasField("as_of_time"):
             at = parse_time(request.as_of_time, "as_of_time")
         after = _offset(request.page_token)
-        found = await self._activities.challenges.list(request.member_id, at)
+        found = await self._activities.challenges.progress(request.member_id, at)
         page = found[after : after + size]
         more = len(found) > after + size
         return pb.ListChallengesResponse(

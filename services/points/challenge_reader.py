@@ -50,7 +50,7 @@ class ChallengeReader:
         self._database = database
         self._feed = feed
 
-    async def list(self, member_id: str, at: datetime) -> list[ChallengeView]:
+    async def progress(self, member_id: str, at: datetime) -> list[ChallengeView]:
         """Every streak and challenge of the program in force at an instant, in its order."""
         program = (await self._feed.ensure()).in_force(at)
         local = at.astimezone(program.zone)

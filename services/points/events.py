@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import IntEnum
+from typing import Any
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,6 +18,7 @@ from points.counting import Badge
 from points.plain import PlainAccrual
 from points.posting import Desk
 from points.values import Kind, Posted
+from rules.accrual_values import PURCHASE
 
 TOLD = frozenset(
     {
@@ -116,7 +118,13 @@ def _accrued(entry: Posted, transaction_id: str) -> pb.PointsAccrued:
         spend=spend_of(entry),
         under_review=entry.explanation["review"],
         region=entry.explanation.get("region", ""),
+        event_type=_activity_of(entry.explanation),
     )
+
+
+def _activity_of(explanation: dict[str, Any]) -> str:
+    event: str = explanation.get("basis", {}).get("event", PURCHASE)
+    return "" if event == PURCHASE else event
 
 
 def _bonus(entry: Posted, transaction_id: str) -> pb.BonusAccrued:

@@ -158,6 +158,8 @@ async def test_pt_02_check_in_gives_10_a_day_and_three_days_give_a_badge(
     assert (await earner.balance(member)).active == 70
     (badge,) = await events_of(house, "badge_earned", member)
     assert (badge.badge_earned.badge, badge.badge_earned.name) == ("faithful", "three_days")
+    told_of = await events_of(house, "points_accrued", member)
+    assert {one.points_accrued.event_type for one in told_of} == {"check_in"}
     (accrued,) = await events_of(house, "bonus_accrued", member)
     assert accrued.bonus_accrued.points == 30
 

@@ -238,6 +238,7 @@ class PointsAccrued(message.Message):
     SPEND_FIELD_NUMBER: builtins.int
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
     REGION_FIELD_NUMBER: builtins.int
+    EVENT_TYPE_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction."""
     order_id: builtins.str
@@ -248,6 +249,8 @@ class PointsAccrued(message.Message):
     """Whether the points wait for a review by anti-fraud; a spend under review does not count for a tier."""
     region: builtins.str
     """Region that they count for on leaderboards; empty where none was named."""
+    event_type: builtins.str
+    """What the member did, such as `check_in`; empty for a purchase."""
     @builtins.property
     def spend(self) -> money_pb2.Money:
         """What the member spent, in the program's currency."""
@@ -261,10 +264,11 @@ class PointsAccrued(message.Message):
         spend: money_pb2.Money | None = ...,
         under_review: builtins.bool = ...,
         region: builtins.str = ...,
+        event_type: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["order_id", b"order_id", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["event_type", b"event_type", "order_id", b"order_id", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
