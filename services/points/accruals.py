@@ -4,7 +4,7 @@ from points import errors
 from points.book import Book
 from points.posting import Desk, move, next_due, post
 from points.standing import check_may_earn, check_not_merged
-from points.undoing import kept_points, undo
+from points.undoing import Kept, kept_after, kept_points, undo
 from points.values import (
     Account,
     AccountState,
@@ -82,15 +82,17 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     if record.kind != Kind.ACCRUAL:
         raise errors.NotAnAccrual(transaction_id=command.transaction_id)
     returned = _returned_minor(command, record)
-    due = _points_due(record, returned, desk.programs)
+    kept = kept_after(record, returned, command.returned_lines)
+    due = _points_due(record, kept, desk.programs)
     owners = {record.member_id, record.booked_member_id}
     own = [lot for one in owners for lot in book.lots_of_accrual(one, record.transaction_id)]
     forgiven = min(due, sum(lot.expired for lot in own) - record.forgiven_points)
-    undone = undo(record, returned, book, desk.programs.version(record.program_version))
+    undone = undo(record, kept, book, desk.programs.version(record.program_version))
     account = book.account(record.member_id)
     asked = due - forgiven + undone.points - undone.forgiven
     postings, moves = _draw_back(asked, [*own, *undone.lots], account, book)
     record.returned_minor += returned
+    record.kept_lines = kept.by_line
     record.reversed_points += due
     record.forgiven_points += forgiven
     book.changed_accruals[record.transaction_id] = record
@@ -131,16 +133,17 @@ def _returned_minor(command: Reverse, record: AccrualRecord) -> int:
     return asked
 
 
-def _points_due(record: AccrualRecord, returned: int, programs: ProgramHistory) -> int:
+def _points_due(record: AccrualRecord, kept: Kept, programs: ProgramHistory) -> int:
     """What was earned less what the part that is kept earns, less what was taken back before."""
     program = programs.version(record.program_version)
     explanation = record.explanation
     applied = {line[0] for line in explanation["lines"] if line[1]}
-    kept = explanation["spend"] - record.returned_minor - returned
     if "basis" in explanation:
         left = kept_points(record, kept, program)
         return max(0, int(explanation["points"]) - left - record.reversed_points)
-    left = earned_after_return(kept, applied, program.tier(explanation["tier"]), program).points
+    left = earned_after_return(
+        kept.minor, applied, program.tier(explanation["tier"]), program
+    ).points
     return max(0, int(explanation["points"]) - left - record.reversed_points)
 
 

@@ -567,3 +567,11 @@ class PoolHoldsOpen(LaurelError):
         "{held} points that member {member_id} has brought are under holds of the pool; "
         "capture or release them first"
     )
+
+
+class LineNotFound(LaurelError):
+    """The purchase has no such line."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "LINE_NOT_FOUND"
+    text = "transaction {transaction_id} has no line {line_id}; give one of its lines: {lines}"

@@ -12,7 +12,7 @@ from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
 from laurel.points.v1 import households_pb2 as households
 from laurel.points.v1 import points_service_pb2 as pb
 from points.errors import ActivityIsPurchase, HoldNotFound, ReferenceToOneself
-from points.parse_lines import by_rules, parse_lines
+from points.parse_lines import by_rules, parse_lines, parse_returned_lines
 from points.values import (
     NOWHERE,
     Accrue,
@@ -105,7 +105,9 @@ def parse_accrual(
         occurred_time=occurred,
         program=program,
     )
-    return command if program.accrual.plain_purchases else by_rules(command, lines)
+    if program.accrual.plain_purchases and not lines:
+        return command
+    return by_rules(command, lines)
 
 
 def parse_hold(request: pb.HoldPointsRequest, now: datetime, programs: ProgramHistory) -> Hold:
@@ -170,10 +172,13 @@ def parse_refund(request: pb.RefundPointsRequest) -> Refund:
 def parse_reversal(
     request: pb.ReverseAccrualRequest, now: datetime, programs: ProgramHistory
 ) -> Reverse:
-    """Raises CurrencyMismatch or AmountInvalid."""
+    """Raises CurrencyMismatch, AmountInvalid or LinesInvalid."""
+    program = programs.in_force(now)
+    lines = parse_returned_lines(request, program)
     returned = None
-    if request.HasField("returned_amount"):
-        program = programs.in_force(now)
+    if lines:
+        returned = sum(minor for _, minor in lines)
+    elif request.HasField("returned_amount"):
         returned = _minor(request.returned_amount, program, "returned_amount")
     return Reverse(
         request.request_id,
@@ -181,6 +186,7 @@ def parse_reversal(
         request.member_id,
         UUID(request.transaction_id),
         returned,
+        lines,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from kit.money import to_minor
 from laurel.points.v1.activities_pb2 import PurchaseLine
+from laurel.points.v1.points_service_pb2 import ReverseAccrualRequest
 from points.errors import LinesInvalid
 from points.values import Accrue
 from rules.accrual_values import PURCHASE, Activity, OrderLine
@@ -28,6 +29,24 @@ def parse_lines(
         )
         raise LinesInvalid(problem=problem)
     return tuple(parsed.values())
+
+
+def parse_returned_lines(
+    request: ReverseAccrualRequest, program: CompiledProgram
+) -> tuple[tuple[str, int], ...]:
+    """Lines with minor units of them. Raises CurrencyMismatch, AmountInvalid or LinesInvalid."""
+    if request.returned_lines and request.HasField("returned_amount"):
+        problem = "stand beside returned_amount; give one of the two"
+        raise LinesInvalid(field="returned_lines", problem=problem)
+    lines: dict[str, int] = {}
+    for index, line in enumerate(request.returned_lines):
+        path = f"returned_lines[{index}]"
+        amount = to_minor(line.amount, program.currency, program.minor_digits, f"{path}.amount")
+        if not amount or line.line_id in lines:
+            problem = f"line {line.line_id} must be given once, with more than 0 of it returned"
+            raise LinesInvalid(field=path, problem=problem)
+        lines[line.line_id] = amount
+    return tuple(lines.items())
 
 
 def by_rules(command: Accrue, lines: tuple[OrderLine, ...]) -> Accrue:

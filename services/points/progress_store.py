@@ -21,12 +21,14 @@ async def load_counters(tx: Transaction, book: Book, plans: Sequence[Plan]) -> N
         for plan in plans
         for key in plan.keys
     }
-    returned = {slot for record in book.accruals.values() for slot in slots_of(record)}
+    returned = {
+        slot: record.member_id for record in book.accruals.values() for slot in slots_of(record)
+    }
     if not slots and not returned:
         return
-    await load_slots(tx, book.counting, slots | returned, locked=True)
+    await load_slots(tx, book.counting, slots | returned.keys(), locked=True)
     ids = book.counting.bonus_ids
-    keys = [(slot.owner, ids[slot]) for slot in returned if slot in ids]
+    keys = [(member_id, ids[slot]) for slot, member_id in returned.items() if slot in ids]
     if keys:
         columns = [list(column) for column in zip(*keys, strict=True)]
         rows = await tx.fetch("load_accrual_lots", *columns)

@@ -77,6 +77,7 @@ class _Earning:
     transaction_id: UUID
     postings: list[Posting]
     moves: list[LotMove]
+    region: str = ""
     mature: datetime | None = None
     repaid: int = 0
 
@@ -120,7 +121,7 @@ def accrue(command: Accrue, grant: RuleGrant, book: Book, desk: Desk) -> Posted:
         accrued = _evaluate(command, plan.member, progress)
     earning = _Earning(
         account, command.program, command.occurred_time, book, desk, grant.under_review,
-        desk.new_id(), [], [],
+        desk.new_id(), [], [], command.origin.region,
     )  # fmt: skip
     for share in accrued.shares:
         _take_in(earning, share)
@@ -197,6 +198,8 @@ def _explain_more(explanation: dict[str, Any], earning: _Earning) -> None:
     if earning.repaid:
         reason = "what the member owed is paid first"
         explanation["lines"].append(["debt_repaid", True, "", str(-earning.repaid), reason])
+    if earning.region:
+        explanation["region"] = earning.region
     if earning.mature is not None:
         explanation["mature"] = earning.mature.isoformat()
 

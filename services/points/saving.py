@@ -144,6 +144,7 @@ async def _write_returns(tx: Transaction, book: Book) -> None:
         [record.returned_minor for record in records],
         [record.reversed_points for record in records],
         [record.forgiven_points for record in records],
+        [record.kept_lines for record in records],
     )
 
 

@@ -170,7 +170,7 @@ class LedgerStore:
             await _load_accruals(tx, book, reversals, desk.programs)
         plans = [one.grant.plan for one in entries if isinstance(one.grant, RuleGrant)]
         await load_counters(tx, book, plans)
-        await _load_open_lots(tx, book, commands)
+        await _load_open_lots(tx, book, commands, desk)
         return book
 
 
@@ -248,7 +248,9 @@ async def _load_accruals(
     book.add_loaded_lots(LotState(*row) for row in rows)
 
 
-async def _load_open_lots(tx: Transaction, book: Book, commands: Sequence[Command]) -> None:
+async def _load_open_lots(
+    tx: Transaction, book: Book, commands: Sequence[Command], desk: Desk
+) -> None:
     """Enough open lots for all that the batch may draw from each member, and no more."""
     asked: defaultdict[str, int] = defaultdict(int)
     since: dict[str, datetime] = {}
@@ -261,7 +263,8 @@ async def _load_open_lots(tx: Transaction, book: Book, commands: Sequence[Comman
             until[command.member_id] = max(until[command.member_id], command.occurred_time)
         elif isinstance(command, Reverse) and command.transaction_id in book.accruals:
             record = book.accruals[command.transaction_id]
-            points = record.explanation.get("points", 0) + bonus_points(record, book)
+            program = desk.programs.version(record.program_version)
+            points = record.explanation.get("points", 0) + bonus_points(record, book, program)
             asked[command.member_id] += points
             # A claw-back takes expired points, too, where nobody has booked their end yet.
             since[command.member_id] = _LONG_AGO

@@ -155,6 +155,8 @@ class AccrualRecord:
     forgiven_points: int
     booked_member_id: str
     """Whose accrual it was when it was booked: another member's, who was merged since."""
+    kept_lines: dict[str, int] | None = None
+    """By line, minor units that were kept so far; None where nothing was returned, or no lines."""
 
 
 class Posting(NamedTuple):
@@ -306,6 +308,8 @@ class Reverse(Request):
     member_id: str
     transaction_id: UUID
     returned_minor: int | None
+    returned_lines: tuple[tuple[str, int], ...] = ()
+    """Lines and minor units of them, which add up to what is returned."""
 
 
 Command = Accrue | Hold | Capture | Release | Refund | Reverse

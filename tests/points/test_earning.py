@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from accrual_programs import local, text_of
 from cli.check import run_checks
-from house import Ground, House, new_id, refused
+from house import Ground, House, new_id, refused, usd
 from kit.clock import to_timestamp
 from laurel.points.v1 import activities_pb2 as activities
 from laurel.points.v1 import points_service_pb2 as pb
@@ -465,3 +465,84 @@ async def test_pt_03_a_benefit_that_was_granted_counts_as_a_card(
         bought = await earner.buy(member, "10")
         reasons = {line.rule: line.reason for line in bought.explanation.lines}
         assert reasons["spend:card"] == "multiplies by 2"
+
+
+async def give_back(earner: Earner, bought: pb.Transaction, **lines: str) -> pb.Transaction:
+    request = pb.ReverseAccrualRequest(
+        request_id=new_id(), member_id=bought.member_id, transaction_id=bought.transaction_id
+    )
+    for line_id, amount in lines.items():
+        request.returned_lines.add(line_id=line_id, amount=usd(amount))
+    return (await earner.stub.ReverseAccrual(request)).transaction
+
+
+async def test_pt_09_a_return_of_lines_takes_back_what_these_lines_had_earned(
+    earner: Earner, member: str
+) -> None:
+    order = ("a", "baby", "100"), ("b", "toys", "60"), ("c", "", "20")
+    await earner.buy(member, "200", NOON, lines=order)
+    bought = await earner.buy(member, "200", NOON, lines=order)
+    assert bought.points == 250
+    assert (await give_back(earner, bought, a="40")).points == -60
+    assert (await give_back(earner, bought, b="60", a="10")).points == -75
+    # The rest: 50 of a, 20 of c, 20 of no line. A return without lines takes a half of each.
+    assert (await earner.reverse(bought, "45")).transaction.points == -57  # 57.5 of 115 are left
+    over = await refused(give_back(earner, bought, a="25.01"))
+    assert (over.reason, over.metadata["left_minor"]) == ("RETURN_EXCEEDED", "2500")
+    assert (await give_back(earner, bought, a="25")).points == -38
+    assert (await earner.reverse(bought)).transaction.points == -20
+    nothing = await refused(give_back(earner, bought, c="0.01"))
+    assert nothing.reason == "RETURN_EXCEEDED"
+
+
+async def test_pt_09_a_line_is_returned_once_whoever_asks(earner: Earner, member: str) -> None:
+    bought = await earner.buy(member, "30", NOON, lines=(("a", "x", "10"), ("b", "x", "20")))
+    calls = [give_back(earner, bought, a="10") for _ in range(20)]
+    answers, refusals = await settled(calls)
+    assert [one.points for one in answers] == [-10]
+    assert {one.reason for one in refusals} == {"RETURN_EXCEEDED"}
+
+
+async def test_pt_09_lines_that_are_not_there_are_refused(earner: Earner, member: str) -> None:
+    bought = await earner.buy(member, "30", NOON, lines=(("a", "x", "10"),))
+    unknown = await refused(give_back(earner, bought, z="1"))
+    assert (unknown.code, unknown.reason) == (StatusCode.NOT_FOUND, "LINE_NOT_FOUND")
+    assert unknown.metadata["lines"] == "a"
+    request = pb.ReverseAccrualRequest(
+        request_id=new_id(), member_id=member, transaction_id=bought.transaction_id,
+        returned_amount=usd("1"),
+    )  # fmt: skip
+    request.returned_lines.add(line_id="a", amount=usd("1"))
+    assert (await refused(earner.stub.ReverseAccrual(request))).reason == "LINES_INVALID"
+    request.ClearField("returned_amount")
+    request.returned_lines.add(line_id="a", amount=usd("1"))
+    assert (await refused(earner.stub.ReverseAccrual(request))).reason == "LINES_INVALID"
+    without = await earner.buy(member, "30", NOON)
+    assert (await refused(give_back(earner, without, a="1"))).reason == "LINE_NOT_FOUND"
+
+
+async def test_pt_09_lines_are_kept_where_all_rules_are_plain(ledger: Earner, member: str) -> None:
+    earner = Earner(ledger.house)
+    bought = await earner.buy(member, "30", lines=(("a", "x", "10.50"), ("b", "x", "19")))
+    assert bought.points == 30
+    assert (await give_back(earner, bought, a="10.50")).points == -10
+    over = await refused(give_back(earner, bought, a="1"))
+    assert over.reason == "RETURN_EXCEEDED"
+    assert (await give_back(earner, bought, b="19")).points == -19
+    assert (await earner.reverse(bought)).transaction.points == -1
+
+
+async def test_pt_09_a_bonus_that_paid_a_debt_is_taken_back_whole(
+    earner: Earner, member: str
+) -> None:
+    first = await earner.buy(member, "2000", NOON)
+    await earner.capture(await earner.hold(member, 2050))
+    second = await earner.buy(member, "100", NOON)
+    assert (await earner.reverse(first)).debt_points == 1950
+    third = await earner.buy(member, "2900", NOON)  # the month is reached: 500 more
+    assert (await earner.balance(member)).active == 1450
+    taken = await earner.reverse(second)
+    assert taken.transaction.points == -600
+    assert (await earner.balance(member)).active == 850
+    assert len(await bonuses(earner, member)) == 1
+    assert third.explanation.bonuses[0].points == 500

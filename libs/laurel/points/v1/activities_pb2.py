@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/points/v1/activities.proto\x12\x10laurel.points.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\x84\x02\n\x08\x41\x63tivity\x12\x31\n\nevent_type\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12k\n\nattributes\x18\x02 \x03(\x0b\x32*.laurel.points.v1.Activity.AttributesEntryB+\xbaH(\x9a\x01%\x10\x14\"\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$*\x05r\x03(\x80\x01\x12%\n\x13reference_member_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd7\x01\n\x0cPurchaseLine\x12\x1a\n\x07line_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1c\n\nproduct_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1d\n\x08quantity\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12*\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12&\n\nunit_price\x18\x06 \x01(\x0b\x32\x12.google.type.Money\"U\n\x0e\x43ompletedBonus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\r\n\x05\x62\x61\x64ge\x18\x03 \x01(\t\x12\x16\n\x0etransaction_id\x18\x04 \x01(\t\"\xd4\x02\n\tChallenge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.laurel.points.v1.ChallengeKind\x12\x0f\n\x07measure\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\x03\x12\x10\n\x08progress\x18\x05 \x01(\x03\x12\x11\n\tcompleted\x18\x06 \x01(\x08\x12\x17\n\x0f\x63ompleted_count\x18\x07 \x01(\x05\x12\x14\n\x0c\x62onus_points\x18\x08 \x01(\x03\x12\r\n\x05\x62\x61\x64ge\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07team_id\x18\x0c \x01(\t\x12\x17\n\x0fprogram_version\x18\r \x01(\x05\"\xa3\x01\n\x15ListChallengesRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\nas_of_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"b\n\x16ListChallengesResponse\x12/\n\nchallenges\x18\x01 \x03(\x0b\x32\x1b.laurel.points.v1.Challenge\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"j\n\x04Team\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmember_ids\x18\x03 \x03(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x11\x43reateTeamRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\x07team_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x17\n\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\":\n\x12\x43reateTeamResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"r\n\x14\x41\x64\x64TeamMemberRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\x07team_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"=\n\x15\x41\x64\x64TeamMemberResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"u\n\x17RemoveTeamMemberRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\x07team_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"@\n\x18RemoveTeamMemberResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"-\n\x0eGetTeamRequest\x12\x1b\n\x07team_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"7\n\x0fGetTeamResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"\x13\n\x11RunBonusesRequest\"?\n\x12RunBonusesResponse\x12\x13\n\x0b\x62onus_count\x18\x01 \x01(\x03\x12\x14\n\x0c\x62onus_points\x18\x02 \x01(\x03*\x8b\x01\n\rChallengeKind\x12\x1e\n\x1a\x43HALLENGE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43HALLENGE_KIND_STREAK\x10\x01\x12\x1c\n\x18\x43HALLENGE_KIND_CHALLENGE\x10\x02\x12!\n\x1d\x43HALLENGE_KIND_TEAM_CHALLENGE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/points/v1/activities.proto\x12\x10laurel.points.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\x84\x02\n\x08\x41\x63tivity\x12\x31\n\nevent_type\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12k\n\nattributes\x18\x02 \x03(\x0b\x32*.laurel.points.v1.Activity.AttributesEntryB+\xbaH(\x9a\x01%\x10\x14\"\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$*\x05r\x03(\x80\x01\x12%\n\x13reference_member_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd7\x01\n\x0cPurchaseLine\x12\x1a\n\x07line_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1c\n\nproduct_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1d\n\x08quantity\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12*\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12&\n\nunit_price\x18\x06 \x01(\x0b\x32\x12.google.type.Money\"V\n\x0cReturnedLine\x12\x1a\n\x07line_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12*\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\"U\n\x0e\x43ompletedBonus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\r\n\x05\x62\x61\x64ge\x18\x03 \x01(\t\x12\x16\n\x0etransaction_id\x18\x04 \x01(\t\"\xd4\x02\n\tChallenge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.laurel.points.v1.ChallengeKind\x12\x0f\n\x07measure\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\x03\x12\x10\n\x08progress\x18\x05 \x01(\x03\x12\x11\n\tcompleted\x18\x06 \x01(\x08\x12\x17\n\x0f\x63ompleted_count\x18\x07 \x01(\x05\x12\x14\n\x0c\x62onus_points\x18\x08 \x01(\x03\x12\r\n\x05\x62\x61\x64ge\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07team_id\x18\x0c \x01(\t\x12\x17\n\x0fprogram_version\x18\r \x01(\x05\"\xa3\x01\n\x15ListChallengesRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\nas_of_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"b\n\x16ListChallengesResponse\x12/\n\nchallenges\x18\x01 \x03(\x0b\x32\x1b.laurel.points.v1.Challenge\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"j\n\x04Team\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmember_ids\x18\x03 \x03(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x11\x43reateTeamRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\x07team_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x17\n\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\":\n\x12\x43reateTeamResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"r\n\x14\x41\x64\x64TeamMemberRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\x07team_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"=\n\x15\x41\x64\x64TeamMemberResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"u\n\x17RemoveTeamMemberRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\x07team_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"@\n\x18RemoveTeamMemberResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"-\n\x0eGetTeamRequest\x12\x1b\n\x07team_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"7\n\x0fGetTeamResponse\x12$\n\x04team\x18\x01 \x01(\x0b\x32\x16.laurel.points.v1.Team\"\x13\n\x11RunBonusesRequest\"?\n\x12RunBonusesResponse\x12\x13\n\x0b\x62onus_count\x18\x01 \x01(\x03\x12\x14\n\x0c\x62onus_points\x18\x02 \x01(\x03*\x8b\x01\n\rChallengeKind\x12\x1e\n\x1a\x43HALLENGE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43HALLENGE_KIND_STREAK\x10\x01\x12\x1c\n\x18\x43HALLENGE_KIND_CHALLENGE\x10\x02\x12!\n\x1d\x43HALLENGE_KIND_TEAM_CHALLENGE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,6 +52,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PURCHASELINE'].fields_by_name['quantity']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
   _globals['_PURCHASELINE'].fields_by_name['amount']._loaded_options = None
   _globals['_PURCHASELINE'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_RETURNEDLINE'].fields_by_name['line_id']._loaded_options = None
+  _globals['_RETURNEDLINE'].fields_by_name['line_id']._serialized_options = b'\272H\006r\004 \001(@'
+  _globals['_RETURNEDLINE'].fields_by_name['amount']._loaded_options = None
+  _globals['_RETURNEDLINE'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LISTCHALLENGESREQUEST'].fields_by_name['member_id']._loaded_options = None
   _globals['_LISTCHALLENGESREQUEST'].fields_by_name['member_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
   _globals['_LISTCHALLENGESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -78,42 +82,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVETEAMMEMBERREQUEST'].fields_by_name['member_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
   _globals['_GETTEAMREQUEST'].fields_by_name['team_id']._loaded_options = None
   _globals['_GETTEAMREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
-  _globals['_CHALLENGEKIND']._serialized_start=2149
-  _globals['_CHALLENGEKIND']._serialized_end=2288
+  _globals['_CHALLENGEKIND']._serialized_start=2237
+  _globals['_CHALLENGEKIND']._serialized_end=2376
   _globals['_ACTIVITY']._serialized_start=143
   _globals['_ACTIVITY']._serialized_end=403
   _globals['_ACTIVITY_ATTRIBUTESENTRY']._serialized_start=354
   _globals['_ACTIVITY_ATTRIBUTESENTRY']._serialized_end=403
   _globals['_PURCHASELINE']._serialized_start=406
   _globals['_PURCHASELINE']._serialized_end=621
-  _globals['_COMPLETEDBONUS']._serialized_start=623
-  _globals['_COMPLETEDBONUS']._serialized_end=708
-  _globals['_CHALLENGE']._serialized_start=711
-  _globals['_CHALLENGE']._serialized_end=1051
-  _globals['_LISTCHALLENGESREQUEST']._serialized_start=1054
-  _globals['_LISTCHALLENGESREQUEST']._serialized_end=1217
-  _globals['_LISTCHALLENGESRESPONSE']._serialized_start=1219
-  _globals['_LISTCHALLENGESRESPONSE']._serialized_end=1317
-  _globals['_TEAM']._serialized_start=1319
-  _globals['_TEAM']._serialized_end=1425
-  _globals['_CREATETEAMREQUEST']._serialized_start=1427
-  _globals['_CREATETEAMREQUEST']._serialized_end=1532
-  _globals['_CREATETEAMRESPONSE']._serialized_start=1534
-  _globals['_CREATETEAMRESPONSE']._serialized_end=1592
-  _globals['_ADDTEAMMEMBERREQUEST']._serialized_start=1594
-  _globals['_ADDTEAMMEMBERREQUEST']._serialized_end=1708
-  _globals['_ADDTEAMMEMBERRESPONSE']._serialized_start=1710
-  _globals['_ADDTEAMMEMBERRESPONSE']._serialized_end=1771
-  _globals['_REMOVETEAMMEMBERREQUEST']._serialized_start=1773
-  _globals['_REMOVETEAMMEMBERREQUEST']._serialized_end=1890
-  _globals['_REMOVETEAMMEMBERRESPONSE']._serialized_start=1892
-  _globals['_REMOVETEAMMEMBERRESPONSE']._serialized_end=1956
-  _globals['_GETTEAMREQUEST']._serialized_start=1958
-  _globals['_GETTEAMREQUEST']._serialized_end=2003
-  _globals['_GETTEAMRESPONSE']._serialized_start=2005
-  _globals['_GETTEAMRESPONSE']._serialized_end=2060
-  _globals['_RUNBONUSESREQUEST']._serialized_start=2062
-  _globals['_RUNBONUSESREQUEST']._serialized_end=2081
-  _globals['_RUNBONUSESRESPONSE']._serialized_start=2083
-  _globals['_RUNBONUSESRESPONSE']._serialized_end=2146
+  _globals['_RETURNEDLINE']._serialized_start=623
+  _globals['_RETURNEDLINE']._serialized_end=709
+  _globals['_COMPLETEDBONUS']._serialized_start=711
+  _globals['_COMPLETEDBONUS']._serialized_end=796
+  _globals['_CHALLENGE']._serialized_start=799
+  _globals['_CHALLENGE']._serialized_end=1139
+  _globals['_LISTCHALLENGESREQUEST']._serialized_start=1142
+  _globals['_LISTCHALLENGESREQUEST']._serialized_end=1305
+  _globals['_LISTCHALLENGESRESPONSE']._serialized_start=1307
+  _globals['_LISTCHALLENGESRESPONSE']._serialized_end=1405
+  _globals['_TEAM']._serialized_start=1407
+  _globals['_TEAM']._serialized_end=1513
+  _globals['_CREATETEAMREQUEST']._serialized_start=1515
+  _globals['_CREATETEAMREQUEST']._serialized_end=1620
+  _globals['_CREATETEAMRESPONSE']._serialized_start=1622
+  _globals['_CREATETEAMRESPONSE']._serialized_end=1680
+  _globals['_ADDTEAMMEMBERREQUEST']._serialized_start=1682
+  _globals['_ADDTEAMMEMBERREQUEST']._serialized_end=1796
+  _globals['_ADDTEAMMEMBERRESPONSE']._serialized_start=1798
+  _globals['_ADDTEAMMEMBERRESPONSE']._serialized_end=1859
+  _globals['_REMOVETEAMMEMBERREQUEST']._serialized_start=1861
+  _globals['_REMOVETEAMMEMBERREQUEST']._serialized_end=1978
+  _globals['_REMOVETEAMMEMBERRESPONSE']._serialized_start=1980
+  _globals['_REMOVETEAMMEMBERRESPONSE']._serialized_end=2044
+  _globals['_GETTEAMREQUEST']._serialized_start=2046
+  _globals['_GETTEAMREQUEST']._serialized_end=2091
+  _globals['_GETTEAMRESPONSE']._serialized_start=2093
+  _globals['_GETTEAMRESPONSE']._serialized_end=2148
+  _globals['_RUNBONUSESREQUEST']._serialized_start=2150
+  _globals['_RUNBONUSESREQUEST']._serialized_end=2169
+  _globals['_RUNBONUSESRESPONSE']._serialized_start=2171
+  _globals['_RUNBONUSESRESPONSE']._serialized_end=2234
 # @@protoc_insertion_point(module_scope)

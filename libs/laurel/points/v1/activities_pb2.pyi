@@ -143,6 +143,32 @@ class PurchaseLine(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ReturnedLine(message.Message):
+    """What of a line of a purchase was returned."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LINE_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    line_id: builtins.str
+    """The line, as the purchase named it, 1 to 64 bytes."""
+    @builtins.property
+    def amount(self) -> money_pb2.Money:
+        """The part of what was paid for it, above 0."""
+
+    def __init__(
+        self,
+        *,
+        line_id: builtins.str = ...,
+        amount: money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "line_id", b"line_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class CompletedBonus(message.Message):
     """A streak or challenge that was completed by an activity."""
 

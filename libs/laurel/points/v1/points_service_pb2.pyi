@@ -1330,6 +1330,7 @@ class ReverseAccrualRequest(message.Message):
     MEMBER_ID_FIELD_NUMBER: builtins.int
     TRANSACTION_ID_FIELD_NUMBER: builtins.int
     RETURNED_AMOUNT_FIELD_NUMBER: builtins.int
+    RETURNED_LINES_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Caller's id of this request, 1 to 128 bytes."""
     member_id: builtins.str
@@ -1338,7 +1339,13 @@ class ReverseAccrualRequest(message.Message):
     """The accrual."""
     @builtins.property
     def returned_amount(self) -> money_pb2.Money:
-        """The part of the purchase's amount that was returned; all that is left of it when unset."""
+        """The part of the purchase's amount that was returned; all that is left of it when unset. Of a purchase with lines it is taken
+        from all of them in proportion.
+        """
+
+    @builtins.property
+    def returned_lines(self) -> containers.RepeatedCompositeFieldContainer[activities_pb2.ReturnedLine]:
+        """What of which lines was returned, at most 200, instead of `returned_amount`: what these lines had earned is taken back."""
 
     def __init__(
         self,
@@ -1347,10 +1354,11 @@ class ReverseAccrualRequest(message.Message):
         member_id: builtins.str = ...,
         transaction_id: builtins.str = ...,
         returned_amount: money_pb2.Money | None = ...,
+        returned_lines: abc.Iterable[activities_pb2.ReturnedLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["returned_amount", b"returned_amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "request_id", b"request_id", "returned_amount", b"returned_amount", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "request_id", b"request_id", "returned_amount", b"returned_amount", "returned_lines", b"returned_lines", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

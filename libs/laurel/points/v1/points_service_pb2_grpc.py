@@ -439,7 +439,8 @@ class PointsServiceServicer:
     def ReverseAccrual(self, request, context):
         """Takes back what a purchase earned, for the part of its amount that was returned, by the rules that had decided it. What the
         member no longer has becomes a debt that the next accruals pay first.
-        Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND; FAILED_PRECONDITION with reason NOT_AN_ACCRUAL or RETURN_EXCEEDED.
+        Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND or LINE_NOT_FOUND; FAILED_PRECONDITION with reason NOT_AN_ACCRUAL or
+        RETURN_EXCEEDED; INVALID_ARGUMENT with reason LINES_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -95,7 +95,8 @@ class PointsServiceStub:
     ReverseAccrual: aio.UnaryUnaryMultiCallable[points_service_pb2.ReverseAccrualRequest, points_service_pb2.ReverseAccrualResponse]
     """Takes back what a purchase earned, for the part of its amount that was returned, by the rules that had decided it. What the
     member no longer has becomes a debt that the next accruals pay first.
-    Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND; FAILED_PRECONDITION with reason NOT_AN_ACCRUAL or RETURN_EXCEEDED.
+    Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND or LINE_NOT_FOUND; FAILED_PRECONDITION with reason NOT_AN_ACCRUAL or
+    RETURN_EXCEEDED; INVALID_ARGUMENT with reason LINES_INVALID.
     """
     GetBalance: aio.UnaryUnaryMultiCallable[points_service_pb2.GetBalanceRequest, points_service_pb2.GetBalanceResponse]
     """Returns the balance of a member, now or at a past instant; all zeros for one who has no points yet.
@@ -417,7 +418,8 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[points_service_pb2.ReverseAccrualResponse]:
         """Takes back what a purchase earned, for the part of its amount that was returned, by the rules that had decided it. What the
         member no longer has becomes a debt that the next accruals pay first.
-        Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND; FAILED_PRECONDITION with reason NOT_AN_ACCRUAL or RETURN_EXCEEDED.
+        Errors: NOT_FOUND with reason TRANSACTION_NOT_FOUND or LINE_NOT_FOUND; FAILED_PRECONDITION with reason NOT_AN_ACCRUAL or
+        RETURN_EXCEEDED; INVALID_ARGUMENT with reason LINES_INVALID.
         """
 
     @abc_1.abstractmethod
