@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
-from points import errors
+from points import counter_errors as errors
 from points.book import Book
 from points.moving import draw, first_to_expire
 from points.posting import Desk, next_due, post

@@ -12,7 +12,7 @@ from points.adjusting import (
     decided,
     needs_approval,
 )
-from points.errors import AdjustmentNotFound
+from points.counter_errors import AdjustmentNotFound
 from points.moving_events import adjustment_event
 from points.office import Call, Office, R, Render, Session
 from points.standing import check_may_spend

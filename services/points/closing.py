@@ -1,7 +1,7 @@
 """What becomes of the points of an account that is closed: they are forfeited."""
 
 from points.book import Book
-from points.errors import HoldsOpen
+from points.counter_errors import HoldsOpen
 from points.posting import Desk, move, post
 from points.standing import check_may_earn
 from points.values import Account, AccountState, Kind, LotMove, LotState, Posted, Posting

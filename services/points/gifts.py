@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from points import errors
+from points import counter_errors as errors
 from points.book import Book
 from points.moving import draw, explain, first_to_expire, hand_over, split
 from points.posting import Desk, post

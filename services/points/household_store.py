@@ -8,7 +8,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from points import errors, households
+from points import counter_errors as errors
+from points import households
 from points.clearance import Clearance
 from points.holds import check_redemption
 from points.households import (

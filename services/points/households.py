@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
 
-from points import errors
+from points import counter_errors as errors
 from points.book import Book
 from points.holds import set_aside
 from points.merging import Moved, Parts, give_back, take_over

@@ -8,7 +8,12 @@ from uuid import UUID
 
 from points import merging
 from points.accounts import Action, decide
-from points.errors import AccountTooLarge, MergeNotFound, MergeUndone, MergeWithOneself
+from points.counter_errors import (
+    AccountTooLarge,
+    MergeNotFound,
+    MergeUndone,
+    MergeWithOneself,
+)
 from points.merging import Moved, Parts
 from points.moving import Amounts
 from points.office import Call, Office, R, Render, Session

@@ -16,7 +16,7 @@ from kit.events import publish
 from kit.requests import content_hash, once
 from points import metrics
 from points.book import Book
-from points.errors import AccountTooLarge, InHousehold
+from points.counter_errors import AccountTooLarge, InHousehold
 from points.events import render_events
 from points.posting import Desk
 from points.saving import save

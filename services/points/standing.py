@@ -7,6 +7,7 @@ the calls of households alone.
 """
 
 from points import errors
+from points.counter_errors import AccountNotFrozen
 from points.values import AccountState, Standing
 
 
@@ -31,7 +32,7 @@ def check_not_merged(account: AccountState) -> None:
 def check_frozen(account: AccountState) -> None:
     """Raises AccountNotFrozen, AccountClosed, AccountMerged or AccountIsPool."""
     if account.state == Standing.OPEN:
-        raise errors.AccountNotFrozen(member_id=account.member_id)
+        raise AccountNotFrozen(member_id=account.member_id)
     check_may_earn(account)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from points.clearance import Clearance
-from points.errors import CertificateNotFound
+from points.counter_errors import CertificateNotFound
 from points.gifts import (
     Certificate,
     Donating,
