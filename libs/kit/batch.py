@@ -35,10 +35,18 @@ class Batcher(Generic[T, R]):
     `work` gives one answer for each item, an exception for one that is refused; when it raises,
     every item of the batch ends in that error. A caller who is gone before the batch starts is left
     out; one who leaves later changes nothing.
+
+    Where a batch costs much more than an item of it, `gather_turns` lets the event loop turn so
+    often before a batch is taken, for others to join; only after a batch of several, so that who
+    comes alone is still answered at once.
     """
 
-    def __init__(self, work: Work[T, R], *, queue_max: int, batch_max: int) -> None:
+    def __init__(
+        self, work: Work[T, R], *, queue_max: int, batch_max: int, gather_turns: int = 0
+    ) -> None:
         self._work = work
+        self._gather_turns = gather_turns
+        self._busy = False
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._queue: deque[_Waiting[T, R]] = deque()
@@ -71,7 +79,11 @@ class Batcher(Generic[T, R]):
     async def _run(self) -> None:
         while self._queue or not self._closed:
             await self._filled.wait()
+            if self._busy:
+                for _ in range(self._gather_turns):
+                    await asyncio.sleep(0)
             batch = self._take()
+            self._busy = len(batch) > 1
             if batch:
                 await self._answer(batch)
             if not self._queue and not self._closed:

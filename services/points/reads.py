@@ -15,6 +15,9 @@ from points.values import Accrue, Command, Posted
 from points.watching import BalanceHub
 from rules.feed import ProgramFeed
 
+# A statement costs as much as what ten balances of it do.
+GATHER_TURNS = 32
+
 BalanceQueue = Batcher[str, BalanceView]
 Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
 
@@ -54,7 +57,12 @@ def open_reads(
         balances=balances,
         # Reads share statements as writes share commits: a statement for each would cost more than
         # the call that asks for it.
-        balance_queue=Batcher(balances.get_balances, queue_max=queue_max, batch_max=batch_max),
+        balance_queue=Batcher(
+            balances.get_balances,
+            queue_max=queue_max,
+            batch_max=batch_max,
+            gather_turns=GATHER_TURNS,
+        ),
         hub=BalanceHub(balances.get_balances),
         liability=LiabilityReader(database, feed, clock),
         boards=BoardStore(database, feed, clock),

@@ -53,6 +53,27 @@ async def test_an_idle_batcher_answers_at_once(batcher: Batcher[int, int], work:
     assert work.batches == [[2]]
 
 
+async def test_who_comes_alone_does_not_wait_for_company_and_a_crowd_gathers(work: Work) -> None:
+    """With `gather_turns`: after a batch of several, those who come within so many turns share the
+    next one.
+    """
+    batcher: Batcher[int, int] = Batcher(work, queue_max=99, batch_max=50, gather_turns=10)
+
+    async def come(item: int) -> int:
+        for _ in range(item):
+            await asyncio.sleep(0)
+        return await batcher.submit(2 * item)
+
+    assert await batcher.submit(0) == 0
+    await asyncio.gather(*(come(0) for _ in range(4)))
+    assert [len(batch) for batch in work.batches] == [1, 4]
+    work.batches.clear()
+    await asyncio.gather(*(come(item) for item in range(8)))
+    assert [len(batch) for batch in work.batches] == [8]
+    assert await batcher.submit(2) == 4
+    await batcher.close()
+
+
 async def test_while_one_batch_is_worked_on_the_next_one_fills(
     batcher: Batcher[int, int], work: Work
 ) -> None:
