@@ -70,7 +70,7 @@ class Parts:
     copies: list[tuple[LotState, LotState]]
     """Its lots, with the lots that they came out of."""
     restored: list[LotState]
-    """Lots that refunds have opened since, for accruals of the other one."""
+    """Lots that refunds have opened since, for accruals that lots of the other one stem from."""
     held: int = 0
     """Points still held by the holds that came with them."""
     debt: int = 0

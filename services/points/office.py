@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
+from kit.errors import LaurelError
 from kit.events import publish
 from kit.requests import content_hash, once
 from points import metrics
@@ -110,6 +111,21 @@ class Office:
 
         Accounts of `opened` are made where there are none. When `act` raises, nothing is changed.
         """
+        try:
+            posted, response = await self._carry_out(call, members, act, opened)
+        except LaurelError as refusal:
+            metrics.count([refusal])
+            raise
+        metrics.count(posted)
+        return response
+
+    async def _carry_out(
+        self,
+        call: Call[R],
+        members: Collection[str],
+        act: Callable[[Session], Awaitable[R]],
+        opened: Collection[str],
+    ) -> tuple[list[Posted], R]:
         desk = await self.desk()
         async with self.database.transaction() as tx:
             session = Session(tx, Book(), desk)
@@ -121,8 +137,7 @@ class Office:
                 return response
 
             response = await once(tx, call.request_id, call.request, answer, call.response_type)
-        metrics.count(session.posted)
-        return response
+        return session.posted, response
 
     async def _finish(self, session: Session) -> None:
         tx, book = session.tx, session.book

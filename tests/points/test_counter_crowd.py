@@ -14,6 +14,7 @@ from cli.check import run_checks
 from house import House, Refused, new_id
 from laurel.points.v1 import adjustments_pb2 as adjustments
 from laurel.points.v1 import households_pb2 as households
+from laurel.points.v1 import liability_pb2 as liability
 from laurel.points.v1 import merges_pb2 as merges
 from laurel.points.v1 import points_service_pb2 as pb
 from points_moving import Counter
@@ -121,6 +122,9 @@ async def test_everything_at_once_keeps_every_invariant(calm: House) -> None:
     await asyncio.gather(*(crowd.call_at_random(Random(SEED + n)) for n in range(CALLERS)))
     sweeping.cancel()
     assert set(crowd.done) >= {"merge", "undo", "give", "hold_pool", "adjust", "freeze"}
+    # Refused with DATA_LOSS where lots and balances differ.
+    report = liability.GetLiabilityReportRequest()
+    assert (await counter.stub.GetLiabilityReport(report)).report.outstanding_points > 0
     outcomes = await run_checks(calm.settings.database_url)
     assert not [outcome for outcome in outcomes if outcome.violations]
 

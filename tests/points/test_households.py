@@ -189,6 +189,20 @@ async def test_the_owner_leaves_last_with_all_that_is_left(
     await counter.found(member)
 
 
+async def test_what_a_refund_brought_back_in_a_lot_of_its_own_is_still_theirs(
+    counter: Counter, home: households.Household, adult: str, now: datetime
+) -> None:
+    """PT-08, PT-17: points that had nearly ended live on when they are refunded."""
+    await counter.accrue(adult, "30", now - timedelta(days=350))
+    await counter.contribute(home, adult, 30)
+    spent = await counter.hold_pool(home, adult, 30)
+    await counter.capture(spent.hold)
+    await counter.refund(spent.hold, 25)
+    gone = await counter.leave(home, adult)
+    assert gone.returned_points == 50 + 25
+    assert await counter.balance(adult) == pb.Balance(active=50 + 50 + 25)
+
+
 async def test_who_comes_back_is_a_member_again(
     counter: Counter, home: households.Household, adult: str
 ) -> None:

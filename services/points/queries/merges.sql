@@ -85,13 +85,20 @@ WHERE o.member_id = $1 AND o.transaction_id = $2
 ORDER BY l.lot_id
 
 -- name: load_restored_lots
--- Lots of a survivor that refunds have opened since a merge, for accruals of the member who was merged.
+-- Lots of $1 that refunds have opened, for accruals of which lots have come from $2 since the id $3.
 SELECT
     l.member_id, l.lot_id, l.transaction_id, l.pending, l.points, l.remaining, l.expired,
     l.mature_time, l.expire_time, l.due_time
 FROM lot AS l
 WHERE
     l.member_id = $1 AND l.lot_id > $3 AND l.remaining > 0
-    AND EXISTS (SELECT 1 FROM transaction AS t WHERE t.member_id = $2 AND t.transaction_id = l.transaction_id)
     AND NOT EXISTS (SELECT 1 FROM lot_origin AS o WHERE o.member_id = l.member_id AND o.lot_id = l.lot_id)
+    AND EXISTS (
+        SELECT 1
+        FROM lot_origin AS o
+        INNER JOIN lot AS c USING (member_id, lot_id)
+        WHERE
+            o.member_id = l.member_id AND o.lot_id > $3 AND o.source_member_id = $2
+            AND c.transaction_id = l.transaction_id
+    )
 ORDER BY l.lot_id
