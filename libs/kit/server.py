@@ -226,7 +226,7 @@ def _make_server(
     options = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(runtime.settings.share_port)),
         # A burst of calls is for our queues to refuse, with a reason and a time to come again: from
         # 1,000 calls on that no handler has taken yet gRPC would cancel some of them without.
         ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),

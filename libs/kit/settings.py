@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     notification_admin_addr: Address | None = None
     checkout_admin_addr: Address | None = None
 
+    share_port: bool = Field(
+        False, description="Whether other processes of the same service may listen on its port, too"
+    )
     pool_size: int = Field(8, ge=2, le=100, description="Connections to Postgres, per service")
     queue_size: int = Field(
         4096, ge=1, le=1_000_000, description="Requests that may wait for a batch"

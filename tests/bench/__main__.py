@@ -1,9 +1,9 @@
 """`make bench`: how fast, against the yardstick in the same run. Prints ratios with their spread;
 asserts nothing.
 
-The house runs program, anti-fraud and points as processes of their own with durable commits, the
-sample program and its anti-fraud rules; this process is the load. Base and loads take turns, so
-that a slow minute of the machine hits both.
+The house runs program, anti-fraud and points as processes of their own, points twice on one port,
+with durable commits, the sample program and its anti-fraud rules; this process is the load. Base
+and loads take turns, so that a slow minute of the machine hits both.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ import os
 import shutil
 import socket
 import statistics
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tests.bench.load import (
     MEMBERS,
     PAYER_POINTS,
     PAYERS,
+    Spread,
     batch_accrue,
     echo_balance,
     get_balance,
@@ -61,6 +62,11 @@ LOADS: dict[str, Load] = {
     "hot_member": hot_member,
     "get_balance": get_balance,
 }
+# What takes turns over connections to all processes of points; the others have one connection, and
+# so one process.
+SPREAD = frozenset({"unary_accrue", "hold_capture"})
+CONNECTIONS = 8
+PROCESSES = {"points": 2}
 # What is compared with something else than the yardstick, and with what.
 BASES = {"hot_member": "hot_member_alone", "get_balance": "echo"}
 
@@ -92,7 +98,7 @@ async def bench(console: Console) -> dict[str, object]:
     """The results, ready for bench.json."""
     shutil.rmtree(DATA, ignore_errors=True)
     async with Supervisor(
-        DATA, services=SERVICES, extra_env={"LAUREL_SCHEDULER": "false"}
+        DATA, services=SERVICES, processes=PROCESSES, extra_env={"LAUREL_SCHEDULER": "false"}
     ) as house:
         url = house.env["LAUREL_DATABASE_URL"]
         yardstick = Yardstick(url)
@@ -106,12 +112,15 @@ async def bench(console: Console) -> dict[str, object]:
         async with (
             _unbatched(house) as alone,
             echo(house.env) as say,
-            _channel(house.env) as channel,
+            AsyncExitStack() as stack,
         ):
-            points = PointsServiceStub(channel)
-            for load in LOADS.values():
-                await load(points, WARM_UP_SECONDS)
-            rates = await _rounds(console, yardstick, points, alone, say)
+            stubs = [
+                PointsServiceStub(await stack.enter_async_context(_channel(house.env)))
+                for _ in range(CONNECTIONS)
+            ]
+            for name, load in LOADS.items():
+                await load(_points_of(name, stubs), WARM_UP_SECONDS)
+            rates = await _rounds(console, yardstick, stubs, alone, say)
         await _check(url)
     return _summary(rates)
 
@@ -120,7 +129,15 @@ def _channel(environ: Mapping[str, str]) -> grpc.aio.Channel:
     """What any caller would open: mTLS, nothing of ours around the calls."""
     names = ("LAUREL_CA", "LAUREL_CERT", "LAUREL_KEY")
     certificates = Certificates.read(*(Path(environ[name]) for name in names))
-    return grpc.aio.secure_channel(environ["LAUREL_POINTS_ADDR"], certificates.for_client())
+    # A connection of its own, as each of many callers has one.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    return grpc.aio.secure_channel(
+        environ["LAUREL_POINTS_ADDR"], certificates.for_client(), options=options
+    )
+
+
+def _points_of(name: str, stubs: Sequence[PointsServiceStub]) -> PointsServiceStub:
+    return Spread(stubs) if name in SPREAD else stubs[0]  # type: ignore[return-value]
 
 
 @asynccontextmanager
@@ -151,7 +168,7 @@ async def _unbatched(house: Supervisor) -> AsyncIterator[PointsServiceStub]:
 async def _rounds(
     console: Console,
     yardstick: Yardstick,
-    points: PointsServiceStub,
+    stubs: Sequence[PointsServiceStub],
     alone: PointsServiceStub,
     say: Say,
 ) -> dict[str, list[float]]:
@@ -161,7 +178,7 @@ async def _rounds(
         rates["hot_member_alone"].append(await hot_member(alone, SECONDS))
         rates["echo"].append(await echo_balance(say, SECONDS))
         for name, load in LOADS.items():
-            rates[name].append(await load(points, SECONDS))
+            rates[name].append(await load(_points_of(name, stubs), SECONDS))
         shown = ", ".join(f"{name} {values[-1]:,.0f}/s" for name, values in rates.items())
         console.print(f"round {number} of {ROUNDS}: {shown}", highlight=False)
     return rates

@@ -8,6 +8,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from google.type.money_pb2 import Money
 from tests.bench.echo import Say
@@ -39,6 +40,16 @@ def accrual(member_id: str = "") -> pb.AccruePointsRequest:
         member_id=member_id or str(_random.randint(1, MEMBERS)),
         purchase=pb.Purchase(order_id=key, amount=amount),
     )
+
+
+class Spread:
+    """Calls that take turns over several connections, as those of many callers do."""
+
+    def __init__(self, stubs: Sequence[PointsServiceStub]) -> None:
+        self._turns = itertools.cycle(stubs)
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(next(self._turns), method)
 
 
 async def batch_accrue(points: PointsServiceStub, seconds: float) -> float:

@@ -14,7 +14,9 @@ LEAVE_S = 5.0
 
 
 class Service:
-    """A service's process; its environment is asked for at each start, as ports may have moved."""
+    """A service's process, the only one or one of several on a port; its environment is asked for
+    at each start, as ports may have moved.
+    """
 
     def __init__(
         self,
@@ -25,8 +27,10 @@ class Service:
         ports: Ports,
         log: Path,
         drain_s: float,
+        number: int = 1,
     ) -> None:
-        self.name = name
+        self.service = name
+        self.name = process_name(name, number)
         self.log = log
         self._command = command
         self._environ = environ
@@ -36,7 +40,7 @@ class Service:
     @property
     def address(self) -> str:
         """host:port of its calls."""
-        return self._ports.address(self.name)
+        return self._ports.address(self.service)
 
     @property
     def admin_address(self) -> str:
@@ -50,7 +54,8 @@ class Service:
 
     async def start(self) -> None:
         """Starts the process; it is ready later."""
-        await self._child.start(self._command, self._environ())
+        own = {f"LAUREL_{self.service.upper()}_ADMIN_ADDR": self.admin_address}
+        await self._child.start(self._command, {**self._environ(), **own})
 
     async def wait(self) -> int:
         """Waits for its end; the exit status, or minus the signal's number."""
@@ -67,6 +72,11 @@ class Service:
     async def ready(self) -> bool:
         """Whether it says so."""
         return await says_ready(self.admin_address)
+
+
+def process_name(service: str, number: int) -> str:
+    """The name of a process: that of its service for the first, `points_2` for a second."""
+    return service if number == 1 else f"{service}_{number}"
 
 
 async def says_ready(address: str) -> bool:

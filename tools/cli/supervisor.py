@@ -19,7 +19,7 @@ from cli.files import make_private, resource, tail
 from cli.keeper import Keeper, Part
 from cli.ports import Ports
 from cli.postgres import Postgres
-from cli.service import Service
+from cli.service import Service, process_name
 from cli.state import HouseState, PartState, house_claim, remove_traces, write_env, write_state
 from kit.migrate import bootstrap as bootstrap_schemas
 from kit.settings import SERVICES
@@ -59,6 +59,7 @@ async def migrate(database_url: str) -> list[str]:
 class Supervisor:
     """Everything running on one data folder, from `__aenter__` (all ready) to `__aexit__` (gone).
 
+    `processes` says how many processes share the port of a service, one unless it does.
     `environ` decides as the process environment does: LAUREL_DATABASE_URL and LAUREL_NATS_URL name
     servers that are used instead of our own, LAUREL_CERT_DIR and LAUREL_POLICY files instead of
     ours. `extra_env` is for the services alone and wins over everything. Enter it on the main
@@ -71,6 +72,7 @@ class Supervisor:
         *,
         environ: Mapping[str, str] | None = None,
         services: Sequence[str] = SERVICES,
+        processes: Mapping[str, int] | None = None,
         extra_env: Mapping[str, str] | None = None,
         command: CommandFactory = serve_command,
         bootstrap: Bootstrap = migrate,
@@ -79,6 +81,7 @@ class Supervisor:
         self.logs = make_private(self.data / "logs")
         self._environ = _without_house(os.environ if environ is None else environ)
         self._services = services
+        self._processes = {name: (processes or {}).get(name, 1) for name in services}
         self._extra_env = dict(extra_env or {})
         self._command = command
         self._bootstrap = bootstrap
@@ -183,7 +186,8 @@ class Supervisor:
             self._postgres = Postgres(self.data / "postgres", 0, self.logs / "postgres.log")
             # Before ports are chosen: a server on its way out still holds the one it had.
             await self._postgres.settle()
-        names = ["postgres", "nats", *_port_names(SERVICES)]
+        more = [f"{name}_admin" for name in self._process_names() if name not in SERVICES]
+        names = ["postgres", "nats", *_port_names(SERVICES), *more]
         self._ports = Ports(self.data / "ports.json", names)
         if self._postgres:
             self._postgres.port = self._ports["postgres"]
@@ -201,17 +205,27 @@ class Supervisor:
         await self._wait(grounds, READY_S)
         self._publish()
         await self._bootstrap(self.env["LAUREL_DATABASE_URL"])
-        for name in self._services:
-            self._keep(self._new_service(name)).start()
+        for name, count in self._processes.items():
+            for number in range(1, count + 1):
+                self._keep(self._new_service(name, number)).start()
         await self.wait_ready()
         self._been_ready = True
         self._publish()
 
-    def _new_service(self, name: str) -> Service:
+    def _process_names(self) -> list[str]:
+        return [
+            process_name(name, number)
+            for name, count in self._processes.items()
+            for number in range(1, count + 1)
+        ]
+
+    def _new_service(self, name: str, number: int) -> Service:
         drain_s = float(self._service_environ()["LAUREL_DRAIN_SECONDS"])
+        shares = {"LAUREL_SHARE_PORT": "true"} if self._processes[name] > 1 else {}
         return Service(
-            name, self._command(name), self._service_environ,
-            ports=self._ports, log=self.logs / f"{name}.log", drain_s=drain_s,
+            name, self._command(name), lambda: {**self._service_environ(), **shares},
+            ports=self._ports, log=self.logs / f"{process_name(name, number)}.log",
+            drain_s=drain_s, number=number,
         )  # fmt: skip
 
     def _service_environ(self) -> dict[str, str]:
@@ -224,13 +238,20 @@ class Supervisor:
 
     def _on_end(self, part: Part) -> None:
         """Moves a part whose port was taken by another process while it did not run."""
-        names = _port_names([part.name]) if isinstance(part, Service) else [part.name]
+        names = self._ports_of(part)
         if not self._ports.renew_busy(names):
             return
         logger.error("the port of %s was taken by another process; it moves", part.name)
         if isinstance(part, Postgres | Broker):
             part.port = self._ports[part.name]
         self._moved = True
+
+    def _ports_of(self, part: Part) -> list[str]:
+        if not isinstance(part, Service):
+            return [part.name]
+        # A port that others of its processes listen on is not somebody else's.
+        shared = self._processes[part.service] > 1
+        return [f"{part.name}_admin"] if shared else _port_names([part.service])
 
     async def _attend(self) -> None:
         # In a task of its own: a keeper that restarted others might be stopped by one of them.

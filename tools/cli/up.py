@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,13 +18,20 @@ from rich.console import Console
 from cli.errors import InUse, UserError
 from cli.files import make_private, rotate
 from cli.state import DEFAULT_DATA, read_state, supervisor_of
+from kit.settings import SERVICES
 
+PROCESSES_MAX = 64
 DETACH_S = 300.0
 DOWN_S = 120.0
 POLL_S = 0.1
 
 
-def up(*, data: Path = DEFAULT_DATA, detach: bool = False) -> None:
+def up(
+    *,
+    data: Path = DEFAULT_DATA,
+    detach: bool = False,
+    processes: dict[str, int] | None = None,
+) -> None:
     """Run Postgres, the broker and every service, until Ctrl-C.
 
     LAUREL_DATABASE_URL and LAUREL_NATS_URL name servers to use instead of starting some.
@@ -34,15 +42,28 @@ def up(*, data: Path = DEFAULT_DATA, detach: bool = False) -> None:
         Folder for everything that lasts: data, certificates, logs.
     detach
         Return once all is ready and leave it running; `laurel down` ends it.
+    processes
+        How many processes of a service share its port, such as `--processes.points 2`: one unless
+        given.
     """
+    counts = processes or {}
+    _check(counts)
     if detach:
-        _detach(data)
+        _detach(data, counts)
         return
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     # Broken connections are what a supervisor's probes live on; they are no news.
     for name in ("asyncio", "nats"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    uvloop.run(_run(data))
+    uvloop.run(_run(data, counts))
+
+
+def _check(processes: Mapping[str, int]) -> None:
+    for name, count in processes.items():
+        if name not in SERVICES:
+            raise UserError(f"--processes.{name}: name one of {', '.join(SERVICES)}")
+        if not 1 <= count <= PROCESSES_MAX:
+            raise UserError(f"--processes.{name} {count}: give 1 to {PROCESSES_MAX}")
 
 
 def down(*, data: Path = DEFAULT_DATA) -> None:
@@ -66,8 +87,8 @@ def down(*, data: Path = DEFAULT_DATA) -> None:
     raise UserError(f"process {pid} still runs {DOWN_S:.0f} s after SIGTERM; see {data / 'logs'}")
 
 
-async def _run(data: Path) -> None:
-    task = asyncio.ensure_future(_live(data))
+async def _run(data: Path, processes: Mapping[str, int]) -> None:
+    task = asyncio.ensure_future(_live(data, processes))
 
     def end() -> None:
         # Once: what ends already must not be cut short by an impatient second Ctrl-C.
@@ -80,10 +101,10 @@ async def _run(data: Path) -> None:
         await task
 
 
-async def _live(data: Path) -> None:
+async def _live(data: Path, processes: Mapping[str, int]) -> None:
     from cli.supervisor import Supervisor
 
-    async with Supervisor(data) as house:
+    async with Supervisor(data, processes=processes) as house:
         await _announce(house.data)
         await asyncio.Event().wait()
 
@@ -97,7 +118,7 @@ async def _announce(data: Path) -> None:
     sys.stdout.flush()
 
 
-def _detach(data: Path) -> None:
+def _detach(data: Path, processes: Mapping[str, int]) -> None:
     if holder := supervisor_of(data):
         raise InUse(f"the data folder {data} is already in use by process {holder}")
     log = make_private(make_private(data) / "logs") / "up.log"
@@ -105,7 +126,10 @@ def _detach(data: Path) -> None:
     with log.open("ab") as file:
         begin = file.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "up", "--data", str(data)],
+            [
+                sys.executable, "-m", "cli.main", "up", "--data", str(data),
+                *(f"--processes.{name}={count}" for name, count in processes.items()),
+            ],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip
     try:

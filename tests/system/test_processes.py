@@ -1,0 +1,73 @@
+"""Several processes of one service behind one port."""
+
+import re
+from pathlib import Path
+from urllib.request import urlopen
+
+import grpc
+
+from cli.connect import Client
+from cli.state import read_state
+from cli.supervisor import Supervisor
+from house import SAMPLE, usd
+from kit.auth import Certificates
+from laurel.points.v1.points_service_pb2 import (
+    AccruePointsRequest,
+    GetBalanceRequest,
+    Purchase,
+)
+from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
+from laurel.program.v1.program_service_pb2 import ApplyProgramRequest
+
+CONNECTIONS = 16
+ACCRUALS = re.compile(
+    r'^laurel_rpc_seconds_count\{.*method="AccruePoints".*\} ([0-9.]+)', re.MULTILINE
+)
+
+
+async def test_processes_of_a_service_share_its_port_and_its_ledger(tmp_path: Path) -> None:
+    services = ("program", "antifraud", "points")
+    async with Supervisor(tmp_path, services=services, processes={"points": 2}) as house:
+        async with Client(house.env) as client:
+            request = ApplyProgramRequest(request_id="1", source_yaml=SAMPLE.read_text())
+            await client.program.ApplyProgram(request)
+        await _accrue_over_many_connections(house, 1)
+        state = read_state(tmp_path)
+        assert state is not None
+        processes = [part for part in state.parts if part.name.startswith("points")]
+        assert [part.name for part in processes] == ["points", "points_2"]
+        assert len({part.address for part in processes}) == 1
+        served = [_accruals_of(str(part.admin_address)) for part in processes]
+        assert all(served)
+        assert sum(served) == CONNECTIONS
+        # One that dies leaves the port to the other, and comes back to it.
+        await house.kill("points_2")
+        await _accrue_over_many_connections(house, 2)
+        await house.wait_ready()
+        assert house.env["LAUREL_POINTS_ADDR"] == processes[0].address
+
+
+async def _accrue_over_many_connections(house: Supervisor, turn: int) -> None:
+    """One accrual over each; the ledger says that all came about, whoever booked them."""
+    names = ("LAUREL_CA", "LAUREL_CERT", "LAUREL_KEY")
+    certificates = Certificates.read(*(Path(house.env[name]) for name in names))
+    for number in range(CONNECTIONS):
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.secure_channel(
+            house.env["LAUREL_POINTS_ADDR"], certificates.for_client(), options=options
+        ) as channel:
+            request = AccruePointsRequest(
+                request_id=f"{turn}-{number}",
+                member_id="m",
+                purchase=Purchase(order_id=f"{turn}-{number}", amount=usd("1")),
+            )
+            points = PointsServiceStub(channel)
+            await points.AccruePoints(request, timeout=10, wait_for_ready=True)
+    async with Client(house.env) as client:
+        balance = await client.points.GetBalance(GetBalanceRequest(member_id="m"))
+    assert balance.balance.pending == turn * CONNECTIONS
+
+
+def _accruals_of(admin_address: str) -> int:
+    with urlopen(f"http://{admin_address}/metrics") as response:
+        return int(sum(float(count) for count in ACCRUALS.findall(response.read().decode())))
