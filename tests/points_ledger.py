@@ -18,7 +18,7 @@ from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 A = TypeVar("A")
 
 
-def calm_program(pending_days: int = 0, *, multiplied: bool = True) -> str:
+def calm_program(pending_days: int = 0, *, multiplied: bool = True, deadline_ms: int = 500) -> str:
     """The sample program with little of a return window, no minimum and no rules of anti-fraud.
 
     Not `multiplied`, points do not depend on when news of a tier arrives.
@@ -27,6 +27,7 @@ def calm_program(pending_days: int = 0, *, multiplied: bool = True) -> str:
     text = re.sub("tier_multiplier: true", f"tier_multiplier: {str(multiplied).lower()}", text)
     text = re.sub(r"pending_days: \d+", f"pending_days: {pending_days}", text)
     text = re.sub(r"points_min: \d+", "points_min: 1", text)
+    text = re.sub(r"deadline_ms: \d+", f"deadline_ms: {deadline_ms}", text)
     head, _, tail = text.partition("\nantifraud:\n")
     return f"{head}\nantifraud:\n{tail.partition('  rules:')[0]}  rules: []\n"
 

@@ -10,6 +10,7 @@ from points.accounts import AccountStore
 from points.adjustments import AdjustmentStore
 from points.clearance import Clearance
 from points.household_store import HouseholdStore
+from points.import_store import ImportStore
 from points.merges import MergeStore
 from points.office import Office
 from points.remote import AntifraudClient
@@ -27,6 +28,7 @@ class Counter:
     adjustments: AdjustmentStore
     merges: MergeStore
     households: HouseholdStore
+    imports: ImportStore
 
 
 def open_counter(
@@ -42,4 +44,5 @@ def open_counter(
         adjustments=AdjustmentStore(office),
         merges=MergeStore(office),
         households=HouseholdStore(office, clearance),
+        imports=ImportStore(office),
     )

@@ -3,9 +3,12 @@
 from points.account_calls import AccountCalls
 from points.adjustment_calls import AdjustmentCalls
 from points.household_calls import HouseholdCalls
+from points.import_calls import ImportCalls
 from points.merge_calls import MergeCalls
 from points.transfer_calls import TransferCalls
 
 
-class CounterCalls(AccountCalls, AdjustmentCalls, HouseholdCalls, MergeCalls, TransferCalls):
+class CounterCalls(
+    AccountCalls, AdjustmentCalls, HouseholdCalls, MergeCalls, TransferCalls, ImportCalls
+):
     """All that is done at the counter."""

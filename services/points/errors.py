@@ -192,6 +192,14 @@ class SequenceNotRising(FieldInvalid):
     text = "{sequence} comes after {before}; number the messages of a stream upwards"
 
 
+class PointsExpired(FieldInvalid):
+    """Points that are brought from another system have expired."""
+
+    reason = "POINTS_EXPIRED"
+    field = "expire_time"
+    text = "the points have expired at {expire_time}, it is {now} now; leave such points out"
+
+
 class RequestRaced(LaurelError):
     """Another process booked the same request id a moment ago; looked up again by whoever sees
     this.

@@ -35,8 +35,7 @@ FORESEEN = {StatusCode.FAILED_PRECONDITION, StatusCode.INVALID_ARGUMENT, StatusC
 async def square(ground: Ground) -> AsyncIterator[House]:
     """A house of its own, with two processes' worth of patience for a queue of callers."""
     async with ground.house(queue_size=20_000) as house:
-        program = calm_program(multiplied=False)
-        await house.apply(program.replace("deadline_ms: 500", "deadline_ms: 5000"))
+        await house.apply(calm_program(multiplied=False, deadline_ms=5000))
         await house.start("antifraud", "tier", "points")
         yield house
 

@@ -4,12 +4,22 @@ PT-06, PT-07, PT-08, PT-09, PT-15, PT-16, through the public calls.
 """
 
 import asyncio
+import io
 import re
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from cli.check import run_checks
+from cli.import_files import BALANCES
+from cli.imports import import_file
 from house import Ground, new_id, refused, usd
 from kit.clock import from_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
+from points_importing import environ_of
 from points_ledger import Ledger, calm_program, events_of, settled
 
 
@@ -175,3 +185,26 @@ async def test_two_commits_of_one_hold_at_once(ledger: Ledger, member: str) -> N
     assert len(won) == 1
     assert [refusal.reason for refusal in lost] == ["HOLD_EXCEEDED"]
     assert (await ledger.balance(member)) == pb.Balance(held=40)
+
+
+@pytest.mark.timeout(300)
+async def test_an_import_that_never_ends_at_100_000_members(ground: Ground, tmp_path: Path) -> None:
+    """A hundred calls; what a row costs does not grow with the rows before it."""
+    file, report = tmp_path / "balances.csv", tmp_path / "refused.csv"
+    with file.open("w") as handle:
+        handle.write("member_id,points,earned_time,expire_time\n")
+        handle.writelines(f"old-{n},{n % 500 + 1},2026-06-01,never\n" for n in range(100_000))
+    async with ground.house() as house:
+        await house.apply(calm_program())
+        await house.start("points")
+        times = []
+        for _ in range(2):
+            began = time.monotonic()
+            console = Console(file=io.StringIO())
+            totals = await import_file(environ_of(house), BALANCES, file, report, console)
+            times.append(time.monotonic() - began)
+            assert (totals.booked, totals.refused.total()) == (100_000, 0)
+        [row] = await house.fetch("SELECT count(*), sum(active) FROM points.account")
+        assert tuple(row) == (100_000, sum(n % 500 + 1 for n in range(100_000)))
+        assert max(times) < 120, times
+        assert not [o for o in await run_checks(house.settings.database_url) if o.violations]

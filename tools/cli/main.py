@@ -20,6 +20,7 @@ app.command(
     "cli.program:program", name="program", help="Apply, show, compare and validate programs."
 )
 app.command("cli.replay:replay", name="replay", help="Replay a CSV file of orders.")
+app.command("cli.imports:import_app", name="import", help="Bring balances and history.")
 app.command("cli.member:member", name="member", help="Look at members.")
 app.command("cli.demo:demo", name="demo", help="Tell the story of 69,659 real orders.")
 

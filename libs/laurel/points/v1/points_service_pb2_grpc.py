@@ -7,6 +7,7 @@ from laurel.points.v1 import accounts_pb2 as laurel_dot_points_dot_v1_dot_accoun
 from laurel.points.v1 import activities_pb2 as laurel_dot_points_dot_v1_dot_activities__pb2
 from laurel.points.v1 import adjustments_pb2 as laurel_dot_points_dot_v1_dot_adjustments__pb2
 from laurel.points.v1 import households_pb2 as laurel_dot_points_dot_v1_dot_households__pb2
+from laurel.points.v1 import imports_pb2 as laurel_dot_points_dot_v1_dot_imports__pb2
 from laurel.points.v1 import leaderboards_pb2 as laurel_dot_points_dot_v1_dot_leaderboards__pb2
 from laurel.points.v1 import liability_pb2 as laurel_dot_points_dot_v1_dot_liability__pb2
 from laurel.points.v1 import merges_pb2 as laurel_dot_points_dot_v1_dot_merges__pb2
@@ -300,6 +301,16 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/HoldPoolPoints',
                 request_serializer=laurel_dot_points_dot_v1_dot_households__pb2.HoldPoolPointsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPoolPointsResponse.FromString,
+                _registered_method=True)
+        self.ImportBalances = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ImportBalances',
+                request_serializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportBalancesRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportBalancesResponse.FromString,
+                _registered_method=True)
+        self.ImportTransactions = channel.unary_unary(
+                '/laurel.points.v1.PointsService/ImportTransactions',
+                request_serializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportTransactionsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportTransactionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -746,6 +757,25 @@ class PointsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportBalances(self, request, context):
+        """Brings balances from another system: each row opens a lot with its own earning time and end. Up to 1,000 rows; each is decided and
+        answered on its own. Anti-fraud is not asked. A row with the same request_id and content as one before gets the first answer.
+        Errors of a row: INVALID_ARGUMENT with reason POINTS_EXPIRED, TIME_INVALID or TIME_IN_FUTURE; FAILED_PRECONDITION with reason
+        ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; ALREADY_EXISTS with reason REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportTransactions(self, request, context):
+        """Brings history from another system, row by row: points that a member got open a lot, points lost are drawn from the lots that expire
+        first, whether or not those have expired since. Otherwise as ImportBalances.
+        Errors of a row, beside those of ImportBalances: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PointsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1003,6 +1033,16 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.HoldPoolPoints,
                     request_deserializer=laurel_dot_points_dot_v1_dot_households__pb2.HoldPoolPointsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPoolPointsResponse.SerializeToString,
+            ),
+            'ImportBalances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportBalances,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportBalancesRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportBalancesResponse.SerializeToString,
+            ),
+            'ImportTransactions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportTransactions,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportTransactionsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_imports__pb2.ImportTransactionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2386,6 +2426,60 @@ class PointsService:
             '/laurel.points.v1.PointsService/HoldPoolPoints',
             laurel_dot_points_dot_v1_dot_households__pb2.HoldPoolPointsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPoolPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportBalances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ImportBalances',
+            laurel_dot_points_dot_v1_dot_imports__pb2.ImportBalancesRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_imports__pb2.ImportBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportTransactions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/ImportTransactions',
+            laurel_dot_points_dot_v1_dot_imports__pb2.ImportTransactionsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_imports__pb2.ImportTransactionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

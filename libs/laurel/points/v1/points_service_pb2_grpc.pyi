@@ -9,6 +9,7 @@ from laurel.points.v1 import accounts_pb2 as accounts_pb2
 from laurel.points.v1 import activities_pb2 as activities_pb2
 from laurel.points.v1 import adjustments_pb2 as adjustments_pb2
 from laurel.points.v1 import households_pb2 as households_pb2
+from laurel.points.v1 import imports_pb2 as imports_pb2
 from laurel.points.v1 import leaderboards_pb2 as leaderboards_pb2
 from laurel.points.v1 import liability_pb2 as liability_pb2
 from laurel.points.v1 import merges_pb2 as merges_pb2
@@ -247,6 +248,17 @@ class PointsServiceStub:
     released and refunded like any other. Anti-fraud assesses it as a redemption of the member.
     Errors: those of HoldPoints; NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED,
     NOT_IN_HOUSEHOLD, HOUSEHOLDS_NOT_ALLOWED, or CHILD_LIMIT_EXCEEDED with the limit, what is used of it and what is left.
+    """
+    ImportBalances: aio.UnaryUnaryMultiCallable[imports_pb2.ImportBalancesRequest, imports_pb2.ImportBalancesResponse]
+    """Brings balances from another system: each row opens a lot with its own earning time and end. Up to 1,000 rows; each is decided and
+    answered on its own. Anti-fraud is not asked. A row with the same request_id and content as one before gets the first answer.
+    Errors of a row: INVALID_ARGUMENT with reason POINTS_EXPIRED, TIME_INVALID or TIME_IN_FUTURE; FAILED_PRECONDITION with reason
+    ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; ALREADY_EXISTS with reason REQUEST_ID_REUSED.
+    """
+    ImportTransactions: aio.UnaryUnaryMultiCallable[imports_pb2.ImportTransactionsRequest, imports_pb2.ImportTransactionsResponse]
+    """Brings history from another system, row by row: points that a member got open a lot, points lost are drawn from the lots that expire
+    first, whether or not those have expired since. Otherwise as ImportBalances.
+    Errors of a row, beside those of ImportBalances: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS.
     """
 
 class PointsServiceServicer(metaclass=abc_1.ABCMeta):
@@ -780,6 +792,29 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         released and refunded like any other. Anti-fraud assesses it as a redemption of the member.
         Errors: those of HoldPoints; NOT_FOUND with reason HOUSEHOLD_NOT_FOUND; FAILED_PRECONDITION with reason HOUSEHOLD_DISSOLVED,
         NOT_IN_HOUSEHOLD, HOUSEHOLDS_NOT_ALLOWED, or CHILD_LIMIT_EXCEEDED with the limit, what is used of it and what is left.
+        """
+
+    @abc_1.abstractmethod
+    def ImportBalances(
+        self,
+        request: imports_pb2.ImportBalancesRequest,
+        context: aio.ServicerContext[imports_pb2.ImportBalancesRequest, abc.Awaitable[imports_pb2.ImportBalancesResponse]],
+    ) -> abc.Awaitable[imports_pb2.ImportBalancesResponse]:
+        """Brings balances from another system: each row opens a lot with its own earning time and end. Up to 1,000 rows; each is decided and
+        answered on its own. Anti-fraud is not asked. A row with the same request_id and content as one before gets the first answer.
+        Errors of a row: INVALID_ARGUMENT with reason POINTS_EXPIRED, TIME_INVALID or TIME_IN_FUTURE; FAILED_PRECONDITION with reason
+        ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; ALREADY_EXISTS with reason REQUEST_ID_REUSED.
+        """
+
+    @abc_1.abstractmethod
+    def ImportTransactions(
+        self,
+        request: imports_pb2.ImportTransactionsRequest,
+        context: aio.ServicerContext[imports_pb2.ImportTransactionsRequest, abc.Awaitable[imports_pb2.ImportTransactionsResponse]],
+    ) -> abc.Awaitable[imports_pb2.ImportTransactionsResponse]:
+        """Brings history from another system, row by row: points that a member got open a lot, points lost are drawn from the lots that expire
+        first, whether or not those have expired since. Otherwise as ImportBalances.
+        Errors of a row, beside those of ImportBalances: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS.
         """
 
 def add_PointsServiceServicer_to_server(servicer: PointsServiceServicer, server: aio.Server) -> None: ...

@@ -1,0 +1,153 @@
+"""PT-15: balances and history from another system; each row answers for itself, once."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+from house import new_id
+from kit.clock import from_timestamp, to_timestamp
+from kit.errors import info_of
+from laurel.points.v1 import imports_pb2 as imports
+from laurel.points.v1 import points_service_pb2 as pb
+from points_ledger import Ledger
+
+
+def balance_row(
+    member: str, points: int, earned: datetime, **fields: Any
+) -> imports.ImportedBalance:
+    """A row of ImportBalances."""
+    fields = {"request_id": new_id(), "earned_time": to_timestamp(earned), **fields}
+    return imports.ImportedBalance(member_id=member, points=points, **fields)
+
+
+def history_row(
+    member: str, points: int, at: datetime, **fields: Any
+) -> imports.ImportedTransaction:
+    """A row of ImportTransactions."""
+    fields = {"request_id": new_id(), "occurred_time": to_timestamp(at), **fields}
+    return imports.ImportedTransaction(member_id=member, points=points, **fields)
+
+
+async def bring(ledger: Ledger, *rows: imports.ImportedBalance) -> list[imports.ImportResult]:
+    """Imports balances."""
+    request = imports.ImportBalancesRequest(rows=rows)
+    return list((await ledger.stub.ImportBalances(request)).results)
+
+
+async def bring_history(
+    ledger: Ledger, *rows: imports.ImportedTransaction
+) -> list[imports.ImportResult]:
+    """Imports history."""
+    request = imports.ImportTransactionsRequest(rows=rows)
+    return list((await ledger.stub.ImportTransactions(request)).results)
+
+
+def reasons(results: list[imports.ImportResult]) -> list[str]:
+    """Why rows were refused; empty for those that were not."""
+    return [info_of(r.error).reason if r.HasField("error") else "" for r in results]
+
+
+async def test_a_balance_has_its_own_earning_time_and_end(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    earned, end = now - timedelta(days=400), now + timedelta(days=20)
+    results = await bring(
+        ledger,
+        balance_row(member, 100, earned, expire_time=to_timestamp(end), reference="old-1"),
+        balance_row(member, 50, now - timedelta(days=100)),
+        balance_row(member, 7, earned, never_expires=True),
+    )
+    assert [result.imported.active_points for result in results] == [100, 150, 157]
+    lots = (await ledger.stub.ListLots(pb.ListLotsRequest(member_id=member))).lots
+    forever, year, own = lots
+    assert from_timestamp(own.expire_time) == end
+    assert from_timestamp(own.origin_time) == earned
+    assert own.origin_kind == pb.TRANSACTION_KIND_IMPORT
+    assert not forever.HasField("expire_time")
+    assert 260 < (from_timestamp(year.expire_time) - now).days < 270
+    transactions = await ledger.transactions(member)
+    assert {e.account: e.points for e in transactions[0].entries} == {
+        pb.ACCOUNT_PARTNER: -100,
+        pb.ACCOUNT_ACTIVE: 100,
+    }
+    assert transactions[0].order_id == "old-1"
+    await ledger.hold(member, 157)
+
+
+async def test_each_row_of_an_import_answers_for_itself(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    good = balance_row(member, 10, now)
+    reused = balance_row(member, 11, now, request_id=good.request_id)
+    results = await bring(
+        ledger,
+        good,
+        balance_row("", 10, now),
+        balance_row(member, 10, now - timedelta(days=500)),
+        balance_row(member, 10, now + timedelta(days=1)),
+        balance_row(member, 10, now, never_expires=True, expire_time=to_timestamp(now)),
+        reused,
+        good,
+        balance_row(member, 5, now),
+    )
+    assert reasons(results) == [
+        "", "INVALID_ARGUMENT", "POINTS_EXPIRED", "TIME_IN_FUTURE", "INVALID_ARGUMENT",
+        "REQUEST_ID_REUSED", "", "",
+    ]  # fmt: skip
+    assert results[0] == results[6]
+    assert await ledger.balance(member) == pb.Balance(active=15)
+
+
+async def test_a_repeated_row_gets_its_first_answer_alone_and_at_once(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    rows = [balance_row(member, 10, now) for _ in range(5)]
+    answers = await asyncio.gather(*(bring(ledger, *rows) for _ in range(20)))
+    assert all(answer == answers[0] for answer in answers)
+    await ledger.accrue(member, "1")
+    assert await bring(ledger, *rows) == answers[0]
+    [other] = await bring(ledger, balance_row(member, 11, now, request_id=rows[0].request_id))
+    assert reasons([other]) == ["REQUEST_ID_REUSED"]
+    accrual = ledger.accrual(member, "10", request_id=rows[0].request_id)
+    bulk = await ledger.stub.BatchAccruePoints(pb.BatchAccruePointsRequest(requests=[accrual]))
+    assert info_of(bulk.results[0].error).reason == "REQUEST_ID_REUSED"
+    assert await ledger.balance(member) == pb.Balance(active=51)
+
+
+async def test_history_opens_lots_and_draws_from_them(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    """What was lost there is drawn from what expires first, even where that has expired since."""
+    results = await bring_history(
+        ledger,
+        history_row(member, 100, now - timedelta(days=700), description="a purchase"),
+        history_row(member, 60, now - timedelta(days=300)),
+        history_row(member, -90, now - timedelta(days=290), order_id="o-1"),
+        history_row(member, -10, now - timedelta(days=200), description="expired"),
+        history_row(member, -61, now - timedelta(days=100)),
+        history_row(member, -20, now - timedelta(days=90)),
+    )
+    assert reasons(results) == ["", "", "", "", "INSUFFICIENT_POINTS", ""]
+    told = [result.imported.active_points for result in results]
+    assert told == [100, 160, 70, 60, 0, 40]
+    transactions = await ledger.transactions(member)
+    assert [t.points for t in transactions] == [100, 60, -90, -10, -20]
+    assert transactions[0].explanation.lines[0].reason == "a purchase"
+    assert await ledger.balance(member) == pb.Balance(active=40)
+
+
+async def test_imports_and_purchases_at_once_leave_every_invariant_whole(
+    ledger: Ledger, now: datetime
+) -> None:
+    """`laurel check` looks at the house when the session ends."""
+    members = [f"m-{new_id()}" for _ in range(20)]
+    await asyncio.gather(
+        *(bring(ledger, *(balance_row(m, 10, now) for m in members)) for _ in range(10)),
+        *(
+            bring_history(ledger, *(history_row(m, 5, now) for m in reversed(members)))
+            for _ in range(10)
+        ),
+        *(ledger.accrue(m, "10") for m in members for _ in range(5)),
+    )
+    for member in members:
+        assert await ledger.balance(member) == pb.Balance(active=10 * 10 + 10 * 5 + 5 * 10)
