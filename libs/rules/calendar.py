@@ -28,6 +28,12 @@ def year_end(instant: datetime, years_later: int, zone: ZoneInfo) -> datetime:
     return datetime(year, 1, 1, tzinfo=zone).astimezone(UTC)
 
 
+def day_end(instant: datetime, days_later: int, zone: ZoneInfo) -> datetime:
+    """Returns the midnight that ends the day of an instant, or a later day, in UTC."""
+    day = instant.astimezone(zone).date() + timedelta(days=days_later + 1)
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
 def _quarter(instant: datetime) -> tuple[datetime, timedelta]:
     """The quarter of an hour that an instant lies in, and what is past of it.
 

@@ -12,7 +12,7 @@ from laurel.antifraud.v1.antifraud_service_pb2 import Origin as OriginMessage
 from laurel.points.v1 import households_pb2 as households
 from laurel.points.v1 import points_service_pb2 as pb
 from points.errors import ActivityIsPurchase, HoldNotFound, ReferenceToOneself
-from points.parse_lines import by_rules, parse_lines, parse_returned_lines
+from points.parse_lines import amount_of, by_rules, parse_lines, parse_returned_lines
 from points.values import (
     NOWHERE,
     Accrue,
@@ -169,17 +169,14 @@ def parse_refund(request: pb.RefundPointsRequest) -> Refund:
     return Refund(request.request_id, content_hash(request), hold_id, request.points)
 
 
-def parse_reversal(
-    request: pb.ReverseAccrualRequest, now: datetime, programs: ProgramHistory
-) -> Reverse:
-    """Raises CurrencyMismatch, AmountInvalid or LinesInvalid."""
-    program = programs.in_force(now)
-    lines = parse_returned_lines(request, program)
-    returned = None
-    if lines:
-        returned = sum(minor for _, minor in lines)
-    elif request.HasField("returned_amount"):
-        returned = _minor(request.returned_amount, program, "returned_amount")
+def parse_reversal(request: pb.ReverseAccrualRequest) -> Reverse:
+    """Amounts are read once it is known in which currency the purchase was made.
+
+    Raises LinesInvalid.
+    """
+    lines = parse_returned_lines(request)
+    has_amount = request.HasField("returned_amount")
+    returned = amount_of(request.returned_amount) if has_amount else None
     return Reverse(
         request.request_id,
         content_hash(request),

@@ -1,14 +1,18 @@
 """The lines of a purchase, from the contract."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from kit.money import to_minor
 from laurel.points.v1.activities_pb2 import PurchaseLine
 from laurel.points.v1.points_service_pb2 import ReverseAccrualRequest
 from points.errors import LinesInvalid
-from points.values import Accrue
+from points.values import Accrue, Amount
 from rules.accrual_values import PURCHASE, Activity, OrderLine
 from rules.compiled import CompiledProgram
+
+if TYPE_CHECKING:
+    from google.type.money_pb2 import Money
 
 
 def parse_lines(
@@ -31,22 +35,17 @@ def parse_lines(
     return tuple(parsed.values())
 
 
-def parse_returned_lines(
-    request: ReverseAccrualRequest, program: CompiledProgram
-) -> tuple[tuple[str, int], ...]:
-    """Lines with minor units of them. Raises CurrencyMismatch, AmountInvalid or LinesInvalid."""
+def parse_returned_lines(request: ReverseAccrualRequest) -> tuple[tuple[str, Amount], ...]:
+    """Lines with amounts of them, not yet read in any currency. Raises LinesInvalid."""
     if request.returned_lines and request.HasField("returned_amount"):
         problem = "stand beside returned_amount; give one of the two"
         raise LinesInvalid(field="returned_lines", problem=problem)
-    lines: dict[str, int] = {}
-    for index, line in enumerate(request.returned_lines):
-        path = f"returned_lines[{index}]"
-        amount = to_minor(line.amount, program.currency, program.minor_digits, f"{path}.amount")
-        if not amount or line.line_id in lines:
-            problem = f"line {line.line_id} must be given once, with more than 0 of it returned"
-            raise LinesInvalid(field=path, problem=problem)
-        lines[line.line_id] = amount
-    return tuple(lines.items())
+    return tuple((line.line_id, amount_of(line.amount)) for line in request.returned_lines)
+
+
+def amount_of(money: "Money") -> Amount:
+    """Money as it was written."""
+    return Amount(money.currency_code, money.units, money.nanos)
 
 
 def by_rules(command: Accrue, lines: tuple[OrderLine, ...]) -> Accrue:

@@ -6,16 +6,17 @@ can stop anywhere, run again, and run twice at once.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.events import publish
-from points import holds, lots, metrics
+from points import expiring, holds, lots, metrics
 from points.book import Book
 from points.events import expiring_event, render_events
+from points.expiring import Notice
 from points.posting import Desk
 from points.saving import save
 from points.store import load_holds, load_lots, lock_accounts
@@ -53,7 +54,8 @@ class _Step:
     as_of: datetime
     done: Done
     posted: list[Posted] = field(default_factory=list)
-    warnings: dict[tuple[str, int], list[LotState]] = field(default_factory=dict)
+    ahead: dict[str, list[LotState]] = field(default_factory=dict)
+    notices: list[tuple[str, Notice]] = field(default_factory=list)
 
 
 Act = Callable[[LotState, _Step], None]
@@ -107,17 +109,21 @@ class ScheduledWork:
             lot = step.book.lot(lot_id)
             if lot.remaining and lot.due_time is not None and lot.due_time <= step.as_of:
                 act(lot, step)
+        if step.ahead:
+            await _look_ahead(tx, step)
         await self._finish(tx, step)
 
     async def _finish(self, tx: Transaction, step: _Step) -> None:
         if step.posted or step.book.changed_lots:
             await save(tx, step.book, step.posted, step.desk.now)
         events = render_events(step.posted)
-        for (member_id, days), due in step.warnings.items():
-            first = min(lot.expire_time for lot in due if lot.expire_time is not None)
-            points = sum(lot.remaining for lot in due)
+        for member_id, notice in step.notices:
             event_id = self._new_id()
-            events.append(expiring_event(member_id, points, first, days, step.as_of, event_id))
+            events.append(
+                expiring_event(
+                    member_id, notice.points, notice.expire_time, notice.days, step.as_of, event_id
+                )
+            )
             step.done.warned.add(member_id)
         await publish(tx, self._new_id, events)
         metrics.count(step.posted)
@@ -160,19 +166,26 @@ def _expire_or_warn(lot: LotState, step: _Step) -> None:
         step.done.expired_points += lot.remaining
         step.posted.append(lots.expire_lot(lot, step.book, step.desk))
     elif not lot.pending:
-        _warn(lot, lot.expire_time, step)
+        step.ahead.setdefault(lot.member_id, []).append(lot)
     elif lot.mature_time is None:
         # Under review: nothing to do before its end.
         lot.due_time = lot.expire_time
         step.book.change_lot(lot)
 
 
-def _warn(lot: LotState, expire_time: datetime, step: _Step) -> None:
-    """Warns once of the nearest term that has begun; the next look is at the next term."""
-    terms = [timedelta(days=days) for days in step.desk.program.expiry.warning_days]
-    begun = [term for term in terms if expire_time - term <= step.as_of]
-    ahead = [expire_time - term for term in terms if expire_time - term > step.as_of]
-    lot.due_time = min((*ahead, expire_time))
-    step.book.change_lot(lot)
-    if begun:
-        step.warnings.setdefault((lot.member_id, min(begun).days), []).append(lot)
+async def _look_ahead(tx: Transaction, step: _Step) -> None:
+    """Warns of what is due, together with all else that ends on the same days."""
+    program = step.desk.program
+    until = [expiring.horizon(due, step.as_of, program) for due in step.ahead.values()]
+    rows = await tx.fetch("load_lots_ending", list(step.ahead), step.as_of, until)
+    step.book.add_loaded_lots(LotState(*row) for row in rows)
+    for (member_id, due), end in zip(step.ahead.items(), until, strict=True):
+        lots = [
+            lot
+            for lot in step.book.spendable_lots(member_id, step.as_of)
+            if lot.expire_time is not None and lot.expire_time < end
+        ]
+        notices, changed = expiring.look_ahead(due, lots, step.as_of, program)
+        step.notices += [(member_id, notice) for notice in notices]
+        for lot in changed:
+            step.book.change_lot(lot)

@@ -123,9 +123,7 @@ class PointsService(
         self, request: pb.ReverseAccrualRequest, context: Context
     ) -> pb.ReverseAccrualResponse:
         """See the contract."""
-        programs = await self._feed.ensure()
-        command = parse.parse_reversal(request, self._clock(), programs)
-        posted = await self._submit(command)
+        posted = await self._submit(parse.parse_reversal(request))
         return pb.ReverseAccrualResponse(
             transaction=render_transaction(posted), debt_points=posted.debt_made
         )

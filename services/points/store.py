@@ -10,7 +10,7 @@ from kit.clock import NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
-from points import accruals, holds, metrics, rule_accruals
+from points import accruals, holds, metrics, returns, rule_accruals
 from points.book import Book
 from points.errors import HoldMoved, RequestRaced
 from points.events import render_badges, render_events
@@ -198,7 +198,7 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
             case Refund():
                 return holds.refund(command, book, desk)
             case Reverse():
-                return accruals.reverse(command, book, desk)
+                return returns.reverse(command, book, desk)
     except LaurelError as refusal:
         return refusal
 

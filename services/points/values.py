@@ -301,15 +301,23 @@ class Refund(Request):
     points: int
 
 
+class Amount(NamedTuple):
+    """An amount as the caller wrote it; what it is worth is read once its currency is known."""
+
+    currency_code: str
+    units: int
+    nanos: int
+
+
 @dataclass(frozen=True, slots=True)
 class Reverse(Request):
     """Take an accrual back; None stands for all that is left of it."""
 
     member_id: str
     transaction_id: UUID
-    returned_minor: int | None
-    returned_lines: tuple[tuple[str, int], ...] = ()
-    """Lines and minor units of them, which add up to what is returned."""
+    returned: Amount | None
+    returned_lines: tuple[tuple[str, Amount], ...] = ()
+    """Lines and amounts of them, which add up to what is returned."""
 
 
 Command = Accrue | Hold | Capture | Release | Refund | Reverse

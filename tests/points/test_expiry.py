@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import asyncpg
@@ -192,6 +192,47 @@ async def test_a_warning_that_was_missed_is_not_sent_late(ledger: Ledger, member
     assert run.warned_member_count == 1
     told = await events_of_expiring(ledger, member)
     assert [event.points_expiring.warning_days for event in told] == [7]
+
+
+async def test_what_ends_on_one_day_is_one_warning_with_the_sum(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    """PT-06: purchases of different hours, looked at in several steps and runs, are told once."""
+    noon = datetime.combine(now.date(), time(17), UTC) - timedelta(days=50)
+    hours = [noon + timedelta(hours=h) for h in (-4, 0, 4)]
+    accruals = [await ledger.accrue(member, "10", at=hour) for hour in hours]
+    rows = [ledger.accrual(member, "1", at=noon) for _ in range(600)]
+    await ledger.stub.BatchAccruePoints(pb.BatchAccruePointsRequest(requests=rows))
+    other = await ledger.accrue(member, "5", at=noon + timedelta(days=1))
+    first = ends(accruals[0])
+    for days in (30, 7, 1):
+        at = first - timedelta(days=days)
+        runs = await asyncio.gather(*(ledger.run_expiry(at) for _ in range(2)))
+        assert sum(run.warned_member_count for run in runs) == 1
+        for later in (1, 5, 8):
+            run = await ledger.run_expiry(at + timedelta(hours=later))
+            assert run.warned_member_count == 0
+    told = [event.points_expiring for event in await events_of_expiring(ledger, member)]
+    told = [warning for warning in told if from_timestamp(warning.expire_time) < ends(other)]
+    assert sorted((w.warning_days, w.points) for w in told) == [(1, 630), (7, 630), (30, 630)]
+    assert {from_timestamp(warning.expire_time) for warning in told} == {first}
+    run = await ledger.run_expiry(ends(other) - timedelta(days=1))
+    assert (run.expired_points, run.warned_member_count) == (620, 1)
+
+
+async def test_days_that_were_missed_are_one_warning_for_each_horizon(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    """PT-06: after a pause one message has the sum of the days, and nothing is told twice."""
+    accruals = [await ledger.accrue(member, "10", at=now - timedelta(days=d)) for d in range(5)]
+    oldest = ends(accruals[-1])
+    run = await ledger.run_expiry(oldest - timedelta(days=20))
+    assert run.warned_member_count == 1
+    told = [event.points_expiring for event in await events_of_expiring(ledger, member)]
+    assert [(w.warning_days, w.points) for w in told] == [(30, 50)]
+    assert from_timestamp(told[0].expire_time) == oldest
+    again = await ledger.run_expiry(oldest - timedelta(days=19))
+    assert again.warned_member_count == 0
 
 
 async def test_points_that_are_spent_are_not_warned_of(ledger: Ledger, member: str) -> None:

@@ -5,6 +5,7 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
+from google.type.money_pb2 import Money
 from grpc import StatusCode
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -240,6 +241,31 @@ async def test_a_return_in_another_currency_is_refused(ledger: Ledger, member: s
     request.returned_amount.currency_code = "EUR"
     refusal = await refused(ledger.stub.ReverseAccrual(request))
     assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, "CURRENCY_MISMATCH")
+
+
+async def test_a_return_is_read_in_the_currency_of_the_purchase_whatever_it_is_now(
+    ground: Ground, member: str
+) -> None:
+    """PT-09: the amount of a purchase in dollars comes back in dollars, though the yen reigns."""
+    async with ground.house() as house:
+        dollars_program = calm_program(multiplied=False)
+        await house.apply(dollars_program)
+        await house.start("antifraud", "tier", "points")
+        ledger = Ledger(house)
+        accrual = await ledger.accrue(member, "100")
+        await house.apply(dollars_program.replace("currency: USD", "currency: JPY"))
+        await house.settle()
+        yen = Money(currency_code="JPY", units=50)
+        purchase = pb.Purchase(order_id=new_id(), amount=yen)
+        assert (await ledger.accrue(member, "0", purchase=purchase)).program_version == 2
+        request = pb.ReverseAccrualRequest(
+            request_id=new_id(), member_id=member, transaction_id=accrual.transaction_id,
+            returned_amount=yen,
+        )  # fmt: skip
+        assert (await refused(ledger.stub.ReverseAccrual(request))).reason == "CURRENCY_MISMATCH"
+        back = (await ledger.reverse(accrual, "49.50")).transaction
+        assert (back.points, back.explanation.spend) == (-49, usd("49.50"))
+        assert (await ledger.reverse(accrual)).transaction.points == -51
 
 
 async def test_a_repeated_reversal_gets_its_first_answer(ledger: Ledger, member: str) -> None:

@@ -8,6 +8,17 @@ WHERE
 ORDER BY due_time, lot_id
 LIMIT $4
 
+-- name: load_lots_ending
+-- The active lots of members that end after $2 and before the member's own instant.
+SELECT
+    l.member_id, l.lot_id, l.transaction_id, l.pending, l.points, l.remaining, l.expired,
+    l.mature_time, l.expire_time, l.due_time
+FROM unnest($1::text[], $3::timestamptz[]) AS asked (member_id, until)
+INNER JOIN lot AS l
+    ON
+        l.member_id = asked.member_id AND l.remaining > 0 AND NOT l.pending
+        AND l.expire_time > $2 AND l.expire_time < asked.until
+
 -- name: find_due_holds
 SELECT member_id, hold_id
 FROM hold

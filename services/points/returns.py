@@ -1,0 +1,156 @@
+"""Points taken back with a returned purchase, by the rules that had decided it (PT-09)."""
+
+from google.type.money_pb2 import Money
+
+from kit.money import to_minor
+from points import errors
+from points.book import Book
+from points.posting import Desk, move, post
+from points.standing import check_not_merged
+from points.undoing import Kept, kept_after, kept_points, undo
+from points.values import (
+    Account,
+    AccountState,
+    AccrualRecord,
+    Amount,
+    Kind,
+    LotMove,
+    LotState,
+    Posted,
+    Posting,
+    Reverse,
+)
+from rules.compiled import CompiledProgram
+from rules.earning import earned_after_return
+
+Lines = tuple[tuple[str, int], ...]
+
+
+def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
+    """Takes back what the returned part of a purchase had earned, by the rules that had decided it.
+
+    The accrual's own points go first, then the member's others, those that expire first; the rest
+    becomes a debt. What had already expired unused is not asked for again.
+    """
+    check_not_merged(book.account(command.member_id))
+    record = book.accruals.get(command.transaction_id)
+    if record is None or record.member_id != command.member_id:
+        raise errors.TransactionNotFound(
+            member_id=command.member_id, transaction_id=command.transaction_id
+        )
+    if record.kind != Kind.ACCRUAL:
+        raise errors.NotAnAccrual(transaction_id=command.transaction_id)
+    program = desk.programs.version(record.program_version)
+    returned, lines = _returned(command, record, program)
+    kept = kept_after(record, returned, lines)
+    due = _points_due(record, kept, program)
+    owners = {record.member_id, record.booked_member_id}
+    own = [lot for one in owners for lot in book.lots_of_accrual(one, record.transaction_id)]
+    forgiven = min(due, sum(lot.expired for lot in own) - record.forgiven_points)
+    undone = undo(record, kept, book, program)
+    account = book.account(record.member_id)
+    asked = due - forgiven + undone.points - undone.forgiven
+    postings, moves = _draw_back(asked, [*own, *undone.lots], account, book)
+    record.returned_minor += returned
+    record.kept_lines = kept.by_line
+    record.reversed_points += due
+    record.forgiven_points += forgiven
+    book.changed_accruals[record.transaction_id] = record
+    explanation = {
+        **{key: record.explanation[key] for key in ("currency", "digits")},
+        "spend": returned,
+        "lines": [
+            [
+                "reversal",
+                True,
+                "",
+                str(-due),
+                f"by version {record.program_version}, as it was earned",
+            ],
+            *undone.lines,
+        ],
+        "under_review": record.explanation.get("review", False),
+        "accrual_occurred": record.occurred_time.isoformat(),
+    }
+    if "region" in record.explanation:
+        explanation["region"] = record.explanation["region"]
+    if expired := forgiven + undone.forgiven:
+        line = ["already_expired", True, "", str(expired), "expired unused, not asked for again"]
+        explanation["lines"].append(line)
+    return post(
+        book, desk, account, Kind.REVERSAL, postings, moves, program_version=record.program_version,
+        request_id=command.request_id, order_id=record.order_id,
+        reversed_transaction_id=record.transaction_id, explanation=explanation,
+    )  # fmt: skip
+
+
+def _returned(
+    command: Reverse, record: AccrualRecord, program: CompiledProgram
+) -> tuple[int, Lines]:
+    """What was returned, in minor units of the currency that the purchase was made in.
+
+    Raises CurrencyMismatch, AmountInvalid, LinesInvalid or ReturnExceeded.
+    """
+    left: int = record.explanation["spend"] - record.returned_minor
+    asked = left
+    lines: Lines = ()
+    if command.returned_lines:
+        lines = _returned_lines(command, program)
+        asked = sum(minor for _, minor in lines)
+    elif command.returned is not None:
+        asked = _minor(command.returned, program, "returned_amount")
+    nothing_left = not left and record.explanation["spend"] > 0
+    if asked > left or nothing_left or (asked == 0 and record.explanation["spend"] > 0):
+        raise errors.ReturnExceeded(asked_minor=asked, left_minor=left)
+    return asked, lines
+
+
+def _returned_lines(command: Reverse, program: CompiledProgram) -> Lines:
+    lines: dict[str, int] = {}
+    for index, (line_id, amount) in enumerate(command.returned_lines):
+        path = f"returned_lines[{index}]"
+        minor = _minor(amount, program, f"{path}.amount")
+        if not minor or line_id in lines:
+            problem = f"line {line_id} must be given once, with more than 0 of it returned"
+            raise errors.LinesInvalid(field=path, problem=problem)
+        lines[line_id] = minor
+    return tuple(lines.items())
+
+
+def _minor(amount: Amount, program: CompiledProgram, field: str) -> int:
+    return to_minor(Money(**amount._asdict()), program.currency, program.minor_digits, field)
+
+
+def _points_due(record: AccrualRecord, kept: Kept, program: CompiledProgram) -> int:
+    """What was earned less what the part that is kept earns, less what was taken back before."""
+    explanation = record.explanation
+    applied = {line[0] for line in explanation["lines"] if line[1]}
+    if "basis" in explanation:
+        left = kept_points(record, kept, program)
+        return max(0, int(explanation["points"]) - left - record.reversed_points)
+    left = earned_after_return(
+        kept.minor, applied, program.tier(explanation["tier"]), program
+    ).points
+    return max(0, int(explanation["points"]) - left - record.reversed_points)
+
+
+def _draw_back(
+    due: int, own: list[LotState], account: AccountState, book: Book
+) -> tuple[list[Posting], list[LotMove]]:
+    postings: list[Posting] = []
+    moves: list[LotMove] = []
+    others = [lot for lot in book.active_lots(account.member_id) if lot not in own]
+    drawn = {Account.PENDING: 0, Account.ACTIVE: 0}
+    for lot in (*own, *others):
+        taken = min(lot.remaining, due)
+        if taken:
+            drawn[Account.PENDING if lot.pending else Account.ACTIVE] += taken
+            moves.append(move(book, lot, -taken))
+            due -= taken
+    account.pending -= drawn[Account.PENDING]
+    account.active -= drawn[Account.ACTIVE]
+    account.debt += due
+    for source, points in (*drawn.items(), (Account.DEBT, due)):
+        if points:
+            postings.append(Posting(source, Account.REVERSED, points))
+    return postings, moves
