@@ -40,6 +40,8 @@ from rules.values import (
     YearEnd,
 )
 
+TILL_LATE_DAYS = 30
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledProgram:
@@ -68,6 +70,7 @@ class CompiledProgram:
     adjustments: Adjustments
     households: Households | None
     leaderboards: Leaderboards
+    till_late_days_max: int
 
     def tier(self, tier_id: str) -> Tier | None:
         """Returns the tier of that id; None when this version has none."""
@@ -100,6 +103,7 @@ def compile_program(version: int, program: pb.Program, effective_time: datetime)
         tiers_by_id={tier.id: tier for tier in ladder},
         gifts=_gifts(program.gifts) if program.HasField("gifts") else None,
         donations=_donations(program.donations) if program.HasField("donations") else None,
+        till_late_days_max=program.tills.late_days_max or TILL_LATE_DAYS,
         adjustments=Adjustments(program.adjustments.alone_points_max),
         households=_households(program.households) if program.HasField("households") else None,
         leaderboards=Leaderboards(

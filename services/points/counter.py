@@ -14,6 +14,7 @@ from points.import_store import ImportStore
 from points.merges import MergeStore
 from points.office import Office
 from points.remote import AntifraudClient
+from points.till_store import TillStore
 from points.transfers import TransferStore
 from rules.feed import ProgramFeed
 
@@ -29,6 +30,7 @@ class Counter:
     merges: MergeStore
     households: HouseholdStore
     imports: ImportStore
+    tills: TillStore
 
 
 def open_counter(
@@ -45,4 +47,5 @@ def open_counter(
         merges=MergeStore(office),
         households=HouseholdStore(office, clearance),
         imports=ImportStore(office),
+        tills=TillStore(database, clock),
     )

@@ -200,6 +200,26 @@ class PointsExpired(FieldInvalid):
     text = "the points have expired at {expire_time}, it is {now} now; leave such points out"
 
 
+class TillBatchTooLate(LaurelError):
+    """A till's batch has a purchase that is older than the program takes from tills."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "TILL_BATCH_TOO_LATE"
+    text = (
+        "the batch has a purchase of {oldest_time}, and tills may be {late_days_max} days late; "
+        "nothing was booked, have an operator look at it"
+    )
+
+
+class TillBatchUnfinished(LaurelError):
+    """Rows of a till's batch could not be decided."""
+
+    code = StatusCode.UNAVAILABLE
+    reason = "TILL_BATCH_UNFINISHED"
+    text = "{open} of {rows} rows could not be decided ({cause}); send the same batch again"
+    RETRY_AFTER_MS: ClassVar[int] = 1000
+
+
 class RequestRaced(LaurelError):
     """Another process booked the same request id a moment ago; looked up again by whoever sees
     this.

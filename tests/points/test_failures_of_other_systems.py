@@ -17,7 +17,7 @@ from cli.check import run_checks
 from cli.import_files import BALANCES
 from cli.imports import import_file
 from house import Ground, new_id, refused, usd
-from kit.clock import from_timestamp
+from kit.clock import from_timestamp, to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from points_importing import environ_of
 from points_ledger import Ledger, calm_program, events_of, settled
@@ -208,3 +208,13 @@ async def test_an_import_that_never_ends_at_100_000_members(ground: Ground, tmp_
         assert tuple(row) == (100_000, sum(n % 500 + 1 for n in range(100_000)))
         assert max(times) < 120, times
         assert not [o for o in await run_checks(house.settings.database_url) if o.violations]
+
+
+async def test_a_tills_re_sent_batch_doubles(ledger: Ledger, member: str, now: datetime) -> None:
+    """The till got no answer and sends again."""
+    purchase = pb.Purchase(order_id=new_id(), amount=usd("40"))
+    row = pb.TillRow(member_id=member, purchase=purchase, occurred_time=to_timestamp(now))
+    request = pb.SubmitTillBatchRequest(device_id=new_id(), batch_number=1, rows=[row])
+    for _ in range(3):
+        await ledger.stub.SubmitTillBatch(request)
+    assert await ledger.balance(member) == pb.Balance(active=40)

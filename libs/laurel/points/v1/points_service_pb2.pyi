@@ -971,6 +971,176 @@ class StreamAccruePointsResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class TillRow(message.Message):
+    """A purchase at a till."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    PURCHASE_FIELD_NUMBER: builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: builtins.int
+    member_id: builtins.str
+    """The member, 1 to 128 bytes."""
+    @builtins.property
+    def purchase(self) -> Purchase:
+        """What was bought."""
+
+    @builtins.property
+    def occurred_time(self) -> timestamp_pb2.Timestamp:
+        """When, by the till's clock. At most 5 minutes ahead."""
+
+    def __init__(
+        self,
+        *,
+        member_id: builtins.str = ...,
+        purchase: Purchase | None = ...,
+        occurred_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["occurred_time", b"occurred_time", "purchase", b"purchase"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "occurred_time", b"occurred_time", "purchase", b"purchase"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SubmitTillBatchRequest(message.Message):
+    """Request of SubmitTillBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: builtins.int
+    BATCH_NUMBER_FIELD_NUMBER: builtins.int
+    STORE_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    device_id: builtins.str
+    """The till, 1 to 64 bytes; a till that counts anew from 1 is another one."""
+    batch_number: builtins.int
+    """Number of the batch, which the till counts from 1 on, to 10^12."""
+    store: builtins.str
+    """The store, for anti-fraud, at most 128 bytes."""
+    @builtins.property
+    def rows(self) -> containers.RepeatedCompositeFieldContainer[TillRow]:
+        """1 to 500 purchases, in any order. A mistake in one is answered in its own row, for good."""
+
+    def __init__(
+        self,
+        *,
+        device_id: builtins.str = ...,
+        batch_number: builtins.int = ...,
+        store: builtins.str = ...,
+        rows: abc.Iterable[TillRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch_number", b"batch_number", "device_id", b"device_id", "rows", b"rows", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SubmitTillBatchResponse(message.Message):
+    """Response of SubmitTillBatch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    GAPS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[AccrueResult]:
+        """One row for each of the request, in the same order."""
+
+    @builtins.property
+    def gaps(self) -> containers.RepeatedCompositeFieldContainer[TillGap]:
+        """Numbers below the highest that were missing when this batch was answered first, at most 100 ranges of the latest 10,000 batches."""
+
+    def __init__(
+        self,
+        *,
+        results: abc.Iterable[AccrueResult] | None = ...,
+        gaps: abc.Iterable[TillGap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["gaps", b"gaps", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TillGap(message.Message):
+    """Batches that are missing."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FIRST_BATCH_NUMBER_FIELD_NUMBER: builtins.int
+    LAST_BATCH_NUMBER_FIELD_NUMBER: builtins.int
+    first_batch_number: builtins.int
+    """The first number that is missing."""
+    last_batch_number: builtins.int
+    """The last number in a row that is missing."""
+    def __init__(
+        self,
+        *,
+        first_batch_number: builtins.int = ...,
+        last_batch_number: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["first_batch_number", b"first_batch_number", "last_batch_number", b"last_batch_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetTillRequest(message.Message):
+    """Request of GetTill."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: builtins.int
+    device_id: builtins.str
+    """The till, 1 to 64 bytes."""
+    def __init__(
+        self,
+        *,
+        device_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["device_id", b"device_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetTillResponse(message.Message):
+    """Response of GetTill."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LAST_BATCH_NUMBER_FIELD_NUMBER: builtins.int
+    LAST_SUBMIT_TIME_FIELD_NUMBER: builtins.int
+    GAPS_FIELD_NUMBER: builtins.int
+    last_batch_number: builtins.int
+    """Highest number of a batch that was answered; 0 for a till that sent none."""
+    @builtins.property
+    def last_submit_time(self) -> timestamp_pb2.Timestamp:
+        """When a batch was last answered; unset for a till that sent none."""
+
+    @builtins.property
+    def gaps(self) -> containers.RepeatedCompositeFieldContainer[TillGap]:
+        """Numbers below the highest that are missing, at most 100 ranges of the latest 10,000 batches."""
+
+    def __init__(
+        self,
+        *,
+        last_batch_number: builtins.int = ...,
+        last_submit_time: timestamp_pb2.Timestamp | None = ...,
+        gaps: abc.Iterable[TillGap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["last_submit_time", b"last_submit_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["gaps", b"gaps", "last_batch_number", b"last_batch_number", "last_submit_time", b"last_submit_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class AccrueResult(message.Message):
     """What became of one purchase of a batch."""
 

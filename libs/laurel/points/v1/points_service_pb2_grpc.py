@@ -102,6 +102,16 @@ class PointsServiceStub:
                 request_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesResponse.FromString,
                 _registered_method=True)
+        self.SubmitTillBatch = channel.unary_unary(
+                '/laurel.points.v1.PointsService/SubmitTillBatch',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.SubmitTillBatchRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.SubmitTillBatchResponse.FromString,
+                _registered_method=True)
+        self.GetTill = channel.unary_unary(
+                '/laurel.points.v1.PointsService/GetTill',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetTillRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetTillResponse.FromString,
+                _registered_method=True)
         self.HoldPoints = channel.unary_unary(
                 '/laurel.points.v1.PointsService/HoldPoints',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.SerializeToString,
@@ -409,6 +419,24 @@ class PointsServiceServicer:
 
     def RunBonuses(self, request, context):
         """Books the bonuses of team challenges that were reached. Can be run again, and twice at once, without harm.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitTillBatch(self, request, context):
+        """Books what a till has sold while it was offline. A batch is known by its device and its number: sent again it takes effect once and
+        gets its first answer. Its rows are decided in the order in which they occurred, each by the program that was in force then.
+        Errors: ALREADY_EXISTS with reason REQUEST_ID_REUSED for other content under the same number; FAILED_PRECONDITION with reason
+        TILL_BATCH_TOO_LATE when a purchase is older than the program's `tills.late_days_max`; UNAVAILABLE with reason TILL_BATCH_UNFINISHED
+        when rows could not be decided: send the same batch again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTill(self, request, context):
+        """Returns what is known of a till's batches; zeros for one that sent none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -833,6 +861,16 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.RunBonuses,
                     request_deserializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesResponse.SerializeToString,
+            ),
+            'SubmitTillBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitTillBatch,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.SubmitTillBatchRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.SubmitTillBatchResponse.SerializeToString,
+            ),
+            'GetTill': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTill,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetTillRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.GetTillResponse.SerializeToString,
             ),
             'HoldPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.HoldPoints,
@@ -1346,6 +1384,60 @@ class PointsService:
             '/laurel.points.v1.PointsService/RunBonuses',
             laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_activities__pb2.RunBonusesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitTillBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/SubmitTillBatch',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.SubmitTillBatchRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.SubmitTillBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/GetTill',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.GetTillRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.GetTillResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,15 @@ class PointsServiceStub:
     """
     RunBonuses: aio.UnaryUnaryMultiCallable[activities_pb2.RunBonusesRequest, activities_pb2.RunBonusesResponse]
     """Books the bonuses of team challenges that were reached. Can be run again, and twice at once, without harm."""
+    SubmitTillBatch: aio.UnaryUnaryMultiCallable[points_service_pb2.SubmitTillBatchRequest, points_service_pb2.SubmitTillBatchResponse]
+    """Books what a till has sold while it was offline. A batch is known by its device and its number: sent again it takes effect once and
+    gets its first answer. Its rows are decided in the order in which they occurred, each by the program that was in force then.
+    Errors: ALREADY_EXISTS with reason REQUEST_ID_REUSED for other content under the same number; FAILED_PRECONDITION with reason
+    TILL_BATCH_TOO_LATE when a purchase is older than the program's `tills.late_days_max`; UNAVAILABLE with reason TILL_BATCH_UNFINISHED
+    when rows could not be decided: send the same batch again.
+    """
+    GetTill: aio.UnaryUnaryMultiCallable[points_service_pb2.GetTillRequest, points_service_pb2.GetTillResponse]
+    """Returns what is known of a till's batches; zeros for one that sent none."""
     HoldPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.HoldPointsRequest, points_service_pb2.HoldPointsResponse]
     """Sets active points aside for an order, those that expire first.
     Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
@@ -380,6 +389,27 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[activities_pb2.RunBonusesRequest, abc.Awaitable[activities_pb2.RunBonusesResponse]],
     ) -> abc.Awaitable[activities_pb2.RunBonusesResponse]:
         """Books the bonuses of team challenges that were reached. Can be run again, and twice at once, without harm."""
+
+    @abc_1.abstractmethod
+    def SubmitTillBatch(
+        self,
+        request: points_service_pb2.SubmitTillBatchRequest,
+        context: aio.ServicerContext[points_service_pb2.SubmitTillBatchRequest, abc.Awaitable[points_service_pb2.SubmitTillBatchResponse]],
+    ) -> abc.Awaitable[points_service_pb2.SubmitTillBatchResponse]:
+        """Books what a till has sold while it was offline. A batch is known by its device and its number: sent again it takes effect once and
+        gets its first answer. Its rows are decided in the order in which they occurred, each by the program that was in force then.
+        Errors: ALREADY_EXISTS with reason REQUEST_ID_REUSED for other content under the same number; FAILED_PRECONDITION with reason
+        TILL_BATCH_TOO_LATE when a purchase is older than the program's `tills.late_days_max`; UNAVAILABLE with reason TILL_BATCH_UNFINISHED
+        when rows could not be decided: send the same batch again.
+        """
+
+    @abc_1.abstractmethod
+    def GetTill(
+        self,
+        request: points_service_pb2.GetTillRequest,
+        context: aio.ServicerContext[points_service_pb2.GetTillRequest, abc.Awaitable[points_service_pb2.GetTillResponse]],
+    ) -> abc.Awaitable[points_service_pb2.GetTillResponse]:
+        """Returns what is known of a till's batches; zeros for one that sent none."""
 
     @abc_1.abstractmethod
     def HoldPoints(

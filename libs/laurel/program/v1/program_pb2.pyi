@@ -220,6 +220,7 @@ class Program(message.Message):
     ADJUSTMENTS_FIELD_NUMBER: builtins.int
     HOUSEHOLDS_FIELD_NUMBER: builtins.int
     LEADERBOARDS_FIELD_NUMBER: builtins.int
+    TILLS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of the program, shown to operators."""
     time_zone: builtins.str
@@ -274,6 +275,10 @@ class Program(message.Message):
     def leaderboards(self) -> Leaderboards:
         """The leaderboards that are kept. Without it none are."""
 
+    @builtins.property
+    def tills(self) -> Tills:
+        """Tills that are offline at times. Without it the defaults of its fields hold."""
+
     def __init__(
         self,
         *,
@@ -292,10 +297,31 @@ class Program(message.Message):
         adjustments: Adjustments | None = ...,
         households: Households | None = ...,
         leaderboards: Leaderboards | None = ...,
+        tills: Tills | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "redemption", b"redemption", "tiers", b"tiers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "redemption", b"redemption", "tiers", b"tiers", "tills", b"tills"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "messages", b"messages", "name", b"name", "redemption", b"redemption", "tiers", b"tiers", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "messages", b"messages", "name", b"name", "redemption", b"redemption", "tiers", b"tiers", "tills", b"tills", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Tills(message.Message):
+    """What holds for tills that send their purchases late."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LATE_DAYS_MAX_FIELD_NUMBER: builtins.int
+    late_days_max: builtins.int
+    """A batch with a purchase older than so many days is refused, 0 to 3,650; 30 when 0."""
+    def __init__(
+        self,
+        *,
+        late_days_max: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["late_days_max", b"late_days_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
