@@ -69,14 +69,14 @@ def parse_operations(operations: Sequence[pb.Operation], history: ProgramHistory
     instants: dict[tuple[int, int], Instant] = {}
     asked = []
     for index, operation in enumerate(operations):
-        if not is_surely_valid(operation):
-            check(operation, f"operations[{index}].")
         stamp = operation.occurred_time
+        moment = (stamp.seconds, stamp.nanos)
         # Those of a batch have often happened at one instant: now.
-        instant = instants.get((stamp.seconds, stamp.nanos))
+        instant = instants.get(moment)
         if instant is None:
+            check(operation, f"operations[{index}].")
             instant = _instant(stamp, f"operations[{index}].occurred_time", history)
-            instants[(stamp.seconds, stamp.nanos)] = instant
+            instants[moment] = instant
         asked.append(_parse(operation, index, instant))
     return asked
 
@@ -89,24 +89,6 @@ class Instant(NamedTuple):
     program: CompiledProgram
 
 
-def is_surely_valid(operation: pb.Operation) -> bool:
-    """Whether an operation is so plain that it breaks no rule of the contract; False says nothing.
-
-    Most are, and the full check of one costs as much as all else that is parsed of it.
-    """
-    tier_id, order_id = operation.tier_id, operation.order_id
-    return (
-        is_plain_text(operation.request_id)
-        and is_plain_text(operation.member_id)
-        and operation.kind in KINDS
-        and operation.points >= 0
-        and operation.HasField("occurred_time")
-        and (not tier_id or (is_plain_text(tier_id) and len(tier_id) <= TIER_ID_LENGTH_MAX))
-        and (not order_id or is_plain_text(order_id))
-        and not operation.HasField("origin")
-    )
-
-
 def _instant(stamp: Timestamp, field: str, history: ProgramHistory) -> Instant:
     time = parse_time(stamp, field)
     time_us = stamp.seconds * 1_000_000 + stamp.nanos // 1000
@@ -114,19 +96,34 @@ def _instant(stamp: Timestamp, field: str, history: ProgramHistory) -> Instant:
 
 
 def _parse(operation: pb.Operation, index: int, instant: Instant) -> Asked:
+    request_id, member_id = operation.request_id, operation.member_id
+    tier_id, points = operation.tier_id, operation.points
+    kind = KINDS.get(operation.kind)
+    has_origin = operation.HasField("origin")
+    # Most operations are so plain that they surely break no rule of the contract; the full check of
+    # one costs as much as all else that is parsed of it.
+    if (
+        kind is None
+        or has_origin
+        or points < 0
+        or len(tier_id) > TIER_ID_LENGTH_MAX
+        or not is_plain_text(request_id)
+        or not is_plain_text(member_id)
+        or not is_plain_text(tier_id or "-")
+        or not is_plain_text(operation.order_id or "-")
+    ):
+        check(operation, f"operations[{index}].")
     program = instant.program
     amount_minor = 0
     if operation.HasField("amount"):
         field = f"operations[{index}].amount"
         amount_minor = to_minor(operation.amount, program.currency, program.minor_digits, field)
     places = NOWHERE
-    if operation.HasField("origin"):
+    if has_origin:
         origin = operation.origin
         places = (origin.channel, origin.store, origin.device, origin.ip, origin.card)
-    texts = (*places, operation.tier_id)
-    facts = FraudFacts(KINDS[operation.kind], operation.points, amount_minor, *texts)
-    request_key = (operation.member_id, operation.request_id)
-    return Asked(request_key, instant.time, instant.time_us, program, facts)
+    facts = FraudFacts(KINDS[operation.kind], points, amount_minor, *places, tier_id)
+    return Asked((member_id, request_id), instant.time, instant.time_us, program, facts)
 
 
 def render_decision(decided: Decided) -> pb.Decision:

@@ -104,6 +104,8 @@ class Track:
         What lies exactly one window behind is out.
         """
         at_us, count, amount_minor, points = entry
+        if not self._stored and not self._added:
+            return Counts(count, amount_minor, points)
         low, high = at_us - window_us, at_us + REORDER_US
         blurred = at_us + max(REORDER_US, window_us // CELLS_PER_WINDOW)
         for time_us, number, amount, moved in self._entries():
