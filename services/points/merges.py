@@ -17,6 +17,7 @@ from points.counter_errors import (
 from points.merging import Moved, Parts
 from points.moving import Amounts
 from points.office import Call, Office, R, Render, Session
+from points.standing import check_may_spend
 from points.values import LotState, Operator, Standing
 
 HOLDS_MAX = 20_000
@@ -103,6 +104,8 @@ async def _merge(
 ) -> Merge:
     tx, book, desk = session.tx, session.book, session.desk
     merged, survivor = book.account(merged_id), book.account(survivor_id)
+    check_may_spend(merged)
+    check_may_spend(survivor)
     await session.check_in_no_household(merged_id)
     # Made before the lots that it opens: ids rise, so that it tells them from those before it.
     merge_id = desk.new_id()
