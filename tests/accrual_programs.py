@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from house import SAMPLE
@@ -34,6 +35,7 @@ def text_of(rules: str, pending_days: int = 14) -> str:
     return f"{head}\nearning:\n{rules}{rest}\n# How points end.{tail}"
 
 
+@cache
 def program_of(rules: str, version: int = 1) -> CompiledProgram:
     """The same, compiled."""
     return compile_program(version, load(text_of(rules)).program, START)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accrual_programs import ZONE, Diary, local
+from accrual_programs import ZONE, Diary, local, program_of
 from rules.accrual_values import Activity
 
 RULES = """\
@@ -20,6 +20,8 @@ RULES = """\
     - {name: month, measure: points, target: 500, calendar_month: true, bonus_points: 50}
     - {name: buyer, measure: spend, target: 300, events: [purchase], days: 5, bonus_points: 9}
 """
+# Compiled here, and not within the time that an example may take.
+program_of(RULES)
 BEGIN = local("2026-10-25 00:00")
 Happening = tuple[int, str, int]
 
