@@ -14,7 +14,7 @@ from points.posting import Desk
 from points.remote import AntifraudClient, Asked, Decided, TierClient
 from points.rule_accruals import NO_ANSWER, Plan, RuleGrant
 from points.store import Answer, Known, LedgerStore, Ready
-from points.values import Accrue, Command, Grant, Hold
+from points.values import Accrue, Command, Grant, Hold, Reverse
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
 from rules.values import Action
@@ -148,19 +148,7 @@ class WritePath:
             except LaurelError as refusal:
                 answers[command.request_id] = refusal
         decisions = await self._assess(asked, history)
-        plain: list[Allowed] = []
-        ready: list[Ready] = []
-        for command, offer in prepared:
-            decided = decisions.get(command.request_id) if decisions is not None else None
-            if isinstance(offer, Offer) and _is_plain(offer, decided, known):
-                assert decided is not None
-                plain.append(Allowed(offer, decided.assessment_id))
-                continue
-            try:
-                ready.append(_settle(command, offer, decided))
-            except LaurelError as refusal:
-                answers[command.request_id] = refusal
-        return plain, ready
+        return _part(prepared, decisions, known, answers)
 
     async def _assess(
         self, asked: Sequence[Asked], history: ProgramHistory
@@ -199,6 +187,40 @@ class TierBook:
         columns = (ids, [tiers[i] for i in ids], [LONG_AGO] * len(ids))
         async with self._database.transaction() as tx:
             await tx.execute("set_tiers", *columns)
+
+
+def _part(
+    prepared: Sequence[tuple[Command, Offer | Plan | None]],
+    decisions: dict[str, Decided] | None,
+    known: Known,
+    answers: dict[str, Answer],
+) -> tuple[list[Allowed], list[Ready]]:
+    """Commands with anti-fraud's decisions, those that are plain apart; refusals go to `answers`.
+
+    Plain accruals are booked first. Where another command of the member came before one, it goes
+    the general way, too: a batch takes effect in the order it came.
+    """
+    plain: list[Allowed] = []
+    ready: list[Ready] = []
+    general: set[str] = set()
+    for command, offer in prepared:
+        decided = decisions.get(command.request_id) if decisions is not None else None
+        if isinstance(offer, Offer) and _is_plain(offer, decided, known):
+            assert decided is not None
+            allowed = Allowed(offer, decided.assessment_id)
+            if offer.command.member_id in general:
+                ready.append(_generally(allowed))
+            else:
+                plain.append(allowed)
+            continue
+        try:
+            ready.append(_settle(command, offer, decided))
+        except LaurelError as refusal:
+            answers[command.request_id] = refusal
+        else:
+            if isinstance(command, Accrue | Hold | Reverse):
+                general.add(command.member_id)
+    return plain, ready
 
 
 def _settle(command: Command, offer: Offer | Plan | None, decided: Decided | None) -> Ready:

@@ -122,3 +122,17 @@ async def test_crossing_batches_of_the_same_members_all_end(ledger: Ledger) -> N
     for member in members:
         balance = await ledger.balance(member)
         assert balance.active + balance.pending == 30
+
+
+async def test_pt_15_rows_of_a_member_take_effect_in_their_order_plain_or_not(
+    ledger: Ledger, member: str
+) -> None:
+    """A row that earns nothing goes the general way; what comes after it must not overtake it."""
+    rows = [ledger.accrual(member, amount) for amount in ("1", "0.01", "2", "0.01", "3")]
+    response = await ledger.stub.BatchAccruePoints(pb.BatchAccruePointsRequest(requests=rows))
+    accrued = [result.accrued for result in response.results]
+    assert [(one.points, one.balance_after.active) for one in accrued] == [
+        (1, 1), (0, 1), (2, 3), (0, 3), (3, 6),
+    ]  # fmt: skip
+    booked = [one.transaction_id for one in await ledger.transactions(member)]
+    assert booked == [one.transaction_id for one in accrued]
