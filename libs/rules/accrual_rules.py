@@ -160,6 +160,8 @@ def _why_not_coefficient(one: Coefficient, scene: Scene, answers: Answers) -> st
         return "it is not the time of its campaign"
     if one.month_days and local.day not in one.month_days:
         return "it is not a member day"
+    if one.birthday_month and not member.birth_month:
+        return "the month of the member's birthday is not known"
     if one.birthday_month and member.birth_month != local.month:
         return "it is not the month of the member's birthday"
     if one.tiers and (member.tier is None or member.tier.id not in one.tiers):

@@ -71,6 +71,12 @@ def test_pt_03_each_campaign_alone_doubles_and_says_why_the_other_does_not() -> 
     assert reason(accrued, "spend:birthday") == "it is not the month of the member's birthday"
 
 
+def test_pt_03_an_unknown_birthday_multiplies_nothing_and_says_so() -> None:
+    accrued = Diary(CAMPAIGN).enter(bought(10000))
+    assert accrued.points == 100
+    assert reason(accrued, "spend:birthday") == "the month of the member's birthday is not known"
+
+
 def test_pt_03_a_member_day_is_a_day_of_the_programs_time_zone() -> None:
     diary = Diary(CAMPAIGN)
     # In UTC it is the 9th already, and the 8th still.
