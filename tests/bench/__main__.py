@@ -11,10 +11,11 @@ import os
 import shutil
 import socket
 import statistics
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import grpc
@@ -27,7 +28,7 @@ from tests.bench.load import (
     MEMBERS,
     PAYER_POINTS,
     PAYERS,
-    Spread,
+    Lines,
     batch_accrue,
     echo_balance,
     get_balance,
@@ -36,6 +37,7 @@ from tests.bench.load import (
     stream_accrue,
     unary_accrue,
 )
+from tests.bench.wire import Wire
 from tests.bench.yardstick import Yardstick
 
 from cli.check import run_checks
@@ -53,8 +55,7 @@ SECONDS = 5
 WARM_UP_SECONDS = 2.0
 SERVICES = ("program", "antifraud", "points")
 
-Load = Callable[[PointsServiceStub, float], Awaitable[float]]
-LOADS: dict[str, Load] = {
+LOADS: dict[str, Callable[[Any, float], Awaitable[float]]] = {
     "batch_accrue": batch_accrue,
     "stream_accrue": stream_accrue,
     "unary_accrue": unary_accrue,
@@ -62,9 +63,9 @@ LOADS: dict[str, Load] = {
     "hot_member": hot_member,
     "get_balance": get_balance,
 }
-# What takes turns over connections to all processes of points; the others have one connection, and
-# so one process.
-SPREAD = frozenset({"unary_accrue", "hold_capture"})
+# What comes over several lean connections, and so to all processes of points; the others have one
+# channel of grpc.aio, and so one process.
+LEAN = frozenset({"unary_accrue", "hold_capture"})
 CONNECTIONS = 8
 PROCESSES = {"points": 2}
 # What is compared with something else than the yardstick, and with what.
@@ -112,15 +113,14 @@ async def bench(console: Console) -> dict[str, object]:
         async with (
             _unbatched(house) as alone,
             echo(house.env) as say,
-            AsyncExitStack() as stack,
+            _channel(house.env) as channel,
+            _lines(house.env) as lines,
         ):
-            stubs = [
-                PointsServiceStub(await stack.enter_async_context(_channel(house.env)))
-                for _ in range(CONNECTIONS)
-            ]
+            stub = PointsServiceStub(channel)
+            points = {name: lines if name in LEAN else stub for name in LOADS}
             for name, load in LOADS.items():
-                await load(_points_of(name, stubs), WARM_UP_SECONDS)
-            rates = await _rounds(console, yardstick, stubs, alone, say)
+                await load(points[name], WARM_UP_SECONDS)
+            rates = await _rounds(console, yardstick, points, alone, say)
         await _check(url)
     return _summary(rates)
 
@@ -129,15 +129,18 @@ def _channel(environ: Mapping[str, str]) -> grpc.aio.Channel:
     """What any caller would open: mTLS, nothing of ours around the calls."""
     names = ("LAUREL_CA", "LAUREL_CERT", "LAUREL_KEY")
     certificates = Certificates.read(*(Path(environ[name]) for name in names))
-    # A connection of its own, as each of many callers has one.
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    return grpc.aio.secure_channel(
-        environ["LAUREL_POINTS_ADDR"], certificates.for_client(), options=options
-    )
+    return grpc.aio.secure_channel(environ["LAUREL_POINTS_ADDR"], certificates.for_client())
 
 
-def _points_of(name: str, stubs: Sequence[PointsServiceStub]) -> PointsServiceStub:
-    return Spread(stubs) if name in SPREAD else stubs[0]  # type: ignore[return-value]
+@asynccontextmanager
+async def _lines(environ: Mapping[str, str]) -> AsyncIterator[Lines]:
+    address = environ["LAUREL_POINTS_ADDR"]
+    wires = [await Wire.connect(environ, address) for _ in range(CONNECTIONS)]
+    try:
+        yield Lines(wires)
+    finally:
+        for wire in wires:
+            wire.close()
 
 
 @asynccontextmanager
@@ -168,7 +171,7 @@ async def _unbatched(house: Supervisor) -> AsyncIterator[PointsServiceStub]:
 async def _rounds(
     console: Console,
     yardstick: Yardstick,
-    stubs: Sequence[PointsServiceStub],
+    points: Mapping[str, Any],
     alone: PointsServiceStub,
     say: Say,
 ) -> dict[str, list[float]]:
@@ -178,7 +181,7 @@ async def _rounds(
         rates["hot_member_alone"].append(await hot_member(alone, SECONDS))
         rates["echo"].append(await echo_balance(say, SECONDS))
         for name, load in LOADS.items():
-            rates[name].append(await load(_points_of(name, stubs), SECONDS))
+            rates[name].append(await load(points[name], SECONDS))
         shown = ", ".join(f"{name} {values[-1]:,.0f}/s" for name, values in rates.items())
         console.print(f"round {number} of {ROUNDS}: {shown}", highlight=False)
     return rates

@@ -8,10 +8,11 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
+from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 from tests.bench.echo import Say
+from tests.bench.wire import Wire
 
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
@@ -42,14 +43,18 @@ def accrual(member_id: str = "") -> pb.AccruePointsRequest:
     )
 
 
-class Spread:
-    """Calls that take turns over several connections, as those of many callers do."""
+class Lines:
+    """Calls that take turns over several lean connections, as those of many callers do."""
 
-    def __init__(self, stubs: Sequence[PointsServiceStub]) -> None:
-        self._turns = itertools.cycle(stubs)
+    def __init__(self, wires: Sequence[Wire]) -> None:
+        self._turns = itertools.cycle(wires)
 
-    def __getattr__(self, method: str) -> Any:
-        return getattr(next(self._turns), method)
+    async def call(self, method: str, message: Message) -> bytes:
+        """The answer to a call of PointsService. Raises Refused."""
+        wire = next(self._turns)
+        return await wire.call(
+            f"/laurel.points.v1.PointsService/{method}", message.SerializeToString()
+        )
 
 
 async def batch_accrue(points: PointsServiceStub, seconds: float) -> float:
@@ -92,11 +97,11 @@ async def stream_accrue(points: PointsServiceStub, seconds: float) -> float:
     return sum(counts) / (time.perf_counter() - began)
 
 
-async def unary_accrue(points: PointsServiceStub, seconds: float) -> float:
+async def unary_accrue(points: Lines, seconds: float) -> float:
     """AccruePoints, 256 callers at a time."""
 
     async def call() -> int:
-        await points.AccruePoints(accrual(), timeout=30)
+        await points.call("AccruePoints", accrual())
         return 1
 
     return await _drive(call, UNARY_CALLERS, seconds)
@@ -112,20 +117,17 @@ async def hot_member(points: PointsServiceStub, seconds: float) -> float:
     return await _drive(call, UNARY_CALLERS, seconds)
 
 
-async def hold_capture(points: PointsServiceStub, seconds: float) -> float:
+async def hold_capture(points: Lines, seconds: float) -> float:
     """HoldPoints, then CapturePoints of the whole hold, 256 callers at a time: pairs."""
 
     async def call() -> int:
         key = uuid.uuid4().hex
-        held = await points.HoldPoints(
-            pb.HoldPointsRequest(
-                request_id=key, member_id=f"p{next(_payer)}", points=HOLD_POINTS, order_id=key
-            ),
-            timeout=30,
+        hold = pb.HoldPointsRequest(
+            request_id=key, member_id=f"p{next(_payer)}", points=HOLD_POINTS, order_id=key
         )
-        await points.CapturePoints(
-            pb.CapturePointsRequest(request_id=f"{key}-c", hold_id=held.hold.hold_id), timeout=30
-        )
+        held = pb.HoldPointsResponse.FromString(await points.call("HoldPoints", hold))
+        capture = pb.CapturePointsRequest(request_id=f"{key}-c", hold_id=held.hold.hold_id)
+        await points.call("CapturePoints", capture)
         return 1
 
     return await _drive(call, UNARY_CALLERS, seconds)
