@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from grpc import StatusCode
@@ -12,6 +12,8 @@ from cli.check import run_checks
 from house import Ground, House, new_id, refused, usd
 from kit.clock import to_timestamp
 from laurel.points.v1 import activities_pb2 as activities
+from laurel.points.v1 import liability_pb2 as liability
+from laurel.points.v1 import merges_pb2 as merges
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.tier.v1 import member_service_pb2 as members
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
@@ -546,3 +548,45 @@ async def test_pt_09_a_bonus_that_paid_a_debt_is_taken_back_whole(
     assert (await earner.balance(member)).active == 850
     assert len(await bonuses(earner, member)) == 1
     assert third.explanation.bonuses[0].points == 500
+
+
+async def test_pt_14_bonuses_stand_in_the_liability_report_to_the_point(
+    ground: Ground, member: str
+) -> None:
+    async with ground.house() as house:
+        await house.apply(calm_text(), effective_time=START)
+        await house.start("antifraud", "tier", "points")
+        earner = Earner(house)
+        now = datetime.now(UTC)
+        bought = await earner.buy(member, "3000", now)
+        for days_ago in (2, 1, 0):
+            await earner.do(member, "check_in", now - timedelta(days=days_ago))
+        await earner.reverse(bought, "100")
+        request = liability.GetLiabilityReportRequest()
+        report = (await earner.stub.GetLiabilityReport(request)).report
+        balance = await earner.balance(member)
+        assert report.outstanding_points == balance.active + balance.pending
+        assert sum(bucket.points for bucket in report.age_buckets) == report.outstanding_points
+
+
+async def test_pt_12_the_survivor_of_a_merge_gives_back_the_bonus_of_the_merged(
+    earner: Earner, member: str
+) -> None:
+    survivor = f"{member}-s"
+    await earner.buy(survivor, "10", NOON)
+    bought = await earner.buy(member, "3000", NOON)
+    request = merges.MergeMembersRequest(
+        request_id=new_id(),
+        survivor_member_id=survivor,
+        merged_member_id=member,
+        operator="o",
+        reason="r",
+    )
+    await earner.stub.MergeMembers(request)
+    assert (await earner.balance(survivor)).active == 60 + 3550
+    reversal = pb.ReverseAccrualRequest(
+        request_id=new_id(), member_id=survivor, transaction_id=bought.transaction_id
+    )
+    taken = (await earner.stub.ReverseAccrual(reversal)).transaction
+    assert taken.points == -3550
+    assert (await earner.balance(survivor)).active == 60
