@@ -6,7 +6,14 @@ from functools import cache
 from string import Template
 from zoneinfo import available_timezones
 
-from laurel.program.v1.program_pb2 import Benefit, MessageRule, Program, Tier
+from laurel.program.v1.program_pb2 import (
+    Benefit,
+    MessageRule,
+    Program,
+    RestoredExpiry,
+    Shortfall,
+    Tier,
+)
 from rules.check_conditions import check_conditions
 from rules.check_earning import check_earning
 from rules.messages import VARIABLES
@@ -26,6 +33,8 @@ def check_program(program: Program, report: Report) -> None:
     _check_unique(program, report)
     check_earning(program, report)
     _check_expiry(program, report)
+    _check_returns(program, report)
+    _check_step(program, report)
     _check_ladder(program, report)
     _check_benefits(program, report)
     for index, rule in enumerate(program.messages):
@@ -67,6 +76,30 @@ def _check_expiry(program: Program, report: Report) -> None:
     both = program.expiry.HasField("policy") and "expiry.rolling_months" in report.places
     if both and report.faultless("expiry.policy"):
         report.add("expiry.policy", "cannot stand beside rolling_months; keep only one of the two")
+    without_floor = program.expiry.restored in (
+        RestoredExpiry.RESTORED_EXPIRY_ORIGINAL, RestoredExpiry.RESTORED_EXPIRY_FRESH,
+    )  # fmt: skip
+    if without_floor and program.expiry.restored_days_min:
+        reason = "has no effect but with restored: original_or_floor; remove one of the two"
+        report.add("expiry.restored_days_min", reason)
+
+
+def _check_returns(program: Program, report: Report) -> None:
+    if program.returns.shortfall != Shortfall.SHORTFALL_CASH:
+        return
+    for field in ("debt_points_max", "debt_days"):
+        if f"returns.{field}" in report.places:
+            report.add(f"returns.{field}", "has no effect with shortfall: cash; remove one of them")
+
+
+def _check_step(program: Program, report: Report) -> None:
+    redemption = program.redemption
+    if redemption.points_step > 1 and redemption.points_min % redemption.points_step:
+        step = redemption.points_step
+        nearest = -(-redemption.points_min // step) * step
+        reason = f"is {redemption.points_min}, no multiple of points_step {step}; write {nearest}"
+        if report.faultless("redemption.points_min"):
+            report.add("redemption.points_min", reason)
 
 
 def _check_gifts(program: Program, report: Report) -> None:

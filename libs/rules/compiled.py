@@ -31,8 +31,11 @@ from rules.values import (
     Operation,
     Period,
     Redemption,
+    Restored,
+    Returns,
     RollingMonths,
     Rounding,
+    Shortfall,
     Tier,
     TierDiscount,
     Trigger,
@@ -58,6 +61,7 @@ class CompiledProgram:
     pending_days: int
     expiry: Expiry
     redemption: Redemption
+    returns: Returns
     ladder: tuple[Tier, ...]
     window_months: int
     validity_months: int
@@ -94,6 +98,7 @@ def compile_program(version: int, program: pb.Program, effective_time: datetime)
         pending_days=program.earning.pending_days,
         expiry=_expiry(program.expiry),
         redemption=_redemption(program.redemption),
+        returns=_returns(program.returns),
         ladder=ladder,
         window_months=program.tiers.window_months,
         validity_months=program.tiers.validity_months,
@@ -189,7 +194,13 @@ def _expiry(expiry: pb.Expiry) -> Expiry:
     else:
         policy = Never()
     days = tuple(sorted(expiry.warning_days, reverse=True))
-    return Expiry(policy, days, expiry.restored_days_min)
+    restored = Restored(expiry.restored) if expiry.restored else Restored.ORIGINAL_OR_FLOOR
+    return Expiry(policy, days, expiry.restored_days_min, restored)
+
+
+def _returns(returns: pb.Returns) -> Returns:
+    shortfall = Shortfall(returns.shortfall) if returns.shortfall else Shortfall.DEBT
+    return Returns(shortfall, returns.debt_points_max, returns.debt_days)
 
 
 def compile_expiry_policy(policy: pb.ExpiryPolicy) -> ExpiryPolicy:
@@ -211,6 +222,7 @@ def _redemption(redemption: pb.Redemption) -> Redemption:
         points_min=redemption.points_min,
         hold_minutes=redemption.hold_minutes,
         quote_minutes=redemption.quote_minutes,
+        points_step=max(1, redemption.points_step),
     )
 
 

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from rules.calendar import add_days, add_months, year_end
 from rules.compiled import CompiledProgram
-from rules.values import ExpiryPolicy, Never, RollingMonths, YearEnd
+from rules.values import ExpiryPolicy, Never, Restored, RollingMonths, YearEnd
 
 
 def mature_time(
@@ -38,8 +38,17 @@ def expire_time(
 def restored_expire_time(
     expire_at: datetime | None, refunded_at: datetime, program: CompiledProgram
 ) -> datetime | None:
-    """Returns when refunded points expire: as before, but not sooner than the program's floor."""
+    """Returns when refunded points expire (PT-08): never sooner than they would have."""
     if expire_at is None:
         return None
-    floor = add_days(refunded_at, program.expiry.restored_days_min, program.zone)
-    return max(expire_at, floor)
+    match program.expiry.restored:
+        case Restored.ORIGINAL:
+            return expire_at
+        case Restored.ORIGINAL_OR_FLOOR:
+            floor = add_days(refunded_at, program.expiry.restored_days_min, program.zone)
+            return max(expire_at, floor)
+        case Restored.FRESH:
+            fresh = expire_time(refunded_at, program)
+            return None if fresh is None else max(expire_at, fresh)
+        case other:
+            assert_never(other)

@@ -45,22 +45,26 @@ def quote(
 ) -> RedemptionQuote:
     """Splits an order into points and cash, taking no point that would pay nothing."""
     most = min(points_max(order_minor, program), balance_points)
-    points_min = program.redemption.points_min
+    points_min, step = program.redemption.points_min, program.redemption.points_step
+    most -= most % step
     if most < points_min:
         most = 0
     taken = min(points_wanted, most)
+    taken -= taken % step
     value = points_value_minor(taken, program)
-    points = points_for_minor(value, program)
-    reason = _reason(points, points_wanted, most, balance_points)
+    points = -(-points_for_minor(value, program) // step) * step
+    reason = _reason(points, points_wanted, most, balance_points, step)
     if points < points_min:
         reason = f"fewer than {points_min} points cannot be spent" if points_wanted else reason
         points = value = 0
     return RedemptionQuote(points, value, order_minor - value, most, reason)
 
 
-def _reason(points: int, wanted: int, most: int, balance: int) -> str:
+def _reason(points: int, wanted: int, most: int, balance: int, step: int) -> str:
     if points == wanted:
         return "as wanted"
+    if wanted <= most and wanted % step:
+        return f"only multiples of {step} points can be spent"
     if wanted <= most:
         return "the rest would pay less than the smallest coin"
     if most == balance:

@@ -92,6 +92,32 @@ class Never:
 ExpiryPolicy = RollingMonths | YearEnd | Never
 
 
+class Restored(IntEnum):
+    """When refunded points expire; numbers as in the contract."""
+
+    ORIGINAL = 1
+    ORIGINAL_OR_FLOOR = 2
+    FRESH = 3
+
+
+class Shortfall(IntEnum):
+    """How a member makes up for points that are gone; numbers as in the contract."""
+
+    DEBT = 1
+    CASH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """What becomes of points that a return takes back and the member no longer has; 0 points are no
+    bound of the debt, 0 days no end of it.
+    """
+
+    shortfall: Shortfall
+    debt_points_max: int
+    debt_days: int
+
+
 @dataclass(frozen=True, slots=True)
 class Expiry:
     """How points end, unless a rule says otherwise. Warning days are longest first."""
@@ -99,6 +125,7 @@ class Expiry:
     policy: ExpiryPolicy
     warning_days: tuple[int, ...]
     restored_days_min: int
+    restored: Restored
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +138,7 @@ class Redemption:
     points_min: int
     hold_minutes: int
     quote_minutes: int
+    points_step: int
 
 
 @dataclass(frozen=True, slots=True)

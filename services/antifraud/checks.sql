@@ -30,5 +30,5 @@ SELECT t.member_id, t.transaction_id, t.kind, a.action
 FROM points.transaction AS t
 INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessment_id::text = t.explanation ->> 'assessment'
 WHERE
-    t.kind IN (1, 3, 9, 11)
+    t.kind IN (1, 3, 9, 11, 18)
     AND (a.action = 3 OR (a.action = 2 AND (t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from points.counting import Counting
-from points.values import AccountState, AccrualRecord, HoldRecord, LotState, Posted
+from points.values import AccountState, AccrualRecord, Debt, HoldRecord, LotState, Posted
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -28,6 +28,7 @@ class Book:
         self.changed_lots: dict[UUID, LotState] = {}
         self.changed_holds: dict[UUID, HoldRecord] = {}
         self.changed_accruals: dict[UUID, AccrualRecord] = {}
+        self.new_debts: list[Debt] = []
         self.counting = Counting()
         self.bonuses: list[Posted] = []
         """Transactions beside those that answer the commands."""

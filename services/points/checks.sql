@@ -95,8 +95,8 @@ LEFT JOIN (
     -- By hold alone: a merge moves a hold to another member, and its history stays where it was.
     SELECT
         hold_id,
-        sum(points) FILTER (WHERE target = 3) AS held,
-        sum(points) FILTER (WHERE source = 3 AND target = 12) AS captured,
+        sum(points) FILTER (WHERE target = 3 OR (source = 1 AND target = 12)) AS held,
+        sum(points) FILTER (WHERE source IN (1, 3) AND target = 12) AS captured,
         sum(points) FILTER (WHERE source = 3 AND target = 1) AS released,
         sum(points) FILTER (WHERE source = 12) AS refunded
     FROM (
@@ -317,7 +317,7 @@ SELECT t.member_id, t.transaction_id, t.kind
 FROM points.transaction AS t
 LEFT JOIN antifraud.assessment AS a ON a.assessment_id::text = t.explanation ->> 'assessment'
 WHERE
-    t.kind IN (1, 3) AND a.assessment_id IS NULL
+    t.kind IN (1, 3, 18) AND a.assessment_id IS NULL
     AND NOT (t.kind = 1 AND t.explanation ->> 'assessment' IS NULL AND (t.explanation ->> 'review')::boolean IS TRUE)
 
 -- check: a bonus names the activity that completed it
@@ -347,3 +347,16 @@ SELECT t.team_id, t.member_count, m.members
 FROM points.team AS t
 LEFT JOIN (SELECT team_id, count(*) AS members FROM points.team_member GROUP BY team_id) AS m USING (team_id)
 WHERE t.member_count <> coalesce(m.members, 0)
+
+-- check: a debt is what its return made, and what was written off of it is booked
+SELECT d.member_id, d.transaction_id, d.points, d.written_off, w.points AS booked
+FROM points.debt AS d
+LEFT JOIN points.transaction AS t ON t.member_id = d.member_id AND t.transaction_id = d.transaction_id
+LEFT JOIN (
+    SELECT member_id, reversed_transaction_id, sum(points[1]) AS points
+    FROM points.transaction WHERE kind = 17
+    GROUP BY member_id, reversed_transaction_id
+) AS w ON w.member_id = d.member_id AND w.reversed_transaction_id = d.transaction_id
+WHERE
+    t.kind IS DISTINCT FROM 7 OR NOT 4 = ANY (t.sources)
+    OR t.points[array_position(t.sources, 4::smallint)] <> d.points OR d.written_off <> coalesce(w.points, 0)

@@ -104,6 +104,14 @@ class PointsBelowMinimum(FieldInvalid):
     text = "{points} points are fewer than the program's minimum of {points_min}"
 
 
+class PointsOffStep(FieldInvalid):
+    """Points are spent in steps."""
+
+    reason = "POINTS_OFF_STEP"
+    field = "points"
+    text = "{points} points are no multiple of the program's step of {points_step}"
+
+
 class PointsAboveShare(FieldInvalid):
     """More points than may pay an order of that amount."""
 

@@ -22,8 +22,8 @@ from rules.accrual_values import PURCHASE
 
 TOLD = frozenset(
     {
-        Kind.ACCRUAL, Kind.MATURATION, Kind.CAPTURE, Kind.REFUND, Kind.REVERSAL, Kind.EXPIRY,
-        Kind.BONUS,
+        Kind.ACCRUAL, Kind.MATURATION, Kind.CAPTURE, Kind.REDEMPTION, Kind.REFUND,
+        Kind.REVERSAL, Kind.EXPIRY, Kind.BONUS,
     }
 )  # fmt: skip
 
@@ -90,7 +90,7 @@ def _payload(entry: Posted) -> dict[str, object]:
     match entry.kind:
         case Kind.MATURATION:
             return {"points_matured": pb.PointsMatured(**ids, points=points)}
-        case Kind.CAPTURE:
+        case Kind.CAPTURE | Kind.REDEMPTION:
             redeemed = pb.PointsRedeemed(
                 **ids, hold_id=str(entry.hold_id), order_id=entry.order_id or "",
                 points=entry.postings[0].points,

@@ -1,6 +1,6 @@
 """Points set aside, spent, released and given back."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from points.values import (
     LotState,
     Posted,
     Posting,
+    Redeem,
     Refund,
     Release,
     Standing,
@@ -39,12 +40,48 @@ def hold(command: Hold, assessment_id: str, book: Book, desk: Desk) -> Posted:
 
 def set_aside(command: Hold, explanation: dict[str, Any], book: Book, desk: Desk) -> Posted:
     """Sets active points aside, whatever the state of the account. Raises InsufficientPoints."""
+    expire = desk.now + timedelta(minutes=command.program.redemption.hold_minutes)
+    record, moves = _draw(command, expire, book, desk)
+    account = book.account(command.member_id)
+    account.active -= command.points
+    account.held += command.points
+    posting = Posting(Account.ACTIVE, Account.HELD, command.points)
+    return post(
+        book, desk, account, Kind.HOLD, [posting], moves, program_version=command.program.version,
+        request_id=command.request_id, order_id=command.order_id, hold=record,
+        occurred_time=command.occurred_time, explanation=explanation,
+    )  # fmt: skip
+
+
+def redeem(command: Redeem, assessment_id: str, book: Book, desk: Desk) -> Posted:
+    """Spends active points at once: a hold that is captured whole as it is made, so that a refund
+    finds the very lots.
+    """
+    account = book.account(command.member_id)
+    check_may_spend(account)
+    record, moves = _draw(command, desk.now, book, desk)
+    for part in record.lots:
+        part.captured = part.points
+    record.captured, record.state = record.points, HoldState.CLOSED
+    account.active -= command.points
+    posting = Posting(Account.ACTIVE, Account.REDEEMED, command.points)
+    return post(
+        book, desk, account, Kind.REDEMPTION, [posting], moves,
+        program_version=command.program.version, request_id=command.request_id,
+        order_id=command.order_id, hold=record, occurred_time=command.occurred_time,
+        explanation={"assessment": assessment_id},
+    )  # fmt: skip
+
+
+def _draw(
+    command: Hold, expire: datetime, book: Book, desk: Desk
+) -> tuple[HoldRecord, list[LotMove]]:
+    """Takes points from the lots that expire first. Raises InsufficientPoints."""
     account = book.account(command.member_id)
     lots = book.spendable_lots(command.member_id, command.occurred_time)
     available = min(account.active, sum(lot.remaining for lot in lots))
     if available < command.points:
         raise errors.InsufficientPoints(asked=command.points, available=available)
-    expire = desk.now + timedelta(minutes=command.program.redemption.hold_minutes)
     record = HoldRecord(
         command.member_id, desk.new_id(), command.points, 0, 0, 0, HoldState.OPEN, command.order_id,
         command.program.version, expire, desk.now,
@@ -58,23 +95,19 @@ def set_aside(command: Hold, explanation: dict[str, Any], book: Book, desk: Desk
         if not left:
             break
     book.holds[record.hold_id] = record
-    account.active -= command.points
-    account.held += command.points
-    posting = Posting(Account.ACTIVE, Account.HELD, command.points)
-    return post(
-        book, desk, account, Kind.HOLD, [posting], moves, program_version=command.program.version,
-        request_id=command.request_id, order_id=command.order_id, hold=record,
-        occurred_time=command.occurred_time, explanation=explanation,
-    )  # fmt: skip
+    return record, moves
 
 
 def check_redemption(command: Hold) -> None:
-    """Raises PointsBelowMinimum or PointsAboveShare where the program does not allow so few or so
-    many points.
+    """Raises PointsBelowMinimum, PointsOffStep or PointsAboveShare where the program does not allow
+    so few or so many points.
     """
     points_min = command.program.redemption.points_min
     if command.points < points_min:
         raise errors.PointsBelowMinimum(points=command.points, points_min=points_min)
+    points_step = command.program.redemption.points_step
+    if command.points % points_step:
+        raise errors.PointsOffStep(points=command.points, points_step=points_step)
     if command.order_minor is not None:
         most = points_max(command.order_minor, command.program)
         if command.points > most:

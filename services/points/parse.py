@@ -19,6 +19,7 @@ from points.values import (
     Capture,
     Hold,
     Origin,
+    Redeem,
     Refund,
     Release,
     Reverse,
@@ -112,22 +113,29 @@ def parse_accrual(
 
 def parse_hold(request: pb.HoldPointsRequest, now: datetime, programs: ProgramHistory) -> Hold:
     """Raises TimeInFuture, CurrencyMismatch or AmountInvalid."""
+    return Hold(*_spending(request, now, programs))
+
+
+def parse_redemption(
+    request: pb.RedeemPointsRequest, now: datetime, programs: ProgramHistory
+) -> Redeem:
+    """Raises TimeInFuture, CurrencyMismatch or AmountInvalid."""
+    return Redeem(*_spending(request, now, programs))
+
+
+def _spending(
+    request: pb.HoldPointsRequest | pb.RedeemPointsRequest, now: datetime, programs: ProgramHistory
+) -> tuple[str, bytes, str, int, str, int | None, Origin, datetime, CompiledProgram]:
     occurred = _occurred(request, now)
     program = programs.in_force(occurred)
     order_minor = None
     if request.HasField("order_amount"):
         order_minor = _minor(request.order_amount, program, "order_amount")
-    return Hold(
-        request_id=request.request_id,
-        digest=content_hash(request),
-        member_id=request.member_id,
-        points=request.points,
-        order_id=request.order_id,
-        order_minor=order_minor,
-        origin=_origin(request.origin) if request.HasField("origin") else NOWHERE,
-        occurred_time=occurred,
-        program=program,
-    )
+    origin = _origin(request.origin) if request.HasField("origin") else NOWHERE
+    return (
+        request.request_id, content_hash(request), request.member_id, request.points,
+        request.order_id, order_minor, origin, occurred, program,
+    )  # fmt: skip
 
 
 def parse_pool_hold(
@@ -225,7 +233,13 @@ def parse_activity(
 
 
 def _occurred(
-    request: pb.AccruePointsRequest | pb.AccrueActivityRequest | pb.HoldPointsRequest, now: datetime
+    request: (
+        pb.AccruePointsRequest
+        | pb.AccrueActivityRequest
+        | pb.HoldPointsRequest
+        | pb.RedeemPointsRequest
+    ),
+    now: datetime,
 ) -> datetime:
     return parse_occurred(request.occurred_time if request.HasField("occurred_time") else None, now)
 

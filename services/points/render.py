@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from kit.clock import to_timestamp
+from kit.money import from_minor
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.activities_pb2 import CompletedBonus
 from points.events import spend_of
@@ -98,6 +99,22 @@ def render_balance_after(posted: Posted) -> pb.Balance:
         pending=posted.pending_after,
         held=posted.held_after,
         debt=posted.debt_after,
+    )
+
+
+def render_reversal(posted: Posted) -> pb.ReverseAccrualResponse:
+    """A return: what was taken, what is owed, what is to be withheld and what was forgiven."""
+    explanation = posted.explanation or {}
+    taken = sum(one.points for one in posted.postings if one.source is not Account.DEBT)
+    return pb.ReverseAccrualResponse(
+        transaction=render_transaction(posted),
+        debt_points=posted.debt_made,
+        taken_points=taken,
+        cash_points=explanation.get("cash_points", 0),
+        cash_to_withhold=from_minor(
+            explanation.get("cash_minor", 0), explanation["currency"], explanation["digits"]
+        ),
+        forgiven_points=explanation.get("forgiven", 0),
     )
 
 

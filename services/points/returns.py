@@ -13,6 +13,7 @@ from points.values import (
     AccountState,
     AccrualRecord,
     Amount,
+    Debt,
     Kind,
     LotMove,
     LotState,
@@ -20,8 +21,12 @@ from points.values import (
     Posting,
     Reverse,
 )
+from rules.calendar import add_days
 from rules.compiled import CompiledProgram
 from rules.earning import earned_after_return
+from rules.money import decimal_text
+from rules.redemption import points_value_minor
+from rules.values import Shortfall
 
 Lines = tuple[tuple[str, int], ...]
 
@@ -50,11 +55,18 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     undone = undo(record, kept, book, program)
     account = book.account(record.member_id)
     asked = due - forgiven + undone.points - undone.forgiven
-    postings, moves = _draw_back(asked, [*own, *undone.lots], account, book)
+    postings, moves, short = _draw_back(asked, [*own, *undone.lots], account, book)
+    debt = _debt(short, account, program)
+    cash = short - debt
+    cash_minor = _cash_minor(cash, record, program)
+    if debt:
+        account.debt += debt
+        postings.append(Posting(Account.DEBT, Account.REVERSED, debt))
     record.returned_minor += returned
     record.kept_lines = kept.by_line
     record.reversed_points += due
     record.forgiven_points += forgiven
+    record.cash_points += cash
     book.changed_accruals[record.transaction_id] = record
     explanation = {
         **{key: record.explanation[key] for key in ("currency", "digits")},
@@ -74,14 +86,43 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     }
     if "region" in record.explanation:
         explanation["region"] = record.explanation["region"]
-    if expired := forgiven + undone.forgiven:
+    expired = forgiven + undone.forgiven
+    if expired:
         line = ["already_expired", True, "", str(expired), "expired unused, not asked for again"]
         explanation["lines"].append(line)
-    return post(
+    if cash:
+        worth = decimal_text(cash_minor, program.minor_digits)
+        reason = f"made up for in cash: {worth} {program.currency} to be withheld, rounded down"
+        explanation["lines"].append(["cash_withheld", True, "", str(cash), reason])
+    explanation |= {"forgiven": expired, "cash_points": cash, "cash_minor": cash_minor}
+    posted = post(
         book, desk, account, Kind.REVERSAL, postings, moves, program_version=record.program_version,
         request_id=command.request_id, order_id=record.order_id,
         reversed_transaction_id=record.transaction_id, explanation=explanation,
     )  # fmt: skip
+    if debt:
+        days = program.returns.debt_days
+        end = add_days(desk.now, days, program.zone) if days else None
+        book.new_debts.append(Debt(account.member_id, posted.transaction_id, debt, end))
+    return posted
+
+
+def _debt(short: int, account: AccountState, program: CompiledProgram) -> int:
+    """What of the missing points becomes a debt; the rest is made up for in cash."""
+    policy = program.returns
+    if policy.shortfall is Shortfall.CASH:
+        return 0
+    if not policy.debt_points_max:
+        return short
+    return min(short, max(0, policy.debt_points_max - account.debt))
+
+
+def _cash_minor(cash: int, record: AccrualRecord, program: CompiledProgram) -> int:
+    """What points are worth in money. Rounded down over all returns of the purchase, not for each:
+    so the parts add up.
+    """
+    before = points_value_minor(record.cash_points, program)
+    return points_value_minor(record.cash_points + cash, program) - before
 
 
 def _returned(
@@ -136,7 +177,8 @@ def _points_due(record: AccrualRecord, kept: Kept, program: CompiledProgram) -> 
 
 def _draw_back(
     due: int, own: list[LotState], account: AccountState, book: Book
-) -> tuple[list[Posting], list[LotMove]]:
+) -> tuple[list[Posting], list[LotMove], int]:
+    """Takes points from lots; returns how many could not be had, too."""
     postings: list[Posting] = []
     moves: list[LotMove] = []
     others = [lot for lot in book.active_lots(account.member_id) if lot not in own]
@@ -149,8 +191,7 @@ def _draw_back(
             due -= taken
     account.pending -= drawn[Account.PENDING]
     account.active -= drawn[Account.ACTIVE]
-    account.debt += due
-    for source, points in (*drawn.items(), (Account.DEBT, due)):
+    for source, points in drawn.items():
         if points:
             postings.append(Posting(source, Account.REVERSED, points))
-    return postings, moves
+    return postings, moves, due

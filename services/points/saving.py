@@ -37,6 +37,8 @@ async def save(tx: Transaction, book: Book, posted: Sequence[Posted], now: datet
         await _write_holds(tx, list(book.changed_holds.values()))
     if book.changed_accruals:
         await _write_returns(tx, book)
+    if book.new_debts:
+        await _write_debts(tx, book)
     if book.changed_accounts:
         await _update_accounts(tx, book)
 
@@ -145,6 +147,17 @@ async def _write_returns(tx: Transaction, book: Book) -> None:
         [record.reversed_points for record in records],
         [record.forgiven_points for record in records],
         [record.kept_lines for record in records],
+        [record.cash_points for record in records],
+    )
+
+
+async def _write_debts(tx: Transaction, book: Book) -> None:
+    await tx.execute(
+        "insert_debts",
+        [debt.member_id for debt in book.new_debts],
+        [debt.transaction_id for debt in book.new_debts],
+        [debt.points for debt in book.new_debts],
+        [debt.expire_time for debt in book.new_debts],
     )
 
 

@@ -13,14 +13,14 @@ from uuid import UUID
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.events import publish
-from points import expiring, holds, lots, metrics
+from points import debts, expiring, holds, lots, metrics
 from points.book import Book
 from points.events import expiring_event, render_events
 from points.expiring import Notice
 from points.posting import Desk
 from points.saving import save
 from points.store import load_holds, load_lots, lock_accounts
-from points.values import HoldState, LotState, Posted, Release
+from points.values import Debt, HoldState, LotState, Posted, Release
 from rules.feed import ProgramFeed
 
 STEP_ROWS_MAX = 500
@@ -37,6 +37,7 @@ class Done:
     expired_lot_count: int = 0
     expired_points: int = 0
     expired_hold_count: int = 0
+    written_off_points: int = 0
     warned: set[str] = field(default_factory=set)
 
     @property
@@ -80,6 +81,7 @@ class ScheduledWork:
         ended = await self._run_holds(instant)
         done = await self._run_lots(instant, _expire_or_warn)
         done.expired_hold_count = ended
+        done.written_off_points = await self._run_debts(instant)
         return done
 
     async def ensure_partitions(self) -> None:
@@ -148,6 +150,42 @@ class ScheduledWork:
                         step.posted.append(holds.release(command, step.book, desk))
                 await self._finish(tx, step)
                 count += len(step.posted)
+
+    async def _run_debts(self, as_of: datetime) -> int:
+        points = 0
+        while True:
+            desk = Desk(self._clock(), self._new_id, await self._feed.ensure())
+            async with self._database.transaction() as tx:
+                rows = await tx.fetch("find_due_debts", as_of, STEP_ROWS_MAX)
+                if not rows:
+                    return points
+                step = _Step(Book(), desk, as_of, Done())
+                points += await _write_off(tx, step, sorted({row["member_id"] for row in rows}))
+                await self._finish(tx, step)
+
+
+async def _write_off(tx: Transaction, step: _Step, members: list[str]) -> int:
+    """Closes the debts of members that are due, each after those that are due before it."""
+    await lock_accounts(tx, step.book, members)
+    closed: list[tuple[str, UUID, int]] = []
+    standing: dict[str, list[tuple[Debt, datetime | None]]] = {}
+    for row in await tx.fetch("load_open_debts", members):
+        debt = Debt(row["member_id"], row["transaction_id"], row["points"], row["expire_time"])
+        standing.setdefault(debt.member_id, []).append((debt, row["due_time"]))
+    for debts_of_one in standing.values():
+        open_debts = [debt for debt, _ in debts_of_one]
+        due = [(end, debt) for debt, end in debts_of_one if end is not None and end <= step.as_of]
+        for _, debt in sorted(due, key=lambda entry: entry[0]):
+            later = open_debts[open_debts.index(debt) + 1 :]
+            posted = debts.write_off(debt, later, step.book, step.desk)
+            open_debts.remove(debt)
+            if posted is not None:
+                step.posted.append(posted)
+            written_off = posted.postings[0].points if posted else 0
+            closed.append((debt.member_id, debt.transaction_id, written_off))
+    if closed:
+        await tx.execute("close_debts", *(list(column) for column in zip(*closed, strict=True)))
+    return sum(points for _, _, points in closed)
 
 
 def _mature(lot: LotState, step: _Step) -> None:

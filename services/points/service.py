@@ -20,7 +20,7 @@ from points.plain import PlainAccrual, to_posted
 from points.plain_render import render_plain_transaction
 from points.reading_calls import ReadingCalls
 from points.reads import Reads
-from points.render import render_hold, render_transaction
+from points.render import render_hold, render_reversal, render_transaction
 from points.scheduled import ScheduledWork
 from points.stream_calls import StreamCalls, open_stream_desk
 from points.values import Command, Posted
@@ -92,6 +92,17 @@ class PointsService(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
 
+    async def RedeemPoints(
+        self, request: pb.RedeemPointsRequest, context: Context
+    ) -> pb.RedeemPointsResponse:
+        """See the contract."""
+        programs = await self._feed.ensure()
+        command = parse.parse_redemption(request, self._clock(), programs)
+        posted = await self._submit(command)
+        return pb.RedeemPointsResponse(
+            hold=render_hold(posted), transaction=render_transaction(posted)
+        )
+
     async def CapturePoints(
         self, request: pb.CapturePointsRequest, context: Context
     ) -> pb.CapturePointsResponse:
@@ -124,9 +135,7 @@ class PointsService(
     ) -> pb.ReverseAccrualResponse:
         """See the contract."""
         posted = await self._submit(parse.parse_reversal(request))
-        return pb.ReverseAccrualResponse(
-            transaction=render_transaction(posted), debt_points=posted.debt_made
-        )
+        return render_reversal(posted)
 
     async def RunExpiry(
         self, request: pb.RunExpiryRequest, context: Context
@@ -138,6 +147,7 @@ class PointsService(
             expired_points=done.expired_points,
             expired_hold_count=done.expired_hold_count,
             warned_member_count=done.warned_member_count,
+            written_off_points=done.written_off_points,
         )
 
     async def RunMaturation(

@@ -35,6 +35,7 @@ from points.values import (
     HoldState,
     LotState,
     Posted,
+    Redeem,
     Refund,
     Release,
     Reverse,
@@ -189,6 +190,8 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
                     return rule_accruals.accrue(command, entry.grant, book, desk)
                 assert isinstance(entry.grant, Grant)
                 return accruals.accrue(command, entry.grant, book, desk)
+            case Redeem():
+                return holds.redeem(command, entry.assessment_id, book, desk)
             case Hold():
                 return holds.hold(command, entry.assessment_id, book, desk)
             case Capture():

@@ -157,6 +157,18 @@ class AccrualRecord:
     """Whose accrual it was when it was booked: another member's, who was merged since."""
     kept_lines: dict[str, int] | None = None
     """By line, minor units that were kept so far; None where nothing was returned, or no lines."""
+    cash_points: int = 0
+    """Points that were made up for in cash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What a return made a member owe, and when it is written off."""
+
+    member_id: str
+    transaction_id: UUID
+    points: int
+    expire_time: datetime | None
 
 
 class Posting(NamedTuple):
@@ -274,6 +286,11 @@ class Hold(Request):
     origin: Origin
     occurred_time: datetime
     program: CompiledProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Redeem(Hold):
+    """Spend points at once."""
 
 
 @dataclass(frozen=True, slots=True)

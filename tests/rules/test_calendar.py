@@ -141,3 +141,18 @@ def test_pt_06_no_change_of_the_clocks_ends_points_a_day_early(
     last = year_end(earned, 0, zone).astimezone(zone)
     assert (last.year, last.month, last.day) == (begin.year + 1, 1, 1)
     assert (last - timedelta(microseconds=1)).astimezone(zone).year == begin.year
+
+
+def test_refunded_points_expire_by_the_policy_of_the_program(compiled: Compile) -> None:
+    """PT-08: as they would have, with a floor, or as if earned now; never sooner."""
+    refunded, soon = local("1997-06-01T10:00"), local("1997-06-02T10:00").astimezone(UTC)
+    floor = "  restored_days_min: 30"
+    original = compiled((floor, "  restored: original"))
+    assert restored_expire_time(soon, refunded, original) == soon
+    fresh = compiled((floor, "  restored: fresh"))
+    year = local("1998-06-01T10:00").astimezone(UTC)
+    assert restored_expire_time(soon, refunded, fresh) == year
+    late = year + timedelta(days=1)
+    assert restored_expire_time(late, refunded, fresh) == late
+    for_ever = compiled((floor, "  restored: fresh"), ("ing_months: 12", "ing_months: 0"))
+    assert restored_expire_time(soon, refunded, for_ever) is None

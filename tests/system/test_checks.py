@@ -182,6 +182,10 @@ POINTS = {
     "every gift and every donation was assessed by anti-fraud": Damage(
         "UPDATE points.transaction SET explanation = explanation - 'assessment' WHERE kind = 9"
     ),
+    "a debt is what its return made, and what was written off of it is booked": Damage(
+        "INSERT INTO points.debt (member_id, transaction_id, points)"
+        " SELECT member_id, transaction_id, 1 FROM points.transaction WHERE kind = 1 LIMIT 1"
+    ),
     "every accrual and every redemption was assessed by anti-fraud, "
     "or waits for a review because it gave no answer": Damage(
         "UPDATE antifraud.assessment SET assessment_id = gen_random_uuid()",

@@ -87,7 +87,8 @@ SELECT
     coalesce(r.reversed_points, 0) AS reversed_points,
     coalesce(r.forgiven_points, 0) AS forgiven_points,
     o.booked_member_id,
-    r.kept_lines
+    r.kept_lines,
+    coalesce(r.cash_points, 0) AS cash_points
 FROM owner AS o
 INNER JOIN transaction AS t ON t.member_id = o.booked_member_id AND t.transaction_id = o.transaction_id
 LEFT JOIN accrual_return AS r ON r.member_id = t.member_id AND r.transaction_id = t.transaction_id
@@ -172,12 +173,12 @@ ON CONFLICT (member_id, hold_id, ordinal) DO UPDATE
 SET captured = excluded.captured, released = excluded.released, refunded = excluded.refunded
 
 -- name: upsert_accrual_returns
-INSERT INTO accrual_return (member_id, transaction_id, returned_minor, reversed_points, forgiven_points, kept_lines)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::jsonb[])
+INSERT INTO accrual_return (member_id, transaction_id, returned_minor, reversed_points, forgiven_points, kept_lines, cash_points)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::jsonb[], $7::bigint[])
 ON CONFLICT (member_id, transaction_id) DO UPDATE
 SET
     returned_minor = excluded.returned_minor, reversed_points = excluded.reversed_points,
-    forgiven_points = excluded.forgiven_points, kept_lines = excluded.kept_lines
+    forgiven_points = excluded.forgiven_points, kept_lines = excluded.kept_lines, cash_points = excluded.cash_points
 
 -- name: update_accounts
 UPDATE account AS a

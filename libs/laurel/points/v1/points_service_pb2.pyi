@@ -1323,6 +1323,84 @@ class HoldPoolPointsResponse(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__month_left_points) -> _WhichOneofReturnType__month_left_points | None: ...
 
 @typing.final
+class RedeemPointsRequest(message.Message):
+    """Request of RedeemPoints."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    ORDER_AMOUNT_FIELD_NUMBER: builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """Caller's id of this request, 1 to 128 bytes."""
+    member_id: builtins.str
+    """The member, 1 to 128 bytes."""
+    points: builtins.int
+    """Points to spend, 1 to 10^15."""
+    order_id: builtins.str
+    """The order that they pay, 1 to 128 bytes."""
+    @builtins.property
+    def order_amount(self) -> money_pb2.Money:
+        """Amount of the order. Where given, the points may pay no more than the program's share of it."""
+
+    @builtins.property
+    def occurred_time(self) -> timestamp_pb2.Timestamp:
+        """When it happened in the world; now when unset. At most 5 minutes ahead."""
+
+    @builtins.property
+    def origin(self) -> antifraud_service_pb2.Origin:
+        """Where it comes from, for anti-fraud."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        member_id: builtins.str = ...,
+        points: builtins.int = ...,
+        order_id: builtins.str = ...,
+        order_amount: money_pb2.Money | None = ...,
+        occurred_time: timestamp_pb2.Timestamp | None = ...,
+        origin: antifraud_service_pb2.Origin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["occurred_time", b"occurred_time", "order_amount", b"order_amount", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "occurred_time", b"occurred_time", "order_amount", b"order_amount", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RedeemPointsResponse(message.Message):
+    """Response of RedeemPoints."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: builtins.int
+    TRANSACTION_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def hold(self) -> Hold:
+        """What was spent, as a hold that was captured whole: RefundPoints takes its id."""
+
+    @builtins.property
+    def transaction(self) -> Transaction:
+        """The booked transaction."""
+
+    def __init__(
+        self,
+        *,
+        hold: Hold | None = ...,
+        transaction: Transaction | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["hold", b"hold", "transaction", b"transaction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hold", b"hold", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class CapturePointsRequest(message.Message):
     """Request of CapturePoints."""
 
@@ -1540,21 +1618,43 @@ class ReverseAccrualResponse(message.Message):
 
     TRANSACTION_FIELD_NUMBER: builtins.int
     DEBT_POINTS_FIELD_NUMBER: builtins.int
+    TAKEN_POINTS_FIELD_NUMBER: builtins.int
+    CASH_POINTS_FIELD_NUMBER: builtins.int
+    CASH_TO_WITHHOLD_FIELD_NUMBER: builtins.int
+    FORGIVEN_POINTS_FIELD_NUMBER: builtins.int
     debt_points: builtins.int
     """Points that the member no longer had and now owes."""
+    taken_points: builtins.int
+    """Points that were taken from the member's balance. With debt_points, cash_points and forgiven_points they are all that the
+    returned part had earned.
+    """
+    cash_points: builtins.int
+    """Points that are to be made up for in cash, since the program makes no debt of them."""
+    forgiven_points: builtins.int
+    """Points that had expired unused and are not asked for again."""
     @builtins.property
     def transaction(self) -> Transaction:
         """The booked transaction."""
+
+    @builtins.property
+    def cash_to_withhold(self) -> money_pb2.Money:
+        """What those points are worth, to be withheld from the money that is paid back, rounded down over all returns of the
+        purchase together.
+        """
 
     def __init__(
         self,
         *,
         transaction: Transaction | None = ...,
         debt_points: builtins.int = ...,
+        taken_points: builtins.int = ...,
+        cash_points: builtins.int = ...,
+        cash_to_withhold: money_pb2.Money | None = ...,
+        forgiven_points: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["transaction", b"transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["cash_to_withhold", b"cash_to_withhold", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["debt_points", b"debt_points", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cash_points", b"cash_points", "cash_to_withhold", b"cash_to_withhold", "debt_points", b"debt_points", "forgiven_points", b"forgiven_points", "taken_points", b"taken_points", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2146,6 +2246,7 @@ class RunExpiryResponse(message.Message):
     EXPIRED_POINTS_FIELD_NUMBER: builtins.int
     EXPIRED_HOLD_COUNT_FIELD_NUMBER: builtins.int
     WARNED_MEMBER_COUNT_FIELD_NUMBER: builtins.int
+    WRITTEN_OFF_POINTS_FIELD_NUMBER: builtins.int
     expired_lot_count: builtins.int
     """Lots that were booked as expired."""
     expired_points: builtins.int
@@ -2154,6 +2255,8 @@ class RunExpiryResponse(message.Message):
     """Holds that were ended because they had timed out."""
     warned_member_count: builtins.int
     """Members who were warned of points about to expire."""
+    written_off_points: builtins.int
+    """Points of debts that were written off because their time had come."""
     def __init__(
         self,
         *,
@@ -2161,10 +2264,11 @@ class RunExpiryResponse(message.Message):
         expired_points: builtins.int = ...,
         expired_hold_count: builtins.int = ...,
         warned_member_count: builtins.int = ...,
+        written_off_points: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["expired_hold_count", b"expired_hold_count", "expired_lot_count", b"expired_lot_count", "expired_points", b"expired_points", "warned_member_count", b"warned_member_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expired_hold_count", b"expired_hold_count", "expired_lot_count", b"expired_lot_count", "expired_points", b"expired_points", "warned_member_count", b"warned_member_count", "written_off_points", b"written_off_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,6 +117,11 @@ class PointsServiceStub:
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsResponse.FromString,
                 _registered_method=True)
+        self.RedeemPoints = channel.unary_unary(
+                '/laurel.points.v1.PointsService/RedeemPoints',
+                request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RedeemPointsRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RedeemPointsResponse.FromString,
+                _registered_method=True)
         self.CapturePoints = channel.unary_unary(
                 '/laurel.points.v1.PointsService/CapturePoints',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.CapturePointsRequest.SerializeToString,
@@ -445,7 +450,15 @@ class PointsServiceServicer:
     def HoldPoints(self, request, context):
         """Sets active points aside for an order, those that expire first.
         Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
-        INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM or POINTS_ABOVE_SHARE.
+        INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeemPoints(self, request, context):
+        """Spends points at once, without a hold before. What was spent can be refunded by the hold in the answer, which is closed.
+        Errors: those of HoldPoints.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -876,6 +889,11 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.HoldPoints,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsResponse.SerializeToString,
+            ),
+            'RedeemPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeemPoints,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RedeemPointsRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.RedeemPointsResponse.SerializeToString,
             ),
             'CapturePoints': grpc.unary_unary_rpc_method_handler(
                     servicer.CapturePoints,
@@ -1465,6 +1483,33 @@ class PointsService:
             '/laurel.points.v1.PointsService/HoldPoints',
             laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeemPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/RedeemPoints',
+            laurel_dot_points_dot_v1_dot_points__service__pb2.RedeemPointsRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_points__service__pb2.RedeemPointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

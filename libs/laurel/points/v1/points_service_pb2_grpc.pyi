@@ -88,7 +88,11 @@ class PointsServiceStub:
     HoldPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.HoldPointsRequest, points_service_pb2.HoldPointsResponse]
     """Sets active points aside for an order, those that expire first.
     Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
-    INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM or POINTS_ABOVE_SHARE.
+    INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+    """
+    RedeemPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.RedeemPointsRequest, points_service_pb2.RedeemPointsResponse]
+    """Spends points at once, without a hold before. What was spent can be refunded by the hold in the answer, which is closed.
+    Errors: those of HoldPoints.
     """
     CapturePoints: aio.UnaryUnaryMultiCallable[points_service_pb2.CapturePointsRequest, points_service_pb2.CapturePointsResponse]
     """Spends held points, whole or in part, once or several times.
@@ -419,7 +423,17 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[points_service_pb2.HoldPointsResponse]:
         """Sets active points aside for an order, those that expire first.
         Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
-        INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM or POINTS_ABOVE_SHARE.
+        INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+        """
+
+    @abc_1.abstractmethod
+    def RedeemPoints(
+        self,
+        request: points_service_pb2.RedeemPointsRequest,
+        context: aio.ServicerContext[points_service_pb2.RedeemPointsRequest, abc.Awaitable[points_service_pb2.RedeemPointsResponse]],
+    ) -> abc.Awaitable[points_service_pb2.RedeemPointsResponse]:
+        """Spends points at once, without a hold before. What was spent can be refunded by the hold in the answer, which is closed.
+        Errors: those of HoldPoints.
         """
 
     @abc_1.abstractmethod

@@ -43,6 +43,56 @@ ROUNDING_HALF_UP: Rounding.ValueType  # 1
 ROUNDING_DOWN: Rounding.ValueType  # 2
 """Down."""
 
+class _RestoredExpiry:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RestoredExpiryEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_RestoredExpiry.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    RESTORED_EXPIRY_UNSPECIFIED: _RestoredExpiry.ValueType  # 0
+    """Not stated."""
+    RESTORED_EXPIRY_ORIGINAL: _RestoredExpiry.ValueType  # 1
+    """When they would have; what has ended meanwhile ends at once."""
+    RESTORED_EXPIRY_ORIGINAL_OR_FLOOR: _RestoredExpiry.ValueType  # 2
+    """When they would have, but not before `restored_days_min` have passed since the refund."""
+    RESTORED_EXPIRY_FRESH: _RestoredExpiry.ValueType  # 3
+    """As if they had been earned at the refund, by the program's own policy, but never sooner than they would have."""
+
+class RestoredExpiry(_RestoredExpiry, metaclass=_RestoredExpiryEnumTypeWrapper):
+    """When points expire that are given back with a refund."""
+
+RESTORED_EXPIRY_UNSPECIFIED: RestoredExpiry.ValueType  # 0
+"""Not stated."""
+RESTORED_EXPIRY_ORIGINAL: RestoredExpiry.ValueType  # 1
+"""When they would have; what has ended meanwhile ends at once."""
+RESTORED_EXPIRY_ORIGINAL_OR_FLOOR: RestoredExpiry.ValueType  # 2
+"""When they would have, but not before `restored_days_min` have passed since the refund."""
+RESTORED_EXPIRY_FRESH: RestoredExpiry.ValueType  # 3
+"""As if they had been earned at the refund, by the program's own policy, but never sooner than they would have."""
+
+class _Shortfall:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShortfallEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Shortfall.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    SHORTFALL_UNSPECIFIED: _Shortfall.ValueType  # 0
+    """Not stated."""
+    SHORTFALL_DEBT: _Shortfall.ValueType  # 1
+    """As a debt in points, which the next earnings pay first."""
+    SHORTFALL_CASH: _Shortfall.ValueType  # 2
+    """In cash: whoever pays the purchase back withholds what the points are worth."""
+
+class Shortfall(_Shortfall, metaclass=_ShortfallEnumTypeWrapper):
+    """How a member makes up for points that are gone."""
+
+SHORTFALL_UNSPECIFIED: Shortfall.ValueType  # 0
+"""Not stated."""
+SHORTFALL_DEBT: Shortfall.ValueType  # 1
+"""As a debt in points, which the next earnings pay first."""
+SHORTFALL_CASH: Shortfall.ValueType  # 2
+"""In cash: whoever pays the purchase back withholds what the points are worth."""
+
 class _YearEnd:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -219,6 +269,7 @@ class Program(message.Message):
     DONATIONS_FIELD_NUMBER: builtins.int
     ADJUSTMENTS_FIELD_NUMBER: builtins.int
     HOUSEHOLDS_FIELD_NUMBER: builtins.int
+    RETURNS_FIELD_NUMBER: builtins.int
     LEADERBOARDS_FIELD_NUMBER: builtins.int
     TILLS_FIELD_NUMBER: builtins.int
     name: builtins.str
@@ -272,6 +323,10 @@ class Program(message.Message):
         """Households, whose members share points. Without it they are refused."""
 
     @builtins.property
+    def returns(self) -> Returns:
+        """What becomes of points that a return takes back and the member no longer has. Without it they become a debt without bound and end."""
+
+    @builtins.property
     def leaderboards(self) -> Leaderboards:
         """The leaderboards that are kept. Without it none are."""
 
@@ -296,12 +351,13 @@ class Program(message.Message):
         donations: Donations | None = ...,
         adjustments: Adjustments | None = ...,
         households: Households | None = ...,
+        returns: Returns | None = ...,
         leaderboards: Leaderboards | None = ...,
         tills: Tills | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "redemption", b"redemption", "tiers", b"tiers", "tills", b"tills"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "redemption", b"redemption", "returns", b"returns", "tiers", b"tiers", "tills", b"tills"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "messages", b"messages", "name", b"name", "redemption", b"redemption", "tiers", b"tiers", "tills", b"tills", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["adjustments", b"adjustments", "antifraud", b"antifraud", "benefits", b"benefits", "currency", b"currency", "donations", b"donations", "earning", b"earning", "expiry", b"expiry", "gifts", b"gifts", "households", b"households", "leaderboards", b"leaderboards", "messages", b"messages", "name", b"name", "redemption", b"redemption", "returns", b"returns", "tiers", b"tiers", "tills", b"tills", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -575,10 +631,13 @@ class Expiry(message.Message):
     WARNING_DAYS_FIELD_NUMBER: builtins.int
     RESTORED_DAYS_MIN_FIELD_NUMBER: builtins.int
     POLICY_FIELD_NUMBER: builtins.int
+    RESTORED_FIELD_NUMBER: builtins.int
     rolling_months: builtins.int
     """Whole months from the accrual until its points expire, 0 to 120; 0 means never. Not beside `policy`."""
     restored_days_min: builtins.int
     """The least number of days that refunded points are good for, 0 to 365; they keep their own expiry when that is later."""
+    restored: RestoredExpiry.ValueType
+    """When refunded points expire; `original_or_floor` when not written."""
     @builtins.property
     def warning_days(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """How many days ahead members are warned, each 1 to 365, at most 5."""
@@ -594,10 +653,39 @@ class Expiry(message.Message):
         warning_days: abc.Iterable[builtins.int] | None = ...,
         restored_days_min: builtins.int = ...,
         policy: ExpiryPolicy | None = ...,
+        restored: RestoredExpiry.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["policy", b"policy", "restored_days_min", b"restored_days_min", "rolling_months", b"rolling_months", "warning_days", b"warning_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["policy", b"policy", "restored", b"restored", "restored_days_min", b"restored_days_min", "rolling_months", b"rolling_months", "warning_days", b"warning_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Returns(message.Message):
+    """What becomes of points that a return takes back and the member no longer has."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SHORTFALL_FIELD_NUMBER: builtins.int
+    DEBT_POINTS_MAX_FIELD_NUMBER: builtins.int
+    DEBT_DAYS_FIELD_NUMBER: builtins.int
+    shortfall: Shortfall.ValueType
+    """What the member then owes; `debt` when not written."""
+    debt_points_max: builtins.int
+    """The most points that a member may owe in all, 0 to 10^12; what exceeds it is withheld in cash. 0 sets no bound."""
+    debt_days: builtins.int
+    """Days after which a debt is written off, 0 to 3,650; 0 for never."""
+    def __init__(
+        self,
+        *,
+        shortfall: Shortfall.ValueType = ...,
+        debt_points_max: builtins.int = ...,
+        debt_days: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["debt_days", b"debt_days", "debt_points_max", b"debt_points_max", "shortfall", b"shortfall"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -642,6 +730,7 @@ class Redemption(message.Message):
     POINTS_MIN_FIELD_NUMBER: builtins.int
     HOLD_MINUTES_FIELD_NUMBER: builtins.int
     QUOTE_MINUTES_FIELD_NUMBER: builtins.int
+    POINTS_STEP_FIELD_NUMBER: builtins.int
     points_per_unit: builtins.int
     """Points that pay 1.00 of the currency, 1 to 1,000,000."""
     points_share_max: builtins.str
@@ -652,6 +741,8 @@ class Redemption(message.Message):
     """Minutes after which a hold ends by itself, 1 to 43,200 (30 days)."""
     quote_minutes: builtins.int
     """Minutes for which a checkout quote is good, 1 to 1,440."""
+    points_step: builtins.int
+    """Points are spent in multiples of this, 0 to 10^9; 0 and 1 allow any number."""
     def __init__(
         self,
         *,
@@ -660,10 +751,11 @@ class Redemption(message.Message):
         points_min: builtins.int = ...,
         hold_minutes: builtins.int = ...,
         quote_minutes: builtins.int = ...,
+        points_step: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["hold_minutes", b"hold_minutes", "points_min", b"points_min", "points_per_unit", b"points_per_unit", "points_share_max", b"points_share_max", "quote_minutes", b"quote_minutes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hold_minutes", b"hold_minutes", "points_min", b"points_min", "points_per_unit", b"points_per_unit", "points_share_max", b"points_share_max", "points_step", b"points_step", "quote_minutes", b"quote_minutes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
