@@ -45,6 +45,9 @@ class Rules:
         return wall(at, months=self.months) if self.months else None
 
 
+NO_RULES = Rules(datetime(1, 1, 1, tzinfo=UTC), 0, Fraction(0), 0, 0, 0)
+
+
 def wall(at: datetime, *, days: int = 0, months: int = 0) -> datetime:
     """The same time on the program's clock, days or months later."""
     local = at.astimezone(ZONE) + timedelta(days=days)
@@ -132,6 +135,7 @@ class Member:
     holds: list[Hold] = field(default_factory=list)
     purchases: list[Purchase] = field(default_factory=list)
     debt: int = 0
+    frozen: bool = False
     history: list[Booking] = field(default_factory=list)
 
     def sum_of(self, *, pending: bool) -> int:
@@ -194,24 +198,84 @@ class Member:
 
     def hold(self, rules: Rules, points: int, now: datetime, hold_id: str) -> Booking:
         """Sets active points aside, those that expire first."""
-        usable = [
-            lot
-            for lot in self.lots
-            if not lot.pending and (lot.expires or NEVER) > now and lot.left
-        ]
-        if sum(lot.left for lot in usable) < points:
-            raise Refusal("INSUFFICIENT_POINTS")
+        self._check_not_frozen()
         hold = Hold(hold_id, rules, now + HOLD_TIME)
-        left = points
-        for lot in self.by_end(usable):
-            taken = min(lot.left, left)
-            if taken:
-                lot.left -= taken
-                left -= taken
-                hold.parts.append(Part(lot, taken))
+        hold.parts += [Part(lot, taken) for lot, taken in self._draw(points, now)]
         self.holds.append(hold)
         moves = [(part.lot, -part.points) for part in hold.parts]
         return self.book("HOLD", [("ACTIVE", "HELD", points)], moves)
+
+    def _draw(self, points: int, now: datetime | None) -> list[tuple[Lot, int]]:
+        """Takes active points that have not ended at an instant, or any, those that end first."""
+        usable = [
+            lot
+            for lot in self.lots
+            if not lot.pending and lot.left and (now is None or (lot.expires or NEVER) > now)
+        ]
+        if sum(lot.left for lot in usable) < points:
+            raise Refusal("INSUFFICIENT_POINTS")
+        drawn = []
+        for lot in self.by_end(usable):
+            taken = min(lot.left, points)
+            if taken:
+                lot.left -= taken
+                points -= taken
+                drawn.append((lot, taken))
+        return drawn
+
+    def _check_not_frozen(self) -> None:
+        if self.frozen:
+            raise Refusal("ACCOUNT_FROZEN")
+
+    def put(
+        self,
+        kind: str,
+        account: str,
+        points: int,
+        expires: datetime | None,
+        transaction_id: str,
+        usable_after: datetime | None = None,
+    ) -> Booking:
+        """Points from or, negative, to an account of the program."""
+        if points < 0:
+            drawn = self._draw(-points, usable_after)
+            moves = [(lot, -taken) for lot, taken in drawn]
+            return self.book(kind, [("ACTIVE", account, -points)], moves)
+        origin = Purchase(transaction_id, NO_RULES, 0, False, points)
+        lot = Lot(origin, points, points, False, None, expires)
+        self.lots.append(lot)
+        return self.book(kind, [(account, "ACTIVE", points)], [(lot, points)])
+
+    def adjust(self, rules: Rules, points: int, now: datetime, transaction_id: str) -> Booking:
+        """An operator gives or takes points."""
+        self._check_not_frozen()
+        expires = rules.expires(now)
+        return self.put("ADJUSTMENT", "ADJUSTED", points, expires, transaction_id, now)
+
+    def give(self, receiver: "Member", points: int, now: datetime) -> Booking:
+        """Half of the active points at most, to another member; a tenth of it is a fee, paid by
+        what expires first.
+        """
+        self._check_not_frozen()
+        receiver._check_not_frozen()
+        if points > self.sum_of(pending=False) // 2:
+            raise Refusal("GIFT_ABOVE_SHARE")
+        fee = (points + 5) // 10
+        drawn = self._draw(points, now)
+        moves = [(lot, -taken) for lot, taken in drawn]
+        moved = [("ACTIVE", "TRANSFERRED_OUT", points - fee), ("ACTIVE", "FEES", fee)]
+        sent = self.book("GIFT_SENT", moved, moves)
+        arrived = []
+        for lot, taken in drawn:
+            kept = min(taken, fee)
+            fee -= kept
+            if taken > kept:
+                new = Lot(lot.purchase, taken - kept, taken - kept, False, lot.matures, lot.expires)
+                arrived.append((new, new.points))
+        receiver.lots += [lot for lot, _ in arrived]
+        got = sum(gained for _, gained in arrived)
+        receiver.book("GIFT_RECEIVED", [("TRANSFERRED_IN", "ACTIVE", got)], arrived)
+        return sent
 
     def capture(self, hold: Hold, points: int, now: datetime, *, release_rest: bool) -> Booking:
         """Spends held points, in the order they were drawn."""

@@ -18,6 +18,7 @@ from cli.import_files import BALANCES
 from cli.imports import import_file
 from house import Ground, new_id, refused, usd
 from kit.clock import from_timestamp, to_timestamp
+from laurel.points.v1 import activities_pb2 as activities
 from laurel.points.v1 import points_service_pb2 as pb
 from points_importing import environ_of
 from points_ledger import Ledger, calm_program, events_of, settled
@@ -45,6 +46,25 @@ async def test_buy_earn_refund_keep_the_points(ledger: Ledger, member: str) -> N
         assert (await ledger.reverse(purchase)).transaction.points == -100
     balance = await ledger.balance(member)
     assert balance.active - balance.debt == -150
+
+
+async def test_a_voided_line_still_earns(ledger: Ledger, member: str) -> None:
+    """The line that is returned takes back what it had earned, and no other line does."""
+    lines = [
+        activities.PurchaseLine(line_id=line_id, quantity=1, amount=usd(amount))
+        for line_id, amount in (("shirt", "60"), ("shoes", "40"))
+    ]
+    purchase = pb.Purchase(order_id=new_id(), amount=usd("100"), lines=lines)
+    accrual = await ledger.accrue(member, "100", purchase=purchase)
+    request = pb.ReverseAccrualRequest(
+        request_id=new_id(), member_id=member, transaction_id=accrual.transaction_id,
+        returned_lines=[activities.ReturnedLine(line_id="shoes", amount=usd("40"))],
+    )  # fmt: skip
+    for _ in range(2):
+        assert (await ledger.stub.ReverseAccrual(request)).transaction.points == -40
+    request.request_id = new_id()
+    assert (await refused(ledger.stub.ReverseAccrual(request))).reason == "RETURN_EXCEEDED"
+    assert await ledger.balance(member) == pb.Balance(active=60)
 
 
 async def test_a_claw_back_at_todays_rule_instead_of_the_rule_of_the_purchase(

@@ -41,9 +41,10 @@ class PointsServiceStub:
     """
     StreamAccruePoints: aio.StreamStreamMultiCallable[points_service_pb2.StreamAccruePointsRequest, points_service_pb2.StreamAccruePointsResponse]
     """Books purchases as they come, for as long as the caller likes. Each message is answered by one, in the order of the stream, once
-    its rows are booked or refused; rows take effect in the order of the stream. The server reads ahead up to 2,000 rows that it has
-    not answered yet and then stops reading until it has. Closing the sending side has all that was sent answered; after a cancel
-    or a deadline what was answered stands, and the rest may be sent again with the same request ids.
+    its rows are booked or refused. Rows are booked in groups of up to 1,000, one group after the other in the order of the stream.
+    The server reads ahead up to 2,000 rows that it has not answered yet and then stops reading until it has. Closing the sending side
+    has all that was sent answered; after a cancel or a deadline what was answered stands, and the rest may be sent again with the same
+    request ids.
     Errors, after all that was read before is answered: INVALID_ARGUMENT for a message with a mistake outside of its rows, with
     reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
     RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
@@ -310,9 +311,10 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[abc.AsyncIterator[points_service_pb2.StreamAccruePointsRequest], abc.AsyncIterator[points_service_pb2.StreamAccruePointsResponse]],
     ) -> abc.AsyncIterator[points_service_pb2.StreamAccruePointsResponse]:
         """Books purchases as they come, for as long as the caller likes. Each message is answered by one, in the order of the stream, once
-        its rows are booked or refused; rows take effect in the order of the stream. The server reads ahead up to 2,000 rows that it has
-        not answered yet and then stops reading until it has. Closing the sending side has all that was sent answered; after a cancel
-        or a deadline what was answered stands, and the rest may be sent again with the same request ids.
+        its rows are booked or refused. Rows are booked in groups of up to 1,000, one group after the other in the order of the stream.
+        The server reads ahead up to 2,000 rows that it has not answered yet and then stops reading until it has. Closing the sending side
+        has all that was sent answered; after a cancel or a deadline what was answered stands, and the rest may be sent again with the same
+        request ids.
         Errors, after all that was read before is answered: INVALID_ARGUMENT for a message with a mistake outside of its rows, with
         reason SEQUENCE_NOT_RISING where it is its number; UNAVAILABLE with reason SHUTTING_DOWN when the server leaves.
         RESOURCE_EXHAUSTED with reason TOO_MANY_STREAMS when 64 are open already.
