@@ -1,6 +1,7 @@
 """What points pay (PT-10), in whole numbers only."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from rules.compiled import CompiledProgram
 
@@ -14,6 +15,41 @@ class RedemptionQuote:
     cash_minor: int
     points_max: int
     reason: str
+
+
+class LimitKind(IntEnum):
+    """What bounds how many points pay an order; numbers as in the contract."""
+
+    BALANCE = 1
+    SHARE = 2
+    MINIMUM = 3
+    STEP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One bound: the most points, the fewest, or the multiple."""
+
+    kind: LimitKind
+    points: int
+    reason: str
+
+
+def limits(order_minor: int, balance_points: int, program: CompiledProgram) -> tuple[Limit, ...]:
+    """Returns all that bounds how many points a member can spend on an order, with the reason."""
+    redemption = program.redemption
+    share = f"points pay at most {redemption.share_max} of an order; the rest is cash"
+    found = [
+        Limit(LimitKind.BALANCE, balance_points, "all that the member can spend now"),
+        Limit(LimitKind.SHARE, points_max(order_minor, program), share),
+    ]
+    if redemption.points_min:
+        reason = f"fewer than {redemption.points_min} points cannot be spent"
+        found.append(Limit(LimitKind.MINIMUM, redemption.points_min, reason))
+    if redemption.points_step > 1:
+        reason = f"only multiples of {redemption.points_step} points can be spent"
+        found.append(Limit(LimitKind.STEP, redemption.points_step, reason))
+    return tuple(found)
 
 
 def points_value_minor(points: int, program: CompiledProgram) -> int:

@@ -18,6 +18,7 @@ from points.counter import Counter
 from points.counter_calls import CounterCalls
 from points.plain import PlainAccrual, to_posted
 from points.plain_render import render_plain_transaction
+from points.quote_calls import QuoteCalls
 from points.reading_calls import ReadingCalls
 from points.reads import Reads
 from points.render import render_hold, render_reversal, render_transaction
@@ -32,7 +33,13 @@ Queue = Batcher[Command, Posted | PlainAccrual]
 
 
 class PointsService(
-    ActivityCalls, BoardCalls, CounterCalls, ReadingCalls, StreamCalls, PointsServiceServicer
+    ActivityCalls,
+    BoardCalls,
+    CounterCalls,
+    QuoteCalls,
+    ReadingCalls,
+    StreamCalls,
+    PointsServiceServicer,
 ):
     """Proto to domain and back; single calls share batches through the queue, bulk calls enter
     below it.

@@ -11,6 +11,7 @@ from cli.check import run_checks
 from house import Ground, House, new_id, refused, usd
 from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
+from laurel.points.v1 import redemptions_pb2 as quotes
 from points_ledger import Ledger, calm_program, days_left, events_of, settled
 
 CALLS = 20
@@ -160,3 +161,36 @@ async def test_refunded_points_may_keep_their_end_even_when_it_has_passed(
         assert move.lot_id == accrual.lot_movements[0].lot_id
         assert await ledger.balance(member) == pb.Balance()
         assert (await ledger.run_expiry(now)).expired_points == 100
+
+
+async def test_a_quote_says_how_an_order_may_be_paid_and_what_bounds_it(
+    stepped: House, member: str, now: datetime
+) -> None:
+    """PT-10: what it names is what a hold takes; points past their end are no balance."""
+    ledger = Ledger(stepped)
+    await ledger.accrue(member, "1000", at=now - timedelta(days=400))
+    await ledger.accrue(member, "730")
+    order = usd("9.99")
+    request = quotes.QuoteRedemptionRequest(member_id=member, order_amount=order)
+    found = await ledger.stub.QuoteRedemption(request)
+    assert (found.points, found.points_max, found.program_version) == (450, 450, 1)
+    assert (found.points_value, found.cash) == (usd("4.50"), usd("5.49"))
+    assert [(limit.kind, limit.points) for limit in found.limits] == [
+        (quotes.REDEMPTION_LIMIT_KIND_BALANCE, 730),
+        (quotes.REDEMPTION_LIMIT_KIND_SHARE, 499),
+        (quotes.REDEMPTION_LIMIT_KIND_MINIMUM, 50),
+        (quotes.REDEMPTION_LIMIT_KIND_STEP, 50),
+    ]
+    assert all(limit.reason for limit in found.limits)
+    request.points_wanted = 120
+    some = await ledger.stub.QuoteRedemption(request)
+    assert (some.points, some.points_max) == (100, 450)
+    assert some.reason == "only multiples of 50 points can be spent"
+    request.points_wanted = 49
+    assert (await ledger.stub.QuoteRedemption(request)).points == 0
+    assert (await refused(ledger.hold(member, 500, order_amount=order))).reason == (
+        "POINTS_ABOVE_SHARE"
+    )
+    await ledger.hold(member, 450, order_amount=order)
+    request.order_amount.currency_code = "EUR"
+    assert (await refused(ledger.stub.QuoteRedemption(request))).reason == "CURRENCY_MISMATCH"

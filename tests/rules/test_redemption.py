@@ -77,3 +77,32 @@ def test_pt_10_points_never_pay_more_than_their_share_and_the_sum_is_the_order(
     assert found.points <= min(wanted, balance, most)
     assert found.points_minor == points_value_minor(found.points, program)
     assert found.points == 0 or found.points == points_for_minor(found.points_minor, program)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.sampled_from([7, 50, 100]),
+)
+def test_pt_10_a_quote_in_steps_takes_no_point_that_pays_nothing(
+    compiled: Compile, order: int, wanted: int, balance: int, step: int
+) -> None:
+    found = _in_steps(compiled, step)
+    split = quote(order, wanted, balance, found)
+    assert split.points % step == 0
+    assert split.points <= min(wanted, balance, points_max(order, found))
+    assert split.points_minor == points_value_minor(split.points, found)
+    assert split.points_minor + split.cash_minor == order
+    assert split.points == 0 or split.points >= step * -(-100 // step)
+
+
+def _in_steps(compiled: Compile, step: int) -> CompiledProgram:
+    if step not in _PROGRAMS:
+        least = step * -(-100 // step)
+        text = f"points_min: {least}\n  points_step: {step}"
+        _PROGRAMS[step] = compiled(("points_min: 100", text))
+    return _PROGRAMS[step]
+
+
+_PROGRAMS: dict[int, CompiledProgram] = {}

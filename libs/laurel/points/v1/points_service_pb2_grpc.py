@@ -12,6 +12,7 @@ from laurel.points.v1 import leaderboards_pb2 as laurel_dot_points_dot_v1_dot_le
 from laurel.points.v1 import liability_pb2 as laurel_dot_points_dot_v1_dot_liability__pb2
 from laurel.points.v1 import merges_pb2 as laurel_dot_points_dot_v1_dot_merges__pb2
 from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_points__service__pb2
+from laurel.points.v1 import redemptions_pb2 as laurel_dot_points_dot_v1_dot_redemptions__pb2
 from laurel.points.v1 import transfers_pb2 as laurel_dot_points_dot_v1_dot_transfers__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -116,6 +117,11 @@ class PointsServiceStub:
                 '/laurel.points.v1.PointsService/HoldPoints',
                 request_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.SerializeToString,
                 response_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsResponse.FromString,
+                _registered_method=True)
+        self.QuoteRedemption = channel.unary_unary(
+                '/laurel.points.v1.PointsService/QuoteRedemption',
+                request_serializer=laurel_dot_points_dot_v1_dot_redemptions__pb2.QuoteRedemptionRequest.SerializeToString,
+                response_deserializer=laurel_dot_points_dot_v1_dot_redemptions__pb2.QuoteRedemptionResponse.FromString,
                 _registered_method=True)
         self.RedeemPoints = channel.unary_unary(
                 '/laurel.points.v1.PointsService/RedeemPoints',
@@ -452,6 +458,14 @@ class PointsServiceServicer:
         """Sets active points aside for an order, those that expire first.
         Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
         INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QuoteRedemption(self, request, context):
+        """Says how an order may be paid with points plus cash, and what bounds it. Changes nothing and promises nothing.
+        Errors: INVALID_ARGUMENT with reason CURRENCY_MISMATCH or AMOUNT_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -890,6 +904,11 @@ def add_PointsServiceServicer_to_server(servicer, server):
                     servicer.HoldPoints,
                     request_deserializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.FromString,
                     response_serializer=laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsResponse.SerializeToString,
+            ),
+            'QuoteRedemption': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuoteRedemption,
+                    request_deserializer=laurel_dot_points_dot_v1_dot_redemptions__pb2.QuoteRedemptionRequest.FromString,
+                    response_serializer=laurel_dot_points_dot_v1_dot_redemptions__pb2.QuoteRedemptionResponse.SerializeToString,
             ),
             'RedeemPoints': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeemPoints,
@@ -1484,6 +1503,33 @@ class PointsService:
             '/laurel.points.v1.PointsService/HoldPoints',
             laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsRequest.SerializeToString,
             laurel_dot_points_dot_v1_dot_points__service__pb2.HoldPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuoteRedemption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.points.v1.PointsService/QuoteRedemption',
+            laurel_dot_points_dot_v1_dot_redemptions__pb2.QuoteRedemptionRequest.SerializeToString,
+            laurel_dot_points_dot_v1_dot_redemptions__pb2.QuoteRedemptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

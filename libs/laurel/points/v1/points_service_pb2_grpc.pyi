@@ -14,6 +14,7 @@ from laurel.points.v1 import leaderboards_pb2 as leaderboards_pb2
 from laurel.points.v1 import liability_pb2 as liability_pb2
 from laurel.points.v1 import merges_pb2 as merges_pb2
 from laurel.points.v1 import points_service_pb2 as points_service_pb2
+from laurel.points.v1 import redemptions_pb2 as redemptions_pb2
 from laurel.points.v1 import transfers_pb2 as transfers_pb2
 import abc as abc_1
 
@@ -90,6 +91,10 @@ class PointsServiceStub:
     """Sets active points aside for an order, those that expire first.
     Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
     INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+    """
+    QuoteRedemption: aio.UnaryUnaryMultiCallable[redemptions_pb2.QuoteRedemptionRequest, redemptions_pb2.QuoteRedemptionResponse]
+    """Says how an order may be paid with points plus cash, and what bounds it. Changes nothing and promises nothing.
+    Errors: INVALID_ARGUMENT with reason CURRENCY_MISMATCH or AMOUNT_INVALID.
     """
     RedeemPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.RedeemPointsRequest, points_service_pb2.RedeemPointsResponse]
     """Spends points at once, without a hold before. What was spent can be refunded by the hold in the answer, which is closed.
@@ -426,6 +431,16 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         """Sets active points aside for an order, those that expire first.
         Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
         INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+        """
+
+    @abc_1.abstractmethod
+    def QuoteRedemption(
+        self,
+        request: redemptions_pb2.QuoteRedemptionRequest,
+        context: aio.ServicerContext[redemptions_pb2.QuoteRedemptionRequest, abc.Awaitable[redemptions_pb2.QuoteRedemptionResponse]],
+    ) -> abc.Awaitable[redemptions_pb2.QuoteRedemptionResponse]:
+        """Says how an order may be paid with points plus cash, and what bounds it. Changes nothing and promises nothing.
+        Errors: INVALID_ARGUMENT with reason CURRENCY_MISMATCH or AMOUNT_INVALID.
         """
 
     @abc_1.abstractmethod
