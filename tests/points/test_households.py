@@ -116,7 +116,8 @@ async def test_the_limit_and_the_pool_hold_when_orders_race(
     calls = [counter.hold_pool(home, one, 10) for _ in range(20) for one in (member, adult, child)]
     made, refusals = await settled(calls)
     assert len(made) == 15
-    assert {one.reason for one in refusals} == {"CHILD_LIMIT_EXCEEDED", "INSUFFICIENT_POINTS"}
+    # Whether the child gets to its limit before the pool is empty is a matter of the race.
+    assert {one.reason for one in refusals} <= {"CHILD_LIMIT_EXCEEDED", "INSUFFICIENT_POINTS"}
     after = await counter.household(home)
     assert (after.active_points, after.held_points) == (0, 150)
     assert after.members[2].month_used_points <= 40
