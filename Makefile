@@ -64,4 +64,4 @@ format: $(READY) ## Format code and protos
 
 .PHONY: lock
 lock: $(READY) ## Resolve the dependencies anew into requirements.lock
-	@$(BIN)/python -m uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev --output-file requirements.lock
+	@$(BIN)/python -m uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev --extra native --output-file requirements.lock

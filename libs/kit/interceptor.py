@@ -56,8 +56,10 @@ class Gate:
         tracer: trace.Tracer,
         server: Any,
         stopping: asyncio.Event,
+        identify: Callable[[Context], str | None] = identity_of,
     ) -> None:
         self._server = server
+        self._identify = identify
         self._service = service
         self._policy = policy
         self._tracer = tracer
@@ -71,7 +73,9 @@ class Gate:
         """Adds the methods of a service to the server, each behind the gate."""
         guarded = {name: self._wrap(h, f"{service}/{name}") for name, h in handlers.items()}
         generic = grpc.method_handlers_generic_handler(service, guarded)
+        # grpc.aio takes the first, the native front the second.
         self._server.add_generic_rpc_handlers((generic,))
+        self._server.add_registered_method_handlers(service, guarded)
 
     def _wrap(self, handler: Any, method: str) -> Any:
         if handler.unary_unary is None:
@@ -101,7 +105,7 @@ class Gate:
         # The health service's Watch writes its answers into the context instead of yielding them.
         async def writing_behaviour(request: Any, context: Context) -> None:
             try:
-                self._policy.check(identity_of(context), method)
+                self._policy.check(self._identify(context), method)
             except LaurelError as error:
                 await _abort(context, error)
             await inner(request, context)
@@ -118,7 +122,7 @@ class Gate:
         parent = telemetry.extract(context.invocation_metadata())
         with telemetry.span(self._tracer, method, SpanKind.SERVER, context=parent) as span:
             try:
-                self._policy.check(identity_of(context), method)
+                self._policy.check(self._identify(context), method)
                 yield
                 code = StatusCode.OK
             except Exception as error:  # nothing may reach the caller as it is  # noqa: BLE001
@@ -142,7 +146,7 @@ class Gate:
             parent = telemetry.extract(context.invocation_metadata())
             with telemetry.span(self._tracer, method, SpanKind.SERVER, context=parent) as span:
                 try:
-                    self._policy.check(identity_of(context), method)
+                    self._policy.check(self._identify(context), method)
                     request = _parsed(raw, parse)
                     check(request)
                     deadline.set_left(context.time_remaining())

@@ -22,6 +22,7 @@ from kit.db import Database, open_database
 from kit.errors import LaurelError
 from kit.events import Broker, Consumer, Listener, Relay, tls_context
 from kit.interceptor import Gate
+from kit.native import NativeServer, Sidecar
 from kit.schedule import Schedule, run_schedule
 from kit.settings import Settings
 
@@ -129,6 +130,7 @@ class RunningService:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _server: Any = None
+    _native: NativeServer | None = None
     _health: Any = None
     _admin: AdminServer | None = None
     broker: Broker | None = None
@@ -147,7 +149,12 @@ class RunningService:
             port = address.rpartition(":")[2]
             self._admin = AdminServer(settings.listen_host, int(port))
             self._admin.start()
+        self._native = _make_native(
+            runtime, self.service, self.policy, self._stopping, self._health
+        )
         await self._server.start()
+        if self._native is not None:
+            await self._native.start()
         self._start_tasks()
         # What lives as long as the process need not be looked at again by the collector.
         gc.collect()
@@ -209,7 +216,9 @@ class RunningService:
         """Stop accepting, finish, flush, leave."""
         self._stopping.set()
         await self._set_ready(False)
-        await self._server.stop(self.runtime.settings.drain_seconds)
+        servers = [server for server in (self._server, self._native) if server is not None]
+        grace = self.runtime.settings.drain_seconds
+        await asyncio.gather(*(server.stop(grace) for server in servers))
         for drain in self.service.drains:
             await drain()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -220,13 +229,11 @@ class RunningService:
         telemetry.log(self.runtime.name).info("service.stopped")
 
 
-def _make_server(
-    runtime: Runtime, service: Service, policy: Policy, stopping: asyncio.Event
-) -> tuple[Any, Any]:
-    options = [
+def _options(settings: Settings) -> list[tuple[str, Any]]:
+    return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.so_reuseport", int(runtime.settings.share_port)),
+        ("grpc.so_reuseport", int(settings.share_port)),
         # A burst of calls is for our queues to refuse, with a reason and a time to come again: from
         # 1,000 calls on that no handler has taken yet gRPC would cancel some of them without.
         ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
@@ -234,11 +241,40 @@ def _make_server(
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
-    server = grpc.aio.server(options=options)
+
+
+def _make_server(
+    runtime: Runtime, service: Service, policy: Policy, stopping: asyncio.Event
+) -> tuple[Any, Any]:
+    server = grpc.aio.server(options=_options(runtime.settings))
     gate = Gate(runtime.name, policy, runtime.tracer, server, stopping)
     for add, servicer, _ in service.servicers:
         add(servicer, gate)
     return server, _add_standard_services(gate, service, runtime.settings.reflection)
+
+
+def _make_native(
+    runtime: Runtime,
+    service: Service,
+    policy: Policy,
+    stopping: asyncio.Event,
+    health_servicer: Any,
+) -> NativeServer | None:
+    """The native front, where the settings ask for one: the same servicers, identified by the
+    sidecar in front.
+    """
+    settings = runtime.settings
+    address = settings.native_addr(runtime.name)
+    if address is None or settings.native_key is None:
+        return None
+    server = NativeServer(address, _options(settings))
+    sidecar = Sidecar(settings.native_key.get_secret_value())
+    gate = Gate(runtime.name, policy, runtime.tracer, server, stopping, sidecar.identity_of)
+    for add, servicer, _ in service.servicers:
+        add(servicer, gate)
+    door: Any = gate
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, door)
+    return server
 
 
 def _add_standard_services(gate: Gate, service: Service, with_reflection: bool) -> Any:

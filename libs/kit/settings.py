@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+UNSHOWN = "NATIVE_KEY"
 SERVICES = ("program", "antifraud", "points", "tier", "benefits", "notification", "checkout")
 
 
@@ -24,7 +26,14 @@ def _aware(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+def _loopback(value: str) -> str:
+    if not ip_address(_address(value).rpartition(":")[0].strip("[]")).is_loopback:
+        raise ValueError("expected an address of loopback, such as 127.0.0.1:7443: it has no TLS")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Loopback = Annotated[str, AfterValidator(_loopback)]
 
 
 class Settings(BaseSettings):
@@ -60,6 +69,16 @@ class Settings(BaseSettings):
     benefits_admin_addr: Address | None = None
     notification_admin_addr: Address | None = None
     checkout_admin_addr: Address | None = None
+    program_native_addr: Loopback | None = None
+    antifraud_native_addr: Loopback | None = None
+    points_native_addr: Loopback | None = None
+    tier_native_addr: Loopback | None = None
+    benefits_native_addr: Loopback | None = None
+    notification_native_addr: Loopback | None = None
+    checkout_native_addr: Loopback | None = None
+    native_key: SecretStr | None = Field(
+        None, min_length=32, description="Secret that the sidecar in front of a native front shows"
+    )
 
     share_port: bool = Field(
         False, description="Whether other processes of the same service may listen on its port, too"
@@ -104,6 +123,21 @@ class Settings(BaseSettings):
         value = getattr(self, f"{service}_admin_addr")
         return None if value is None else str(value)
 
+    def native_addr(self, service: str) -> str | None:
+        """Address of a service's native front, if it has one."""
+        value = getattr(self, f"{service}_native_addr")
+        return None if value is None else str(value)
+
+    @model_validator(mode="after")
+    def _check_native_key(self) -> Self:
+        named = [name for name in SERVICES if self.native_addr(name) is not None]
+        if named and self.native_key is None:
+            raise ValueError(
+                f"LAUREL_{named[0].upper()}_NATIVE_ADDR needs LAUREL_NATIVE_KEY, a secret of 32 "
+                "characters or more that the sidecar shows"
+            )
+        return self
+
 
 class SettingsInvalid(Exception):
     """The environment has mistakes; the text names each variable, its value and the reason."""
@@ -117,9 +151,15 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         values = {k[7:].lower(): v for k, v in environ.items() if k.startswith("LAUREL_")}
         return Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [
-            f"LAUREL_{'_'.join(str(part) for part in mistake['loc']).upper()}: {mistake['msg']}"
-            + ("" if mistake["type"] == "missing" else f" (got {mistake['input']!r})")
-            for mistake in error.errors()
-        ]
+        lines = [_line(mistake) for mistake in error.errors()]
         raise SettingsInvalid("the environment has mistakes:\n  " + "\n  ".join(lines)) from None
+
+
+def _line(mistake: Mapping[str, Any]) -> str:
+    if not mistake["loc"]:
+        # Of several variables at once, which it names itself.
+        return str(mistake["msg"])
+    name = "_".join(str(part) for part in mistake["loc"]).upper()
+    is_shown = mistake["type"] != "missing" and name != UNSHOWN
+    given = f" (got {mistake['input']!r})" if is_shown else ""
+    return f"LAUREL_{name}: {mistake['msg']}{given}"

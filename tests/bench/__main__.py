@@ -8,6 +8,7 @@ and loads take turns, so that a slow minute of the machine hits both.
 
 import asyncio
 import os
+import secrets
 import shutil
 import socket
 import statistics
@@ -36,6 +37,7 @@ from tests.bench.load import (
     hot_member,
     stream_accrue,
     unary_accrue,
+    unary_accrue_native,
 )
 from tests.bench.wire import Wire
 from tests.bench.yardstick import Yardstick
@@ -45,6 +47,7 @@ from cli.connect import Client
 from cli.files import resource
 from cli.supervisor import Supervisor, serve_command
 from kit.auth import Certificates
+from kit.native import IDENTITY_HEADER, KEY_HEADER
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.program.v1.program_service_pb2 import ApplyProgramRequest
 
@@ -59,6 +62,7 @@ LOADS: dict[str, Callable[[Any, float], Awaitable[float]]] = {
     "batch_accrue": batch_accrue,
     "stream_accrue": stream_accrue,
     "unary_accrue": unary_accrue,
+    "unary_accrue_native": unary_accrue_native,
     "hold_capture": hold_capture,
     "hot_member": hot_member,
     "get_balance": get_balance,
@@ -66,6 +70,8 @@ LOADS: dict[str, Callable[[Any, float], Awaitable[float]]] = {
 # What comes over several lean connections, and so to all processes of points; the others have one
 # channel of grpc.aio, and so one process.
 LEAN = frozenset({"unary_accrue", "hold_capture"})
+# What comes by the native front, without TLS, as from a sidecar.
+NATIVE = frozenset({"unary_accrue_native"})
 CONNECTIONS = 8
 PROCESSES = {"points": 2}
 # What is compared with something else than the yardstick, and with what.
@@ -98,8 +104,13 @@ SELECT member_id, transaction_id, transaction_id, false, {points}, {points} FROM
 async def bench(console: Console) -> dict[str, object]:
     """The results, ready for bench.json."""
     shutil.rmtree(DATA, ignore_errors=True)
+    native = {
+        "LAUREL_POINTS_NATIVE_ADDR": f"127.0.0.1:{_free_port()}",
+        "LAUREL_NATIVE_KEY": secrets.token_hex(),
+    }
+    extra_env = {"LAUREL_SCHEDULER": "false", **native}
     async with Supervisor(
-        DATA, services=SERVICES, processes=PROCESSES, extra_env={"LAUREL_SCHEDULER": "false"}
+        DATA, services=SERVICES, processes=PROCESSES, extra_env=extra_env
     ) as house:
         url = house.env["LAUREL_DATABASE_URL"]
         yardstick = Yardstick(url)
@@ -115,9 +126,10 @@ async def bench(console: Console) -> dict[str, object]:
             echo(house.env) as say,
             _channel(house.env) as channel,
             _lines(house.env) as lines,
+            _native_lines(native) as native_lines,
         ):
-            stub = PointsServiceStub(channel)
-            points = {name: lines if name in LEAN else stub for name in LOADS}
+            points: dict[str, Any] = dict.fromkeys(LOADS, PointsServiceStub(channel))
+            points |= dict.fromkeys(LEAN, lines) | dict.fromkeys(NATIVE, native_lines)
             for name, load in LOADS.items():
                 await load(points[name], WARM_UP_SECONDS)
             rates = await _rounds(console, yardstick, points, alone, say)
@@ -135,7 +147,21 @@ def _channel(environ: Mapping[str, str]) -> grpc.aio.Channel:
 @asynccontextmanager
 async def _lines(environ: Mapping[str, str]) -> AsyncIterator[Lines]:
     address = environ["LAUREL_POINTS_ADDR"]
-    wires = [await Wire.connect(environ, address) for _ in range(CONNECTIONS)]
+    async with _open(lambda: Wire.connect(environ, address)) as lines:
+        yield lines
+
+
+@asynccontextmanager
+async def _native_lines(environ: Mapping[str, str]) -> AsyncIterator[Lines]:
+    address = environ["LAUREL_POINTS_NATIVE_ADDR"]
+    headers = {KEY_HEADER: environ["LAUREL_NATIVE_KEY"], IDENTITY_HEADER: "admin"}
+    async with _open(lambda: Wire.connect_beside(address, headers)) as lines:
+        yield lines
+
+
+@asynccontextmanager
+async def _open(connect: Callable[[], Awaitable[Wire]]) -> AsyncIterator[Lines]:
+    wires = [await connect() for _ in range(CONNECTIONS)]
     try:
         yield Lines(wires)
     finally:
@@ -148,12 +174,10 @@ async def _unbatched(house: Supervisor) -> AsyncIterator[PointsServiceStub]:
     """A second process of points on the same ledger, in which every request is a batch of its
     own.
     """
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(f"127.0.0.1:{probe.getsockname()[1]}")
-    own = {"LAUREL_POINTS_ADDR": ports[0], "LAUREL_POINTS_ADMIN_ADDR": ports[1]}
+    own = {
+        name: f"127.0.0.1:{_free_port()}"
+        for name in ("LAUREL_POINTS_ADDR", "LAUREL_POINTS_ADMIN_ADDR")
+    }
     environ = {**os.environ, **house.env, **own, "LAUREL_BATCH_SIZE": "1"}
     environ["LAUREL_SCHEDULER"] = "false"
     process = await asyncio.create_subprocess_exec(
@@ -166,6 +190,12 @@ async def _unbatched(house: Supervisor) -> AsyncIterator[PointsServiceStub]:
     finally:
         process.terminate()
         await process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def _rounds(

@@ -107,6 +107,11 @@ async def unary_accrue(points: Lines, seconds: float) -> float:
     return await _drive(call, UNARY_CALLERS, seconds)
 
 
+async def unary_accrue_native(points: Lines, seconds: float) -> float:
+    """The same by the native front."""
+    return await unary_accrue(points, seconds)
+
+
 async def hot_member(points: PointsServiceStub, seconds: float) -> float:
     """AccruePoints for one and the same member, 256 callers at a time."""
 

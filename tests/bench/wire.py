@@ -33,23 +33,26 @@ def _text(text: str) -> bytes:
     return bytes([len(text)]) + text.encode()
 
 
-def _header_block(authority: str, method: str) -> bytes:
+def _header_block(authority: str, method: str, more: Mapping[str, str]) -> bytes:
     """Indexed fields of the static table, and literals that enter no dynamic table."""
+    scheme = b"\x86" if more else b"\x87"
     return (
-        b"\x83\x87"  # :method POST, :scheme https
+        b"\x83" + scheme  # :method POST, :scheme
         + b"\x04" + _text(method)  # :path
         + b"\x01" + _text(authority)  # :authority
         + b"\x0f\x10" + _text("application/grpc")  # content-type
         + b"\x00" + _text("te") + _text("trailers")
         + b"\x00" + _text("grpc-timeout") + _text("30S")
+        + b"".join(b"\x00" + _text(name) + _text(value) for name, value in more.items())
     )  # fmt: skip
 
 
 class Wire(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, authority: str) -> None:
+    def __init__(self, authority: str, more: Mapping[str, str]) -> None:
         self._authority = authority
+        self._more = more
         self._headers: dict[str, bytes] = {}
         self._calls: dict[int, asyncio.Future[bytes]] = {}
         self._answers: dict[int, bytes] = {}
@@ -69,8 +72,16 @@ class Wire(asyncio.Protocol):
         host, _, port = address.rpartition(":")
         loop = asyncio.get_running_loop()
         connected = await loop.create_connection(
-            lambda: cls("localhost"), host, int(port), ssl=context, server_hostname="localhost"
+            lambda: cls("localhost", {}), host, int(port), ssl=context, server_hostname="localhost"
         )  # fmt: skip
+        return connected[1]
+
+    @classmethod
+    async def connect_beside(cls, address: str, headers: Mapping[str, str]) -> "Wire":
+        """A connection without TLS on the same host, as a sidecar's, with headers of its own."""
+        host, _, port = address.rpartition(":")
+        loop = asyncio.get_running_loop()
+        connected = await loop.create_connection(lambda: cls("localhost", headers), host, int(port))
         return connected[1]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -86,7 +97,7 @@ class Wire(asyncio.Protocol):
         """The answer to a message, by `/package.Service/Method`. Raises Refused without one."""
         headers = self._headers.get(method)
         if headers is None:
-            headers = self._headers[method] = _header_block(self._authority, method)
+            headers = self._headers[method] = _header_block(self._authority, method, self._more)
         stream = self._next_stream
         self._next_stream += 2
         body = b"\0" + struct.pack(">I", len(message)) + message

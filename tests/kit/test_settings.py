@@ -1,0 +1,43 @@
+"""Settings of the native front: mistakes are told at start."""
+
+import pytest
+
+from kit.settings import SERVICES, SettingsInvalid, load_settings
+
+GIVEN = {
+    "LAUREL_DATABASE_URL": "postgresql://localhost/laurel",
+    "LAUREL_NATS_URL": "nats://localhost",
+    "LAUREL_CERT_DIR": "certificates",
+    "LAUREL_POLICY": "policy.yaml",
+    **{f"LAUREL_{name.upper()}_ADDR": "127.0.0.1:7000" for name in SERVICES},
+}
+KEY = "k" * 32
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:7443", "127.1.2.3:1", "[::1]:7443"])
+def test_a_native_front_listens_on_loopback(address: str) -> None:
+    settings = load_settings(
+        {**GIVEN, "LAUREL_POINTS_NATIVE_ADDR": address, "LAUREL_NATIVE_KEY": KEY}
+    )
+    assert settings.native_addr("points") == address
+    assert settings.native_addr("tier") is None
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7443", "192.168.0.7:7443", "localhost:7443", "7443"])
+def test_any_other_address_is_refused(address: str) -> None:
+    given = {**GIVEN, "LAUREL_POINTS_NATIVE_ADDR": address, "LAUREL_NATIVE_KEY": KEY}
+    with pytest.raises(SettingsInvalid, match="LAUREL_POINTS_NATIVE_ADDR: "):
+        load_settings(given)
+
+
+def test_a_native_front_needs_a_key() -> None:
+    given = {**GIVEN, "LAUREL_POINTS_NATIVE_ADDR": "127.0.0.1:7443"}
+    with pytest.raises(SettingsInvalid, match="LAUREL_POINTS_NATIVE_ADDR needs LAUREL_NATIVE_KEY"):
+        load_settings(given)
+
+
+def test_a_short_key_is_refused_and_not_shown() -> None:
+    given = {**GIVEN, "LAUREL_POINTS_NATIVE_ADDR": "127.0.0.1:1", "LAUREL_NATIVE_KEY": "short"}
+    with pytest.raises(SettingsInvalid, match="LAUREL_NATIVE_KEY: ") as refusal:
+        load_settings(given)
+    assert "short" not in str(refusal.value)
