@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from house import SAMPLE, Ground, House, new_id
+from kit.telemetry import set_up_logs
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Databases of tests stand in .laurel, a folder for each run; what dead runs left goes."""
+    # As services log: a traceback drawn with the values of all locals takes seconds.
+    set_up_logs("warning")
     if config.option.basetemp is None:
         runs = config.rootpath / ".laurel" / "tests"
         runs.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,8 @@ become exceptions.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -111,29 +111,29 @@ class Database:
         Raises DatabaseUnavailable when the server is away, and the exception of a violated
         constraint.
         """
-        try:
-            async with (
-                self.pool.acquire() as connection,
-                connection.transaction(readonly=readonly),
-            ):
+        with self._translated():
+            async with self.pool.acquire() as connection, connection.transaction(readonly=readonly):
                 yield Transaction(connection, self._statements, self._tracer)
-        except asyncpg.IntegrityConstraintViolationError as error:
-            known = self._constraints.get(error.constraint_name or "")
-            if known is None:
-                raise
-            raise known() from error
-        except _AWAY as error:
-            raise DatabaseUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
 
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[Transaction]:
         """For single statements that each stand alone: no BEGIN and COMMIT around them.
 
-        Raises DatabaseUnavailable when the server is away.
+        One that writes is committed, durably, when it returns. Raises as `transaction` does.
         """
-        try:
+        with self._translated():
             async with self.pool.acquire() as connection:
                 yield Transaction(connection, self._statements, self._tracer)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except asyncpg.IntegrityConstraintViolationError as error:
+            known = self._constraints.get(error.constraint_name or "")
+            if known is None:
+                raise
+            raise known() from error
         except _AWAY as error:
             raise DatabaseUnavailable(retry_after_ms=RETRY_AFTER_MS) from error
 

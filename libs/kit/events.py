@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import nats
@@ -79,18 +80,18 @@ async def publish(tx: Transaction, new_id: NewId, events: Sequence[Event]) -> No
         batches = [
             EventBatch(events=group[start : start + EVENTS_PER_MESSAGE_MAX]) for start in parts
         ]
-        await publish_batches(tx, new_id, kind, batches)
+        ids, payloads = seal_batches(batches, new_id)
+        await tx.execute("add_to_outbox", ids, [kind] * len(ids), payloads)
 
 
-async def publish_batches(
-    tx: Transaction, new_id: NewId, kind: str, batches: Sequence[EventBatch]
-) -> None:
-    """Puts batches of up to 256 events of one type into the outbox, each under a new id."""
+def seal_batches(batches: Sequence[EventBatch], new_id: NewId) -> tuple[list[UUID], list[bytes]]:
+    """Gives batches their ids; these and what goes into the outbox, for a statement of one's own
+    that writes them.
+    """
     ids = [new_id() for _ in batches]
     for batch_id, batch in zip(ids, batches, strict=True):
         batch.batch_id = str(batch_id)
-    payloads = [batch.SerializeToString() for batch in batches]
-    await tx.execute("add_to_outbox", ids, [kind] * len(ids), payloads)
+    return ids, [batch.SerializeToString() for batch in batches]
 
 
 class Broker:

@@ -238,6 +238,16 @@ class RequestRaced(LaurelError):
     text = "the same request is being booked elsewhere; try again with the same request_id"
 
 
+class NotPlain(LaurelError):
+    """An account owes something, or is not open any more, since it was looked up; whoever sees this
+    books the general way.
+    """
+
+    code = StatusCode.ABORTED
+    reason = "NOT_PLAIN"
+    text = "an account changed meanwhile; try again with the same request_id"
+
+
 class AccountFrozen(LaurelError):
     """The account spends nothing until it is unfrozen."""
 

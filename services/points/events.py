@@ -15,7 +15,7 @@ from kit.money import from_minor, set_minor
 from kit.telemetry import trace_parent
 from laurel.event.v1 import event_pb2 as pb
 from points.counting import Badge
-from points.plain import PlainAccrual
+from points.plain import Draft
 from points.posting import Desk
 from points.values import Kind, Posted
 from rules.accrual_values import PURCHASE
@@ -28,16 +28,16 @@ TOLD = frozenset(
 )  # fmt: skip
 
 
-def render_accrued_batches(accruals: Sequence[PlainAccrual]) -> list[pb.EventBatch]:
+def render_accrued_batches(drafts: Sequence[Draft], now: datetime) -> list[pb.EventBatch]:
     """The events of plain accruals, field by field: that is twice as fast as one call each."""
     trace = trace_parent()
     batches = []
-    for start in range(0, len(accruals), EVENTS_PER_MESSAGE_MAX):
+    for start in range(0, len(drafts), EVENTS_PER_MESSAGE_MAX):
         batch = pb.EventBatch()
         batches.append(batch)
         stamps: dict[int, Timestamp] = {}
-        record = to_timestamp(accruals[0].record_time)
-        for allowed, terms, transaction_id, *_ in accruals[start : start + EVENTS_PER_MESSAGE_MAX]:
+        record = to_timestamp(now)
+        for allowed, terms, transaction_id in drafts[start : start + EVENTS_PER_MESSAGE_MAX]:
             occurred = stamps.get(id(terms))
             if occurred is None:
                 occurred = stamps[id(terms)] = to_timestamp(terms.occurred_time)

@@ -61,6 +61,14 @@ class Balance(NamedTuple):
     held: int
 
 
+class Draft(NamedTuple):
+    """A plain accrual that is about to be booked."""
+
+    allowed: Allowed
+    terms: Terms
+    transaction_id: UUID
+
+
 class PlainAccrual(NamedTuple):
     """A booked plain accrual, with the balance right after it; there is no debt."""
 
@@ -91,32 +99,18 @@ def terms_of(occurred_time: datetime, program: CompiledProgram, now: datetime) -
     return Terms(program, occurred_time, pending, mature, expire, due)
 
 
-def settle(
-    allowed: Iterable[Allowed],
-    balances: dict[str, Balance],
-    now: datetime,
-    new_id: Callable[[], UUID],
-) -> list[PlainAccrual]:
-    """Adds accruals to `balances` one by one, but for those of members who are not in it."""
+def draft(allowed: Iterable[Allowed], now: datetime, new_id: Callable[[], UUID]) -> list[Draft]:
+    """Gives accruals their ids and terms; those of one instant share them."""
     shared: dict[tuple[datetime, int], Terms] = {}
-    settled = []
+    drafts = []
     for one in allowed:
-        command, _, points = one.offer
-        balance = balances.get(command.member_id)
-        if balance is None:
-            continue
+        command = one.offer.command
         key = (command.occurred_time, command.program.version)
         terms = shared.get(key)
         if terms is None:
             terms = shared[key] = terms_of(command.occurred_time, command.program, now)
-        active, pending, held = balance
-        if terms.pending:
-            pending += points
-        else:
-            active += points
-        balances[command.member_id] = after = Balance(active, pending, held)
-        settled.append(PlainAccrual(one, terms, new_id(), after, now))
-    return settled
+        drafts.append(Draft(one, terms, new_id()))
+    return drafts
 
 
 def explain(stored: dict[str, Any], program: CompiledProgram) -> dict[str, Any]:
@@ -148,11 +142,11 @@ def explain_again(
     return full
 
 
-def short_explanation(accrual: PlainAccrual) -> str:
+def short_explanation(allowed: Allowed) -> str:
     """What is kept of the decision, as JSON: ids and names of the program need no escape in it."""
-    (command, rate, points), assessment_id = accrual.allowed
+    (command, rate, points), assessment_id = allowed
     if command.origin.region:
-        return orjson.dumps(decision_of(accrual.allowed.offer, assessment_id)).decode()
+        return orjson.dumps(decision_of(allowed.offer, assessment_id)).decode()
     return (
         f'{{"points":{points},"spend":{command.amount_minor},"tier":"{rate.tier_id}",'
         f'"held":"{rate.held}","assessment":"{assessment_id}"}}'

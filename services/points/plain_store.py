@@ -1,89 +1,55 @@
-"""Books plain accruals: four statements for a whole batch, and its events."""
+"""Books plain accruals: one statement for a whole batch, and its events."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from kit.clock import NewId
 from kit.db import Transaction
-from kit.events import publish_batches
+from kit.events import seal_batches
 from points.events import render_accrued_batches
-from points.plain import Allowed, Balance, PlainAccrual, Terms, settle, short_explanation
-from points.values import Account, Standing
+from points.plain import Allowed, Balance, Draft, PlainAccrual, Terms, draft, short_explanation
+from points.values import Account
 
 
 async def book_plain(
     tx: Transaction, allowed: Sequence[Allowed], now: datetime, new_id: NewId
 ) -> list[PlainAccrual]:
-    """Books accruals, but for those of members whose account is not plain any more.
+    """Books accruals, all of them or none.
 
-    Raises RequestRaced when one of the requests was booked before.
+    Raises RequestRaced when one of the requests was booked before, NotPlain when an account is not
+    plain any more.
     """
-    members = {one.offer.command.member_id for one in allowed}
-    balances = {
-        member: Balance(active, pending, held)
-        for member, active, pending, held, debt, state, _ in await tx.fetch(
-            "lock_accounts", list(members)
-        )
-        if not debt and state == Standing.OPEN
-    }
-    accruals = settle(allowed, balances, now, new_id)
-    if accruals:
-        await _insert(tx, accruals, now)
-        await tx.execute(
-            "set_balances",
-            list(balances),
-            [balance.active for balance in balances.values()],
-            [balance.pending for balance in balances.values()],
-        )
-        await publish_batches(tx, new_id, "points_accrued", render_accrued_batches(accruals))
-    return accruals
+    drafts = draft(allowed, now, new_id)
+    batch_ids, payloads = seal_batches(render_accrued_batches(drafts, now), new_id)
+    rows = await tx.fetch("book_accruals", *_columns(drafts), now, batch_ids, payloads)
+    return [PlainAccrual(*one, Balance(*row), now) for one, row in zip(drafts, rows, strict=True)]
 
 
-async def _insert(tx: Transaction, accruals: Sequence[PlainAccrual], now: datetime) -> None:
+def _columns(drafts: Sequence[Draft]) -> list[Sequence[object]]:
     numbers: dict[int, int] = {}
     shared: list[Terms] = []
     terms = []
-    for accrual in accruals:
-        number = numbers.get(id(accrual.terms))
+    for one in drafts:
+        number = numbers.get(id(one.terms))
         if number is None:
-            shared.append(accrual.terms)
-            number = numbers[id(accrual.terms)] = len(shared)
+            shared.append(one.terms)
+            number = numbers[id(one.terms)] = len(shared)
         terms.append(number)
-    commands = [accrual.allowed.offer.command for accrual in accruals]
-    members = [command.member_id for command in commands]
-    ids = [accrual.transaction_id for accrual in accruals]
-    points = [accrual.allowed.offer.points for accrual in accruals]
-    await tx.execute(
-        "record_accruals",
-        members,
-        ids,
+    commands = [one.allowed.offer.command for one in drafts]
+    return [
+        [command.member_id for command in commands],
+        [one.transaction_id for one in drafts],
         [command.request_id for command in commands],
+        [command.digest for command in commands],
         [command.order_id for command in commands],
-        points,
-        [accrual.after.active for accrual in accruals],
-        [accrual.after.pending for accrual in accruals],
-        [accrual.after.held for accrual in accruals],
-        [short_explanation(accrual) for accrual in accruals],
+        [one.allowed.offer.points for one in drafts],
+        [short_explanation(one.allowed) for one in drafts],
         terms,
         [Account.PENDING if one.pending else Account.ACTIVE for one in shared],
         [one.program.version for one in shared],
         [one.occurred_time for one in shared],
-        now,
-    )
-    await tx.execute(
-        "open_lots",
-        members,
-        ids,
-        points,
-        terms,
         [one.pending for one in shared],
         [one.mature_time for one in shared],
         [one.expire_time for one in shared],
         [one.due_time for one in shared],
-    )
-    # In the order of the request ids, as everywhere: two batches must not deadlock over them.
-    requests = sorted(
-        (command.request_id, command.digest, transaction_id, command.member_id)
-        for command, transaction_id in zip(commands, ids, strict=True)
-    )
-    await tx.execute("remember_accruals", *(list(column) for column in zip(*requests, strict=True)))
+    ]

@@ -12,7 +12,7 @@ from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
 from points import accruals, holds, metrics, returns, rule_accruals
 from points.book import Book
-from points.errors import HoldMoved, RequestRaced
+from points.errors import HoldMoved, NotPlain, RequestRaced
 from points.events import render_badges, render_events
 from points.plain import Allowed, PlainAccrual, explain, is_short
 from points.plain_store import book_plain
@@ -42,7 +42,10 @@ from points.values import (
 )
 from rules.compiled import ProgramHistory
 
-CONSTRAINTS: dict[str, type[LaurelError]] = {"request_pkey": RequestRaced}
+CONSTRAINTS: dict[str, type[LaurelError]] = {
+    "request_pkey": RequestRaced,
+    "account_is_plain": NotPlain,
+}
 
 Answer = Posted | PlainAccrual | Exception
 
@@ -125,11 +128,12 @@ class LedgerStore:
         return done
 
     async def write_plain(self, allowed: Sequence[Allowed], now: datetime) -> list[PlainAccrual]:
-        """Books plain accruals in one transaction, but for those that turn out not to be plain.
+        """Books plain accruals in one transaction of one statement, all of them or none.
 
-        Raises RequestRaced when one of the requests was booked before.
+        Raises RequestRaced when one of the requests was booked before, NotPlain when an account is
+        not plain any more.
         """
-        async with self._database.transaction() as tx:
+        async with self._database.statements() as tx:
             return await book_plain(tx, allowed, now, self._new_id)
 
     async def write(self, entries: Sequence[Ready], known: Known, desk: Desk) -> list[Answer]:

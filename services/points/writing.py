@@ -107,13 +107,13 @@ class WritePath:
     async def _book_plain(
         self, plain: Sequence[Allowed], ready: list[Ready], now: datetime
     ) -> dict[str, Answer]:
-        """Books what can be booked the plain way; what can not any more joins `ready`."""
-        booked = {
-            accrual.allowed.offer.command.request_id: accrual
-            for accrual in await self._store.write_plain(plain, now)
-        }
-        ready += [_generally(one) for one in plain if one.offer.command.request_id not in booked]
-        return dict(booked)
+        """Books the plain way; where an account is not plain any more, all of them join `ready`."""
+        try:
+            booked = await self._store.write_plain(plain, now)
+        except errors.NotPlain:
+            ready += [_generally(one) for one in plain]
+            return {}
+        return {one.allowed.offer.command.request_id: one for one in booked}
 
     async def _decide(
         self,
