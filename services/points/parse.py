@@ -45,7 +45,7 @@ AMOUNT = _PURCHASE.fields_by_name["amount"]
 
 
 def parse_row(row: pb.AccruePointsRequest, now: datetime, programs: ProgramHistory) -> Accrue:
-    """A row of a batch, which nobody has checked yet: raises InvalidArgument, too."""
+    """An accrual that nobody has checked against the contract yet: raises InvalidArgument, too."""
     command = _parse_plain_row(row, now, programs)
     if command is None:
         check(row)

@@ -7,6 +7,7 @@ import grpc
 
 from kit.batch import Batcher
 from kit.clock import Clock, parse_time
+from kit.interceptor import checks_itself
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceServicer
 from points import parse
@@ -67,12 +68,13 @@ class PointsService(
         self._counter = counter
         self._reads = reads
 
+    @checks_itself
     async def AccruePoints(
         self, request: pb.AccruePointsRequest, context: Context
     ) -> pb.AccruePointsResponse:
         """See the contract."""
         programs = await self._feed.ensure()
-        command = parse.parse_accrual(request, self._clock(), programs)
+        command = parse.parse_row(request, self._clock(), programs)
         answer = await self._queue.submit(command)
         response = pb.AccruePointsResponse()
         if isinstance(answer, PlainAccrual):

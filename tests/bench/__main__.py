@@ -67,6 +67,8 @@ LOADS: dict[str, Callable[[Any, float], Awaitable[float]]] = {
     "hot_member": hot_member,
     "get_balance": get_balance,
 }
+# What comes by a channel of grpc.aio that sends and receives bytes.
+RAW = frozenset({"batch_accrue", "stream_accrue"})
 # What comes over several lean connections, and so to all processes of points; the others have one
 # channel of grpc.aio, and so one process.
 LEAN = frozenset({"unary_accrue", "hold_capture"})
@@ -129,7 +131,8 @@ async def bench(console: Console) -> dict[str, object]:
             _native_lines(native) as native_lines,
         ):
             points: dict[str, Any] = dict.fromkeys(LOADS, PointsServiceStub(channel))
-            points |= dict.fromkeys(LEAN, lines) | dict.fromkeys(NATIVE, native_lines)
+            points |= dict.fromkeys(RAW, channel) | dict.fromkeys(LEAN, lines)
+            points |= dict.fromkeys(NATIVE, native_lines)
             for name, load in LOADS.items():
                 await load(points[name], WARM_UP_SECONDS)
             rates = await _rounds(console, yardstick, points, alone, say)
