@@ -10,8 +10,7 @@ from rules.facts import Counter, flat_name, velocity_fact
 from rules.values import FraudRule, Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """What a velocity counter holds, this assessment included."""
 
     count: int
