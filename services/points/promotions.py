@@ -40,19 +40,22 @@ def boost_for(command: Hold, book: Book) -> Boost:
     day = day_for(command)
     window = command.program.redemption.window_at(command.occurred_time)
     boost = boost_of(window, book.use(day).points) if day else NO_BOOST
+    if command.expected_minor is not None:
+        _check_value(command, command.expected_minor, boost)
     if boost.points and command.order_minor is not None:
         most = points_max(command.order_minor, command.program, boost)
         if command.points > most:
             raise errors.PointsAboveShare(points=command.points, points_max=most)
-    if command.expected_minor is not None:
-        value = points_value_minor(command.points, command.program, boost)
-        if value != command.expected_minor:
-            program = command.program
-            raise errors.PointsValueChanged(
-                points=command.points, value=_amount(value, program),
-                expected=_amount(command.expected_minor, program),
-            )  # fmt: skip
     return boost
+
+
+def _check_value(command: Hold, expected_minor: int, boost: Boost) -> None:
+    value = points_value_minor(command.points, command.program, boost)
+    if value != expected_minor:
+        raise errors.PointsValueChanged(
+            points=command.points, value=_amount(value, command.program),
+            expected=_amount(expected_minor, command.program),
+        )  # fmt: skip
 
 
 def _amount(minor: int, program: CompiledProgram) -> str:

@@ -323,6 +323,10 @@ CHECKOUT = {
     "what pays for a completed checkout is spent in the ledger, and its coupons are used": Damage(
         f"UPDATE points.hold SET state = 3 WHERE hold_id = {HOLD_OF.format('COMPLETED')}"
     ),
+    "points pay for a checkout what the ledger has promised for them": Damage(
+        "UPDATE checkout.checkout SET points_minor = points_minor - 1, cash_minor = cash_minor + 1 "
+        f"WHERE checkout_id = {CANCELLED}"
+    ),
     "a cancelled checkout leaves no open hold, no open reservation and no points spent": Damage(
         f"UPDATE points.hold SET state = 1 WHERE hold_id = {HOLD_OF.format('CANCELLED')}"
     ),
