@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -30,6 +31,13 @@ def calm_program(pending_days: int = 0, *, multiplied: bool = True, deadline_ms:
     text = re.sub(r"deadline_ms: \d+", f"deadline_ms: {deadline_ms}", text)
     head, _, tail = text.partition("\nantifraud:\n")
     return f"{head}\nantifraud:\n{tail.partition('  rules:')[0]}  rules: []\n"
+
+
+def free_address() -> str:
+    """An address that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 async def settled(calls: Iterable[Awaitable[A]]) -> tuple[list[A], list[Refused]]:

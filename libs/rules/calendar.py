@@ -1,7 +1,7 @@
 """Months and days of the program's calendar: counted on the wall clock of its time zone."""
 
 import calendar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,11 @@ def year_end(instant: datetime, years_later: int, zone: ZoneInfo) -> datetime:
     """Returns the midnight that ends the calendar year of an instant, or a later year, in UTC."""
     year = instant.astimezone(zone).year + years_later + 1
     return datetime(year, 1, 1, tzinfo=zone).astimezone(UTC)
+
+
+def day_of(instant: datetime, zone: ZoneInfo) -> date:
+    """Returns the calendar day of an instant, in the program's zone."""
+    return instant.astimezone(zone).date()
 
 
 def day_end(instant: datetime, days_later: int, zone: ZoneInfo) -> datetime:

@@ -87,7 +87,7 @@ def _check_rule(rule: EarnRule, path: str, program: Program, report: Report) -> 
         _check_amount(rule.ladder.per_amount, f"{path}.ladder.per_amount", program, report)
     _check_group_name(rule.group, f"{path}.group", program, report, multiply=False)
     if rule.HasField("window"):
-        _check_window(rule.window, f"{path}.window", program, report)
+        check_window(rule.window, f"{path}.window", program, report)
     _check_unique(
         [(f"{path}.coefficients[{i}].name", c.name) for i, c in enumerate(rule.coefficients)],
         {},
@@ -124,7 +124,7 @@ def _check_coefficient(
             reason = f"is {tier_id:.60}, which is no tier{did_you_mean(tier_id, ids)}"
             report.add(f"{path}.tiers[{index}]", reason)
     if one.HasField("window"):
-        _check_window(one.window, f"{path}.window", program, report)
+        check_window(one.window, f"{path}.window", program, report)
 
 
 def _check_group_name(
@@ -149,7 +149,7 @@ def _check_challenge(challenge: Challenge, path: str, program: Program, report: 
     if not challenge.bonus_points and not challenge.badge and report.faultless_below(path):
         report.add(f"{path}.bonus_points", "is missing; write it, or a badge")
     if challenge.HasField("window"):
-        _check_window(challenge.window, f"{path}.window", program, report)
+        check_window(challenge.window, f"{path}.window", program, report)
     target = f"{path}.target"
     if not report.faultless(target):
         return
@@ -179,13 +179,20 @@ def _check_amount(text: str, path: str, program: Program, report: Report) -> Dec
     return Decimal(text)
 
 
-def _check_window(window: Window, path: str, program: Program, report: Report) -> None:
+def check_window(
+    window: Window, path: str, program: Program, report: Report
+) -> tuple[datetime, datetime] | None:
+    """Begin and end of a window; None with a mistake."""
     if not report.faultless("time_zone"):
-        return
+        return None
     start = _time(window.start, f"{path}.start", program, report)
     end = _time(window.end, f"{path}.end", program, report)
-    if start is not None and end is not None and end <= start:
+    if start is None or end is None:
+        return None
+    if end <= start:
         report.add(f"{path}.end", f"is {window.end}, not after {window.start}; end it later")
+        return None
+    return start, end
 
 
 def _time(text: str, path: str, program: Program, report: Report) -> datetime | None:

@@ -16,6 +16,7 @@ from laurel.program.v1.program_pb2 import (
 )
 from rules.check_conditions import check_conditions
 from rules.check_earning import check_earning
+from rules.check_redemption import check_redemption
 from rules.messages import VARIABLES
 from rules.mistakes import Report, did_you_mean
 from rules.money import MINOR_UNITS
@@ -34,7 +35,7 @@ def check_program(program: Program, report: Report) -> None:
     check_earning(program, report)
     _check_expiry(program, report)
     _check_returns(program, report)
-    _check_step(program, report)
+    check_redemption(program, report)
     _check_ladder(program, report)
     _check_benefits(program, report)
     for index, rule in enumerate(program.messages):
@@ -57,6 +58,7 @@ def _check_head(program: Program, report: Report) -> None:
 def _check_unique(program: Program, report: Report) -> None:
     named = {
         "earning.rules": ("name", [rule.name for rule in program.earning.rules]),
+        "redemption.windows": ("name", [window.name for window in program.redemption.windows]),
         "tiers.ladder": ("id", [tier.id for tier in program.tiers.ladder]),
         "benefits": ("id", [benefit.id for benefit in program.benefits]),
         "messages": ("name", [rule.name for rule in program.messages]),
@@ -90,16 +92,6 @@ def _check_returns(program: Program, report: Report) -> None:
     for field in ("debt_points_max", "debt_days"):
         if f"returns.{field}" in report.places:
             report.add(f"returns.{field}", "has no effect with shortfall: cash; remove one of them")
-
-
-def _check_step(program: Program, report: Report) -> None:
-    redemption = program.redemption
-    if redemption.points_step > 1 and redemption.points_min % redemption.points_step:
-        step = redemption.points_step
-        nearest = -(-redemption.points_min // step) * step
-        reason = f"is {redemption.points_min}, no multiple of points_step {step}; write {nearest}"
-        if report.faultless("redemption.points_min"):
-            report.add("redemption.points_min", reason)
 
 
 def _check_gifts(program: Program, report: Report) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from laurel.program.v1 import program_pb2 as pb
-from rules.accrual_program import AccrualProgram, compile_accrual, is_plain
+from rules.accrual_program import AccrualProgram, compile_accrual, is_plain, wall_time
 from rules.cel import compile_condition
 from rules.earn_rules import Earning, compile_earning
 from rules.facts import EARN_FACTS, FRAUD_FACTS
@@ -30,6 +30,7 @@ from rules.values import (
     Never,
     Operation,
     Period,
+    PromotionWindow,
     Redemption,
     Restored,
     Returns,
@@ -97,7 +98,7 @@ def compile_program(version: int, program: pb.Program, effective_time: datetime)
         accrual=compile_accrual(program.earning, zone, digits, compile_expiry_policy),
         pending_days=program.earning.pending_days,
         expiry=_expiry(program.expiry),
-        redemption=_redemption(program.redemption),
+        redemption=_redemption(program.redemption, zone),
         returns=_returns(program.returns),
         ladder=ladder,
         window_months=program.tiers.window_months,
@@ -214,7 +215,7 @@ def compile_expiry_policy(policy: pb.ExpiryPolicy) -> ExpiryPolicy:
             return Never()
 
 
-def _redemption(redemption: pb.Redemption) -> Redemption:
+def _redemption(redemption: pb.Redemption, zone: ZoneInfo) -> Redemption:
     return Redemption(
         per_unit=redemption.points_per_unit,
         share_max=redemption.points_share_max,
@@ -223,6 +224,18 @@ def _redemption(redemption: pb.Redemption) -> Redemption:
         hold_minutes=redemption.hold_minutes,
         quote_minutes=redemption.quote_minutes,
         points_step=max(1, redemption.points_step),
+        windows=tuple(_promotion(window, zone) for window in redemption.windows),
+    )
+
+
+def _promotion(window: pb.PromotionWindow, zone: ZoneInfo) -> PromotionWindow:
+    return PromotionWindow(
+        name=window.name,
+        start=wall_time(window.window.start, zone),
+        end=wall_time(window.window.end, zone),
+        factor=window.factor,
+        factor_e4=scaled(window.factor, 4),
+        member_day_points_max=window.member_day_points_max,
     )
 
 

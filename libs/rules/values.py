@@ -4,6 +4,7 @@ A name ending in `_minor` counts the currency's smallest unit; one ending in `_e
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, IntEnum
 
 from rules.cel import Condition
@@ -129,6 +130,20 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
+class PromotionWindow:
+    """A stretch of time in which some points of each member and day are worth more; the end is the
+    first instant after it.
+    """
+
+    name: str
+    start: datetime
+    end: datetime
+    factor: str
+    factor_e4: int
+    member_day_points_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Redemption:
     """How points are spent; `per_unit` points pay 1.00 of the currency."""
 
@@ -139,6 +154,14 @@ class Redemption:
     hold_minutes: int
     quote_minutes: int
     points_step: int
+    windows: tuple[PromotionWindow, ...] = ()
+
+    def window_at(self, at: datetime) -> PromotionWindow | None:
+        """The promotion window of an instant, of which there is one at most."""
+        for window in self.windows:
+            if window.start <= at < window.end:
+                return window
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,12 @@ AND (
     OR cardinality(c.coupon_ids) > 0 AND r.state IS DISTINCT FROM 'REDEEMED'
 )
 
+-- check: points pay for a checkout what the ledger has promised for them
+SELECT c.checkout_id, c.points, c.points_minor, t.explanation -> 'hold' -> 'value' AS promised
+FROM checkout.checkout AS c
+INNER JOIN points.transaction AS t ON t.hold_id::text = c.hold_id AND t.kind = 3
+WHERE c.boosted_points IS NOT NULL AND (t.explanation -> 'hold' ->> 'value')::bigint <> c.points_minor
+
 -- check: a cancelled checkout leaves no open hold, no open reservation and no points spent
 SELECT c.checkout_id, h.state AS hold_state, h.captured, h.refunded, r.state AS reservation_state
 FROM checkout.checkout AS c

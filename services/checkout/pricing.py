@@ -10,7 +10,7 @@ from rules.accrual import expected
 from rules.compiled import CompiledProgram, ProgramHistory
 from rules.earn_rules import Purchase
 from rules.earning import PointsOutOfRange
-from rules.redemption import quote
+from rules.redemption import NO_BOOST, Boost, quote
 from rules.values import TierDiscount
 
 
@@ -69,6 +69,8 @@ class Standing:
     effects: tuple[Effect, ...]
     active_points: int
     tier_id: str
+    boost: Boost = NO_BOOST
+    """What a promotion window makes worth more for this member, as points says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Price:
     cash_minor: int
     points_to_earn: int
     program_version: int
+    boosted_points: int
+    promotion_window: str
 
     @property
     def discount_minor(self) -> int:
@@ -112,7 +116,8 @@ def price(
     off = sum(effect.discount_minor for effect in standing.effects)
     if not 0 <= off <= cart.lines_minor:
         raise ValueError(f"benefits take {off} off an order of {cart.lines_minor} minor units")
-    split = quote(cart.lines_minor - off, cart.points_wanted, standing.active_points, program)
+    due_minor = cart.lines_minor - off
+    split = quote(due_minor, cart.points_wanted, standing.active_points, program, standing.boost)
     is_coupon = coupon_test(history)
     return Price(
         lines_minor=cart.lines_minor,
@@ -128,6 +133,8 @@ def price(
         cash_minor=split.cash_minor,
         points_to_earn=_points_to_earn(cart, split.cash_minor, standing.tier_id, program, at),
         program_version=program.version,
+        boosted_points=split.boosted,
+        promotion_window=standing.boost.window if split.boosted else "",
     )
 
 

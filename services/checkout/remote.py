@@ -22,8 +22,15 @@ from laurel.benefits.v1 import benefits_service_pb2 as benefits
 from laurel.benefits.v1.benefits_service_pb2_grpc import BenefitsServiceStub
 from laurel.points.v1 import points_service_pb2 as points
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
+from laurel.points.v1.redemptions_pb2 import (
+    REDEMPTION_LIMIT_KIND_BALANCE,
+    QuoteRedemptionRequest,
+    QuoteRedemptionResponse,
+)
 from laurel.tier.v1.tier_service_pb2 import BatchGetTiersRequest
 from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
+from rules.money import scaled
+from rules.redemption import NO_BOOST, Boost
 
 TIER_DEADLINE_SECONDS = 1.0
 # The service has said no, and would again. Every other error leaves open what happened.
@@ -71,14 +78,18 @@ class Remote:
             order_amount=from_minor(amount_minor, currency, digits),
             entitlement_ids=coupon_ids,
         )
-        balance = points.GetBalanceRequest(member_id=member_id)
+        # For the balance and for what points are worth today; how many pay is decided by the price.
+        redemption = QuoteRedemptionRequest(
+            member_id=member_id, order_amount=from_minor(amount_minor, currency, digits)
+        )
         evaluated, got, tier_id = await asyncio.gather(
             self._read("benefits", self._benefits.EvaluateBenefits(evaluate)),
-            self._read("points", self._points.GetBalance(balance)),
+            self._read("points", self._points.QuoteRedemption(redemption)),
             self._tier(member_id),
         )
         effects = tuple(_effect(effect, currency, digits) for effect in evaluated.effects)
-        return Standing(effects, got.balance.active, tier_id)
+        active = next(one.points for one in got.limits if one.kind == REDEMPTION_LIMIT_KIND_BALANCE)
+        return Standing(effects, active, tier_id, _boost(got))
 
     async def _tier(self, member_id: str) -> str:
         """The member's tier, empty when it cannot be had: a quote only foretells what is earned."""
@@ -157,6 +168,8 @@ class Remote:
             order_amount=_money(saga, saga.due_minor),
             origin=_origin(saga),
         )
+        if saga.expected_minor is not None:
+            request.expected_value.CopyFrom(_money(saga, saga.expected_minor))
         hold = (await self._points.HoldPoints(request)).hold
         until = from_timestamp(hold.expire_time)
         return Outcome(Step.HOLD, Mark.DONE, made_id=hold.hold_id, expire_time=until)
@@ -236,6 +249,13 @@ def _effect(effect: benefits.BenefitEffect, currency: str, digits: int) -> Effec
         discount,
         effect.reason,
     )
+
+
+def _boost(quoted: QuoteRedemptionResponse) -> Boost:
+    if not quoted.HasField("window"):
+        return NO_BOOST
+    window = quoted.window
+    return Boost(window.points_left, scaled(window.factor, 4), window.name)
 
 
 def _money(saga: Saga | RefundSaga, minor: int) -> Money:

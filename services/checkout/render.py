@@ -60,6 +60,8 @@ def _price(shown: Checkout) -> pb.Price:
         cash_amount=_money(shown, shown.cash_minor),
         points_to_earn=shown.points_to_earn,
         program_version=shown.program_version,
+        boosted_points=shown.boosted_points,
+        promotion_window=shown.promotion_window,
     )
 
 

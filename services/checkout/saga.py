@@ -59,6 +59,8 @@ class Saga:
     complete_time: datetime | None
     failure_reason: str
     failure_text: str
+    expected_minor: int | None
+    """What the points are to pay; None for a quote of before points was told that."""
     marks: Mapping[Step, Mark]
 
     def done(self, step: Step) -> bool:

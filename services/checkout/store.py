@@ -157,7 +157,7 @@ async def _insert(tx: Transaction, quote: Quote, cart: Cart, price: Price) -> No
         price.program_version, price.lines_minor, price.discount_minor, price.points_max,
         price.points, price.points_minor, price.cash_minor, price.points_to_earn,
         list(cart.categories), list(price.coupon_ids), cart.origin, quote.hold_minutes,
-        quote.create_time, quote.expire_time,
+        quote.create_time, quote.expire_time, price.boosted_points, price.promotion_window,
     )  # fmt: skip
     lines = [(x.line_id, x.category, x.quantity, x.unit_price_minor) for x in cart.lines]
     await tx.execute("add_lines", key, *(list(column) for column in zip(*lines, strict=True)))

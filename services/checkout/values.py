@@ -46,6 +46,8 @@ class Checkout:
     create_time: datetime
     update_time: datetime
     expire_time: datetime
+    boosted_points: int
+    promotion_window: str
     lines: tuple[Line, ...]
     discounts: tuple[Effect, ...]
     refunds: tuple[Refund, ...]

@@ -2,13 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 from points.counting import Counting
-from points.values import AccountState, AccrualRecord, Debt, HoldRecord, LotState, Posted
+from points.values import AccountState, AccrualRecord, Debt, HoldRecord, LotState, Posted, WindowDay
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class WindowUse:
+    """Points that a member uses of a day of a promotion window, and the most that may be."""
+
+    points: int = 0
+    points_max: int = 0
 
 
 class Book:
@@ -29,6 +38,8 @@ class Book:
         self.changed_holds: dict[UUID, HoldRecord] = {}
         self.changed_accruals: dict[UUID, AccrualRecord] = {}
         self.new_debts: list[Debt] = []
+        self._uses: dict[WindowDay, WindowUse] = {}
+        self.changed_uses: set[WindowDay] = set()
         self.counting = Counting()
         self.bonuses: list[Posted] = []
         """Transactions beside those that answer the commands."""
@@ -52,6 +63,14 @@ class Book:
         self._lots[lot.lot_id] = lot
         self._lots_of[lot.member_id].append(lot)
         self.new_lots.append(lot)
+
+    def add_loaded_use(self, day: WindowDay, points: int, points_max: int) -> None:
+        """Puts in what is used of a day of a promotion window; its row is locked."""
+        self._uses[day] = WindowUse(points, points_max)
+
+    def use(self, day: WindowDay) -> WindowUse:
+        """What is used of a day of a promotion window."""
+        return self._uses.setdefault(day, WindowUse())
 
     def lot(self, lot_id: UUID) -> LotState:
         """A lot that was loaded or made."""

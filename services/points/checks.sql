@@ -110,6 +110,22 @@ WHERE
         t.held::bigint, coalesce(t.captured, 0)::bigint, coalesce(t.released, 0)::bigint, coalesce(t.refunded, 0)::bigint
     )
 
+-- check: what holds use of a day of a promotion window is what is counted for the member
+SELECT member_id, window_name, day, u.points AS counted, h.points AS used
+FROM points.promotion_use AS u
+FULL JOIN (
+    -- Points that are worth more are released and given back last.
+    SELECT
+        window_member_id AS member_id, window_name, window_day AS day,
+        sum(least(window_points, points - released - refunded)) AS points
+    FROM points.hold WHERE window_name IS NOT NULL
+    GROUP BY window_member_id, window_name, window_day
+) AS h USING (member_id, window_name, day)
+WHERE coalesce(u.points, 0) <> coalesce(h.points, 0)
+
+-- check: nobody uses more of a day of a promotion window than its cap
+SELECT member_id, window_name, day, points, points_max FROM points.promotion_use WHERE points > points_max
+
 -- check: refunded never exceeds captured
 SELECT member_id, hold_id, captured, refunded FROM points.hold WHERE refunded > captured
 

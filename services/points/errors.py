@@ -120,6 +120,14 @@ class PointsAboveShare(FieldInvalid):
     text = "{points} points are more than the {points_max} that may pay a part of this order"
 
 
+class PointsValueChanged(LaurelError):
+    """The points pay something else than the caller counted on."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "POINTS_VALUE_CHANGED"
+    text = "{points} points pay {value} now and not {expected}; quote the order again"
+
+
 class DatesOfNowOnly(FieldInvalid):
     """The days on which points expire were asked for at a past instant."""
 

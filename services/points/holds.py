@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from points import errors
+from points import errors, promotions
 from points.book import Book
 from points.closing import forfeit_refund
 from points.posting import Desk, move, next_due, post, post_hold
@@ -39,7 +39,10 @@ def hold(command: Hold, assessment_id: str, book: Book, desk: Desk) -> Posted:
 
 
 def set_aside(command: Hold, explanation: dict[str, Any], book: Book, desk: Desk) -> Posted:
-    """Sets active points aside, whatever the state of the account. Raises InsufficientPoints."""
+    """Sets active points aside, whatever the state of the account.
+
+    Raises InsufficientPoints, PointsAboveShare or PointsValueChanged.
+    """
     expire = desk.now + timedelta(minutes=command.program.redemption.hold_minutes)
     record, moves = _draw(command, expire, book, desk)
     account = book.account(command.member_id)
@@ -76,16 +79,21 @@ def redeem(command: Redeem, assessment_id: str, book: Book, desk: Desk) -> Poste
 def _draw(
     command: Hold, expire: datetime, book: Book, desk: Desk
 ) -> tuple[HoldRecord, list[LotMove]]:
-    """Takes points from the lots that expire first. Raises InsufficientPoints."""
+    """Takes points from the lots that expire first.
+
+    Raises InsufficientPoints, PointsAboveShare or PointsValueChanged.
+    """
     account = book.account(command.member_id)
     lots = book.spendable_lots(command.member_id, command.occurred_time)
     available = min(account.active, sum(lot.remaining for lot in lots))
     if available < command.points:
         raise errors.InsufficientPoints(asked=command.points, available=available)
+    boost = promotions.boost_for(command, book)
     record = HoldRecord(
         command.member_id, desk.new_id(), command.points, 0, 0, 0, HoldState.OPEN, command.order_id,
         command.program.version, expire, desk.now,
     )  # fmt: skip
+    promotions.mark(record, command, boost, book)
     moves, left = [], command.points
     for lot in lots:
         drawn = min(lot.remaining, left)
@@ -100,7 +108,8 @@ def _draw(
 
 def check_redemption(command: Hold) -> None:
     """Raises PointsBelowMinimum, PointsOffStep or PointsAboveShare where the program does not allow
-    so few or so many points.
+    so few or so many points. Of the share it asks what holds whatever the points are worth: what
+    a promotion window adds is known under the lock only.
     """
     points_min = command.program.redemption.points_min
     if command.points < points_min:

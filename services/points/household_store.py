@@ -28,7 +28,9 @@ from points.merges import living_holds, lots_with_holds, move_holds, take_note
 from points.merging import Moved, Parts
 from points.moving_events import household_event
 from points.office import Call, Office, R, Render, Session
+from points.promotions import days_of
 from points.standing import check_may_spend
+from points.store import load_uses
 from points.values import Hold, LotState, Posted
 from rules.gifts import month_of
 
@@ -206,7 +208,10 @@ class HouseholdStore:
             companion = household.find(member_id)
             month = month_of(desk.now, asked.program.zone)
             await session.load_spendable_lots(household_id, asked.points)
-            command = replace(asked, member_id=household_id, occurred_time=desk.now)
+            command = replace(
+                asked, member_id=household_id, occurred_time=desk.now, spender_id=member_id
+            )
+            await load_uses(session.tx, book, days_of([command], ()))
             posted = households.hold_pool(command, companion, month, assessment_id, book, desk)
             session.posted.append(posted)
             await session.tx.execute(

@@ -1,7 +1,7 @@
 """Messages of the contract as commands; what is wrong with one is said here."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 from uuid import UUID
 
 from kit.clock import parse_occurred
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
         | transfers.DonatePointsRequest
         | households.HoldPoolPointsRequest
     )
+    Spending = pb.HoldPointsRequest | pb.RedeemPointsRequest | households.HoldPoolPointsRequest
+
+S = TypeVar("S", bound=Hold)
 
 _ROW, _PURCHASE = pb.AccruePointsRequest.DESCRIPTOR, pb.Purchase.DESCRIPTOR
 PURCHASE, OCCURRED_TIME = (_ROW.fields_by_name[name] for name in ("purchase", "occurred_time"))
@@ -113,29 +116,42 @@ def parse_accrual(
 
 def parse_hold(request: pb.HoldPointsRequest, now: datetime, programs: ProgramHistory) -> Hold:
     """Raises TimeInFuture, CurrencyMismatch or AmountInvalid."""
-    return Hold(*_spending(request, now, programs))
+    return _spending(Hold, request, now, programs)
 
 
 def parse_redemption(
     request: pb.RedeemPointsRequest, now: datetime, programs: ProgramHistory
 ) -> Redeem:
     """Raises TimeInFuture, CurrencyMismatch or AmountInvalid."""
-    return Redeem(*_spending(request, now, programs))
+    return _spending(Redeem, request, now, programs)
 
 
 def _spending(
-    request: pb.HoldPointsRequest | pb.RedeemPointsRequest, now: datetime, programs: ProgramHistory
-) -> tuple[str, bytes, str, int, str, int | None, Origin, datetime, CompiledProgram]:
+    kind: type[S],
+    request: pb.HoldPointsRequest | pb.RedeemPointsRequest,
+    now: datetime,
+    programs: ProgramHistory,
+) -> S:
     occurred = _occurred(request, now)
     program = programs.in_force(occurred)
-    order_minor = None
-    if request.HasField("order_amount"):
-        order_minor = _minor(request.order_amount, program, "order_amount")
-    origin = _origin(request.origin) if request.HasField("origin") else NOWHERE
-    return (
-        request.request_id, content_hash(request), request.member_id, request.points,
-        request.order_id, order_minor, origin, occurred, program,
-    )  # fmt: skip
+    return kind(
+        request_id=request.request_id,
+        digest=content_hash(request),
+        member_id=request.member_id,
+        points=request.points,
+        order_id=request.order_id,
+        order_minor=_minor_if_given(request, "order_amount", program),
+        origin=_origin(request.origin) if request.HasField("origin") else NOWHERE,
+        occurred_time=occurred,
+        program=program,
+        expected_minor=_minor_if_given(request, "expected_value", program),
+    )
+
+
+def _minor_if_given(
+    request: "Spending", field: Literal["order_amount", "expected_value"], program: CompiledProgram
+) -> int | None:
+    return _minor(getattr(request, field), program, field) if request.HasField(field) else None
 
 
 def parse_pool_hold(
@@ -143,19 +159,17 @@ def parse_pool_hold(
 ) -> Hold:
     """A hold as its spender asks for it. Raises CurrencyMismatch or AmountInvalid."""
     program = programs.in_force(now)
-    order_minor = None
-    if request.HasField("order_amount"):
-        order_minor = _minor(request.order_amount, program, "order_amount")
     return Hold(
         request_id=request.request_id,
         digest=content_hash(request),
         member_id=request.member_id,
         points=request.points,
         order_id=request.order_id,
-        order_minor=order_minor,
+        order_minor=_minor_if_given(request, "order_amount", program),
         origin=parse_origin(request),
         occurred_time=now,
         program=program,
+        expected_minor=_minor_if_given(request, "expected_value", program),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from points import promotions
 from points.book import Book
 from points.values import AccountState, HoldRecord, Kind, LotMove, LotState, Posted, Posting
 from rules.compiled import CompiledProgram, ProgramHistory
@@ -95,7 +96,9 @@ def post(
     book.changed_accounts.add(account.member_id)
     if hold is not None:
         book.changed_holds[hold.hold_id] = hold
-        explanation = {**(explanation or {}), "hold": _snapshot(hold)}
+        promotions.count(hold, book)
+        worth = promotions.told(hold, kind, postings, desk.programs.version(hold.program_version))
+        explanation = {**(explanation or {}), "hold": {**_snapshot(hold), **worth}}
     return Posted(
         account.member_id, transaction_id or desk.new_id(), kind, tuple(postings), tuple(moves),
         account.active, account.pending, account.held, account.debt,

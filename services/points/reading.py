@@ -11,7 +11,7 @@ from kit.clock import Clock
 from kit.db import Database, Transaction
 from points.errors import TransactionNotFound
 from points.plain import explain_again, is_short
-from points.values import Account, Kind, LotMove, Posted, Posting
+from points.values import Account, Kind, LotMove, Posted, Posting, WindowDay
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
 
@@ -170,6 +170,11 @@ class LedgerReader:
             await self._feed.refresh()
             programs = await self._feed.ensure()
         return programs
+
+    async def get_window_used(self, day: WindowDay) -> int:
+        """Points that a member uses of a day of a promotion window."""
+        async with self._database.statements() as tx:
+            return await tx.fetchval("get_promotion_use", *day) or 0
 
     async def get_totals(self, at: datetime | None = None) -> Totals:
         """Every account over all members, as one snapshot; as it was recorded at an instant."""

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from google.type.money_pb2 import Money
+
 from kit.clock import to_timestamp
 from kit.money import from_minor
 from laurel.points.v1 import points_service_pb2 as pb
@@ -34,6 +36,7 @@ def render_transaction(posted: Posted) -> pb.Transaction:
         occurred_time=to_timestamp(posted.occurred_time),
         record_time=to_timestamp(posted.record_time),
         balance_after=render_balance_after(posted),
+        value=_worth((posted.explanation or {}).get("hold", {}), "moved"),
     )
     explanation = posted.explanation or {}
     message.counterpart_member_id, message.counterpart_transaction_id = explanation.get(
@@ -123,6 +126,10 @@ def render_hold(posted: Posted) -> pb.Hold:
     assert posted.explanation is not None
     hold = posted.explanation["hold"]
     return pb.Hold(
+        value=_worth(hold, "value"),
+        spent_value=_worth(hold, "spent"),
+        boosted_points=hold.get("boosted", 0),
+        promotion_window=hold.get("window", ""),
         hold_id=str(posted.hold_id),
         member_id=posted.member_id,
         points=hold["points"],
@@ -134,6 +141,13 @@ def render_hold(posted: Posted) -> pb.Hold:
         expire_time=to_timestamp(datetime.fromisoformat(hold["expire"])),
         create_time=to_timestamp(datetime.fromisoformat(hold["create"])),
     )
+
+
+def _worth(hold: dict[str, Any], name: str) -> Money | None:
+    """An amount of a hold's snapshot; None in one that was kept before amounts were."""
+    if name not in hold:
+        return None
+    return from_minor(hold[name], hold["currency"], hold["digits"])
 
 
 def render_accrued(posted: Posted) -> pb.AccruedPoints:

@@ -35,6 +35,8 @@ async def save(tx: Transaction, book: Book, posted: Sequence[Posted], now: datet
     await _write_lots(tx, book)
     if book.changed_holds:
         await _write_holds(tx, list(book.changed_holds.values()))
+    if book.changed_uses:
+        await _write_uses(tx, book)
     if book.changed_accruals:
         await _write_returns(tx, book)
     if book.new_debts:
@@ -122,6 +124,10 @@ async def _write_holds(tx: Transaction, holds: Sequence[HoldRecord]) -> None:
         [hold.program_version for hold in holds],
         [hold.expire_time for hold in holds],
         [hold.create_time for hold in holds],
+        [hold.window_day.member_id if hold.window_day else None for hold in holds],
+        [hold.window_day.window if hold.window_day else None for hold in holds],
+        [hold.window_day.day if hold.window_day else None for hold in holds],
+        [hold.window_points or None for hold in holds],
     )
     parts = [(hold, part) for hold in holds for part in hold.lots]
     await tx.execute(
@@ -134,6 +140,17 @@ async def _write_holds(tx: Transaction, holds: Sequence[HoldRecord]) -> None:
         [part.captured for _, part in parts],
         [part.released for _, part in parts],
         [part.refunded for _, part in parts],
+    )
+
+
+async def _write_uses(tx: Transaction, book: Book) -> None:
+    days = sorted(book.changed_uses)
+    uses = [book.use(day) for day in days]
+    await tx.execute(
+        "upsert_promotion_uses",
+        *(list(column) for column in zip(*days, strict=True)),
+        [use.points for use in uses],
+        [use.points_max for use in uses],
     )
 
 

@@ -18,8 +18,9 @@ from points.book import Book
 from points.events import expiring_event, render_events
 from points.expiring import Notice
 from points.posting import Desk
+from points.promotions import days_of
 from points.saving import save
-from points.store import load_holds, load_lots, lock_accounts
+from points.store import load_holds, load_lots, load_uses, lock_accounts
 from points.values import Debt, HoldState, LotState, Posted, Release
 from rules.feed import ProgramFeed
 
@@ -142,6 +143,7 @@ class ScheduledWork:
                 step = _Step(Book(), desk, as_of, Done())
                 await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
                 await load_holds(tx, step.book, keys)
+                await load_uses(tx, step.book, days_of((), step.book.holds.values()))
                 for _, hold_id in keys:
                     # One that a merge has moved meanwhile is found again in the next step.
                     record = step.book.holds.get(hold_id)

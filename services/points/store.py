@@ -1,7 +1,7 @@
 """The write path of the ledger: one transaction for a whole batch, a few set-based statements."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,6 +18,7 @@ from points.plain import Allowed, PlainAccrual, explain, is_short
 from points.plain_store import book_plain
 from points.posting import Desk
 from points.progress_store import load_counters, save_counters
+from points.promotions import days_of
 from points.reading import load_origins, posted_from_row
 from points.rule_accruals import RuleGrant
 from points.saving import save_commands
@@ -39,6 +40,7 @@ from points.values import (
     Refund,
     Release,
     Reverse,
+    WindowDay,
 )
 from rules.compiled import ProgramHistory
 
@@ -65,6 +67,8 @@ class Known:
     """
     holders: Mapping[UUID, str]
     """By hold, the member."""
+    hold_version: int
+    """The newest version of the program that a hold was made under; 0 without holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class LedgerStore:
             special={member_id for member_id, _, is_special in accounts if is_special},
             tiers={member_id: tier_id for member_id, tier_id, _ in accounts},
             holders={row["hold_id"]: row["member_id"] for row in holders},
+            hold_version=max((row["program_version"] for row in holders), default=0),
         )
 
     async def _find_done(
@@ -171,6 +176,7 @@ class LedgerStore:
             await load_holds(tx, book, keys)
             if len(book.holds) < len(keys):
                 raise HoldMoved
+        await load_uses(tx, book, days_of(commands, book.holds.values()))
         if reversals := [c for c in commands if isinstance(c, Reverse)]:
             await _load_accruals(tx, book, reversals, desk.programs)
         plans = [one.grant.plan for one in entries if isinstance(one.grant, RuleGrant)]
@@ -224,13 +230,25 @@ async def load_holds(tx: Transaction, book: Book, keys: Sequence[tuple[str, UUID
     """Loads holds with the lots they drew from; their accounts are locked."""
     columns = [list(column) for column in zip(*keys, strict=True)]
     for row in await tx.fetch("load_holds", *columns):
-        record = HoldRecord(*row)
+        record = HoldRecord(*tuple(row)[:11])
         record.state = HoldState(record.state)
+        if row["window_name"] is not None:
+            record.window_day = WindowDay(*tuple(row)[11:14])
+            record.window_points = row["window_points"]
+            record.window_counted = record.window_used
         book.holds[record.hold_id] = record
     parts = await tx.fetch("load_hold_lots", *columns)
     for row in parts:
         book.holds[row["hold_id"]].lots.append(HoldLot(*tuple(row)[2:]))
     await load_lots(tx, book, {(row["member_id"], row["lot_id"]) for row in parts})
+
+
+async def load_uses(tx: Transaction, book: Book, days: Collection[WindowDay]) -> None:
+    """Locks and loads what is used of days of promotion windows; accounts are locked before."""
+    if days:
+        columns = [list(column) for column in zip(*days, strict=True)]
+        for row in await tx.fetch("load_promotion_uses", *columns):
+            book.add_loaded_use(WindowDay(*tuple(row)[:3]), row["points"], row["points_max"])
 
 
 async def load_lots(tx: Transaction, book: Book, keys: Iterable[tuple[str, UUID]]) -> None:

@@ -1,7 +1,7 @@
 """The nouns of the ledger: accounts, lots, holds, postings and the commands that make them."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -116,6 +116,14 @@ class HoldLot:
     refunded: int = 0
 
 
+class WindowDay(NamedTuple):
+    """A day of a promotion window, as one member uses it."""
+
+    member_id: str
+    window: str
+    day: date
+
+
 @dataclass(slots=True)
 class HoldRecord:
     """A hold, as a batch works on it."""
@@ -132,6 +140,22 @@ class HoldRecord:
     expire_time: datetime
     create_time: datetime
     lots: list[HoldLot] = field(default_factory=list)
+    window_day: WindowDay | None = None
+    """Where the points that are worth more are counted; for who spends, be it from a pool."""
+    window_points: int = 0
+    """Points that are worth more, by the promotion window."""
+    window_counted: int = 0
+    """Points that are counted there now."""
+
+    @property
+    def living(self) -> int:
+        """Points that are held, or spent and not given back."""
+        return self.points - self.released - self.refunded
+
+    @property
+    def window_used(self) -> int:
+        """Points that are worth more and were neither released nor given back: they go last."""
+        return min(self.window_points, self.living)
 
     @property
     def still_held(self) -> int:
@@ -286,6 +310,10 @@ class Hold(Request):
     origin: Origin
     occurred_time: datetime
     program: CompiledProgram
+    expected_minor: int | None = None
+    """What the points must pay, in minor units; None for whatever they do."""
+    spender_id: str = ""
+    """Who spends, where that is not the member whose points they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,10 @@ class WritePath:
         self, commands: Sequence[Command], history: ProgramHistory, *, repeats: bool
     ) -> dict[str, Answer]:
         known = await self._store.look_up(commands, history, repeats=repeats)
+        if known.hold_version > history.newest.version:
+            # Made by another process, which has heard of a version before this one.
+            await self._feed.refresh()
+            history = await self._feed.ensure()
         done = dict(known.done)
         answers: dict[str, Answer] = dict(done)
         open_commands = [command for command in commands if command.request_id not in answers]

@@ -12,6 +12,7 @@ from checkout.pricing import Cart, Effect, Line, Standing, price, sum_lines
 from kit.errors import AmountInvalid
 from rules.compiled import CompiledProgram, ProgramHistory, compile_program
 from rules.document import load
+from rules.redemption import Boost
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -65,6 +66,18 @@ def test_a_price_always_sums_up(
     # Whole minor units, and no point that pays nothing.
     assert got.points_minor == got.points * 100 // per_unit
     assert got.points == 0 or (got.points - 1) * 100 // per_unit < got.points_minor
+
+
+def test_pt_10_points_that_are_worth_more_take_the_place_of_cash() -> None:
+    """800 points pay 14.00 of 40.00 where 600 are worth double, and 8.00 where none are."""
+    rules, bought = program(), cart((1, 4000), wanted=800)
+    standing = Standing((), 5000, "", Boost(600, 20_000, "double"))
+    got = price(bought, standing, ProgramHistory([rules]), rules, BEGIN)
+    assert (got.points, got.points_minor, got.cash_minor) == (800, 1400, 2600)
+    assert (got.boosted_points, got.promotion_window) == (600, "double")
+    used_up = Standing((), 5000, "", Boost(0, 20_000, "double"))
+    got = price(bought, used_up, ProgramHistory([rules]), rules, BEGIN)
+    assert (got.points_minor, got.boosted_points, got.promotion_window) == (800, 0, "")
 
 
 def test_coupons_are_reserved_and_tier_discounts_are_not() -> None:

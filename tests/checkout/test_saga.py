@@ -34,7 +34,8 @@ def quoted(points: int = 100, coupons: int = 1, cash: int = 900) -> Saga:
         digits=2, program_version=1, lines_minor=1000, due_minor=points + cash, points=points,
         cash_minor=cash, categories=(), coupon_ids=("c",) * coupons, origin=b"x", hold_id="",
         reservation_id="", accrual_id="", hold_minutes=30, expire_time=NOW + timedelta(minutes=15),
-        good_until_time=None, complete_time=None, failure_reason="", failure_text="", marks={},
+        good_until_time=None, complete_time=None, failure_reason="", failure_text="",
+        expected_minor=None, marks={},
     )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """The ledger's invariants while two hundred callers write at once, and when answers get lost."""
 
 import asyncio
-import socket
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from kit.server import start_service
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from points.app import wire
-from points_ledger import Ledger, calm_program, settled
+from points_ledger import Ledger, calm_program, free_address, settled
 
 SEED = 20_261_124
 CALLERS = 200
@@ -225,13 +224,6 @@ async def test_history_in_the_default_partition_stops_nobody_from_starting(busy:
         await transaction.rollback()
     finally:
         await connection.close()
-
-
-def free_address() -> str:
-    """An address that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 async def test_an_answer_that_came_too_late_is_given_again(busy: House) -> None:

@@ -66,7 +66,7 @@ def test_the_sample_program_is_valid(sample_text: str) -> None:
     assert program.antifraud.rules[0].action == FraudAction.FRAUD_ACTION_REVIEW
 
 
-def test_the_reference_of_all_rules_is_valid_and_uses_every_field_of_earning() -> None:
+def test_the_reference_of_all_rules_is_valid_and_uses_every_field_of_earning_and_windows() -> None:
     earning = load(FULL.read_text()).program.earning
     for items in (earning.rules, earning.groups, earning.streaks, earning.challenges):
         unused = {field.name for field in items[0].DESCRIPTOR.fields}
@@ -76,6 +76,8 @@ def test_the_reference_of_all_rules_is_valid_and_uses_every_field_of_earning() -
     coefficients = [c for rule in earning.rules for c in rule.coefficients]
     used = {field.name for c in coefficients for field, _ in c.ListFields()}
     assert used == {field.name for field in coefficients[0].DESCRIPTOR.fields}
+    [window] = load(FULL.read_text()).program.redemption.windows
+    assert len(window.ListFields()) == len(window.DESCRIPTOR.fields)
 
 
 def test_decimals_keep_the_text_they_were_written_in() -> None:
@@ -282,6 +284,67 @@ def test_pg_01_a_slip_in_streaks_challenges_or_groups_is_one_mistake(
     mistake = only_mistake(changed("  rounding: half_up", f"  {part}\n  rounding: half_up"))
     assert mistake.path.endswith(path)
     assert words in mistake.reason
+
+
+PROMOTION = (
+    "{name: w, window: {start: 2026-11-01, end: 2026-12-01}, factor: 2, member_day_points_max: 9}"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "words"),
+    [
+        ("name: w", "name: W", ".name", "lower-case"),
+        ("start: 2026-11-01", "start: 2026-11-31", ".window.start", "no day of the calendar"),
+        ("start: 2026-11-01", "start: November", ".window.start", "2026-11-01T20:00"),
+        ("end: 2026-12-01", "end: 2026-10-01", ".window.end", "not after 2026-11-01"),
+        ("window: {start: 2026-11-01, end: 2026-12-01}, ", "", ".window", "is missing"),
+        ("factor: 2", "factor: 1", ".factor", "above 1 and at most 100"),
+        ("factor: 2", "factor: 0.5", ".factor", "above 1 and at most 100"),
+        ("factor: 2", "factor: 100.5", ".factor", "above 1 and at most 100"),
+        ("factor: 2", "factor: two", ".factor", "a decimal"),
+        ("points_max: 9", "points_max: 0", ".member_day_points_max", "greater than or equal to 1"),
+        (", member_day_points_max: 9", "", ".member_day_points_max", "greater than or equal to 1"),
+        ("points_max: 9", "points_max: 9, tier: gold", ".tier", "known are name, window"),
+    ],
+)
+def test_pt_10_a_slip_in_a_promotion_window_is_one_mistake(
+    before: str, after: str, path: str, words: str
+) -> None:
+    assert before in PROMOTION
+    window = PROMOTION.replace(before, after, 1)
+    mistake = only_mistake(changed("quote_minutes: 15", f"quote_minutes: 15, windows: [{window}]"))
+    assert (mistake.line, mistake.path) == (9, f"redemption.windows[0]{path}")
+    assert words in mistake.reason
+
+
+@pytest.mark.parametrize(
+    ("other", "path", "words"),
+    [
+        ("name: w", "[1].name", "is w, as in line 9; give each its own name"),
+        ("start: 2026-11-30T23:59, end: 2026-12-02", "[1].window", "that in line 9; let one end"),
+        ("start: 2026-10-01, end: 2027-01-01", "[1].window", "overlaps"),
+    ],
+)
+def test_pt_10_promotion_windows_stand_neither_at_one_time_nor_under_one_name(
+    other: str, path: str, words: str
+) -> None:
+    second = PROMOTION.replace("name: w", "name: v").replace("2026-", "2028-")
+    if other.startswith("name"):
+        second = second.replace("name: v", other)
+    else:
+        second = second.replace("start: 2028-11-01, end: 2028-12-01", other)
+    windows = f"quote_minutes: 15, windows: [{PROMOTION},\n  {second}]"
+    mistake = only_mistake(changed("quote_minutes: 15", windows))
+    assert (mistake.line, mistake.path) == (10, f"redemption.windows{path}")
+    assert words in mistake.reason
+
+
+def test_pt_10_a_promotion_window_may_begin_where_another_ends() -> None:
+    second = PROMOTION.replace("name: w", "name: v").replace("2026-12", "2027-01")
+    second = second.replace("2026-11", "2026-12")
+    windows = f"quote_minutes: 15, windows: [{second}, {PROMOTION}]"
+    assert len(load(changed("quote_minutes: 15", windows)).program.redemption.windows) == 2
 
 
 def test_amounts_have_no_more_decimals_than_the_currency() -> None:

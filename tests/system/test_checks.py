@@ -38,6 +38,7 @@ BALANCE_LOTS = "a balance equals the sum of its lots and holds"
 BALANCE_ENTRIES = "a balance equals the sum of its entries"
 REMEMBERED = "every effect of a request is remembered under its id"
 HOLD_LEDGER = "what the ledger says of a hold equals the hold"
+WINDOW_USED = "what holds use of a day of a promotion window is what is counted for the member"
 POOL_MOVES = "what went into a pool and out of it is what both transactions say"
 DELIVERIES = "every message has a delivery, and every delivery a message"
 LINES_BACK = "what went back of a line is what the refunds name of it"
@@ -72,6 +73,13 @@ def checkout(where: str) -> str:
     return one("checkout.checkout", "checkout_id", where)
 
 
+WINDOW = """\
+  windows:
+    - name: double
+      window: {start: 2026-01-01, end: 2099-01-01}
+      factor: 2
+      member_day_points_max: 150
+"""
 COMPLETED = "(SELECT checkout_id FROM checkout.checkout WHERE state = 'COMPLETED' LIMIT 1)"
 CANCELLED = "(SELECT checkout_id FROM checkout.checkout WHERE state = 'CANCELLED' LIMIT 1)"
 HOLD_OF = "(SELECT hold_id::uuid FROM checkout.checkout WHERE state = '{}' LIMIT 1)"
@@ -117,12 +125,16 @@ POINTS = {
         "UPDATE points.hold_lot SET points = points + 1"
     ),
     HOLD_LEDGER: Damage("UPDATE points.transaction SET hold_id = NULL WHERE kind = 3"),
+    WINDOW_USED: Damage("UPDATE points.hold SET window_points = 1 WHERE window_points > 1"),
+    "nobody uses more of a day of a promotion window than its cap": Damage(
+        "UPDATE points.promotion_use SET points_max = points - 1 WHERE points > 0"
+    ),
     "refunded never exceeds captured": Damage(
         """
         UPDATE points.hold SET refunded = captured + 1;
         UPDATE points.hold_lot SET refunded = captured + 1;
         """,
-        also=(HOLD_LEDGER,),
+        also=(HOLD_LEDGER, WINDOW_USED),
     ),
     "no accrual is taken back beyond what it earned": Damage(
         "UPDATE points.accrual_return SET returned_minor = 1000000000"
@@ -311,6 +323,10 @@ CHECKOUT = {
     "what pays for a completed checkout is spent in the ledger, and its coupons are used": Damage(
         f"UPDATE points.hold SET state = 3 WHERE hold_id = {HOLD_OF.format('COMPLETED')}"
     ),
+    "points pay for a checkout what the ledger has promised for them": Damage(
+        "UPDATE checkout.checkout SET points_minor = points_minor - 1, cash_minor = cash_minor + 1 "
+        f"WHERE checkout_id = {CANCELLED}"
+    ),
     "a cancelled checkout leaves no open hold, no open reservation and no points spent": Damage(
         f"UPDATE points.hold SET state = 1 WHERE hold_id = {HOLD_OF.format('CANCELLED')}"
     ),
@@ -486,7 +502,8 @@ class Town:
 async def books(ground: Ground) -> AsyncIterator[House]:
     """A house in which something of every kind was written."""
     async with ground.house() as house:
-        await house.apply(SAMPLE.read_text().replace("pending_days: 14", "pending_days: 0"))
+        program = SAMPLE.read_text().replace("pending_days: 14", "pending_days: 0")
+        await house.apply(program.replace("  points_min: 100 ", f"{WINDOW}  points_min: 100 "))
         await house.start(*SERVICES)
         town = Town(house)
         for member in ("ada", "bea", "cai"):

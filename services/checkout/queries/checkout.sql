@@ -11,11 +11,12 @@ RETURNING response
 INSERT INTO checkout (
     checkout_id, member_id, order_id, state, currency, currency_digits, program_version,
     lines_minor, discount_minor, points_max, points, points_minor, cash_minor, points_to_earn,
-    categories, coupon_ids, origin, hold_minutes, create_time, update_time, expire_time
+    categories, coupon_ids, origin, hold_minutes, create_time, update_time, expire_time,
+    boosted_points, promotion_window
 )
 VALUES (
     $1, $2, $3, 'QUOTED', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18,
-    $19
+    $19, $20, $21
 )
 
 -- name: add_lines
@@ -37,7 +38,8 @@ SELECT
     checkout_id, member_id, order_id, state, currency, currency_digits AS digits, program_version,
     lines_minor, lines_minor - discount_minor AS due_minor, points, cash_minor, categories,
     coupon_ids, origin, hold_id, reservation_id, accrual_id, hold_minutes, expire_time,
-    good_until_time, complete_time, failure_reason, failure_text
+    good_until_time, complete_time, failure_reason, failure_text,
+    CASE WHEN boosted_points IS NOT NULL THEN points_minor END AS expected_minor
 FROM checkout
 WHERE checkout_id = $1
 FOR UPDATE
@@ -89,6 +91,7 @@ SELECT
     checkout_id, member_id, order_id, state, currency, currency_digits, program_version,
     lines_minor, points_max, points, points_minor, cash_minor, points_to_earn, hold_id,
     reservation_id, accrual_id, failure_reason, create_time, update_time, expire_time,
+    coalesce(boosted_points, 0) AS boosted_points, coalesce(promotion_window, '') AS promotion_window,
     (
         SELECT
             coalesce(json_agg(json_build_array(

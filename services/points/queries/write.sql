@@ -11,7 +11,7 @@ FROM account
 WHERE member_id = ANY($1::text[])
 
 -- name: find_holds
-SELECT hold_id, member_id
+SELECT hold_id, member_id, program_version
 FROM hold
 WHERE hold_id = ANY($1::uuid[])
 
@@ -61,7 +61,7 @@ INNER JOIN lot AS l USING (member_id, lot_id)
 -- name: load_holds
 SELECT
     h.member_id, h.hold_id, h.points, h.captured, h.released, h.refunded, h.state, h.order_id, h.program_version,
-    h.expire_time, h.create_time
+    h.expire_time, h.create_time, h.window_member_id, h.window_name, h.window_day, h.window_points
 FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, hold_id)
 INNER JOIN hold AS h USING (member_id, hold_id)
 
@@ -151,12 +151,12 @@ WHERE l.member_id = c.member_id AND l.lot_id = c.lot_id
 -- name: upsert_holds
 INSERT INTO hold (
     member_id, hold_id, points, captured, released, refunded, state, order_id, program_version, expire_time,
-    create_time
+    create_time, window_member_id, window_name, window_day, window_points
 )
 SELECT *
 FROM unnest(
     $1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::text[],
-    $9::integer[], $10::timestamptz[], $11::timestamptz[]
+    $9::integer[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::date[], $15::bigint[]
 )
 ON CONFLICT (member_id, hold_id) DO UPDATE
 SET

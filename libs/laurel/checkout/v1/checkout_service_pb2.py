@@ -28,7 +28,7 @@ from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from laurel.antifraud.v1 import antifraud_service_pb2 as laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)laurel/checkout/v1/checkout_service.proto\x12\x12laurel.checkout.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a+laurel/antifraud/v1/antifraud_service.proto\"\x8e\x01\n\x04Line\x12\x1b\n\x07line_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1d\n\x08quantity\x18\x03 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x01\x12.\n\nunit_price\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\"\xea\x03\n\x08\x43heckout\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.laurel.checkout.v1.CheckoutState\x12\'\n\x05lines\x18\x05 \x03(\x0b\x32\x18.laurel.checkout.v1.Line\x12(\n\x05price\x18\x06 \x01(\x0b\x32\x19.laurel.checkout.v1.Price\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07hold_id\x18\x08 \x01(\t\x12\x16\n\x0ereservation_id\x18\t \x01(\t\x12\x1e\n\x16\x61\x63\x63rual_transaction_id\x18\n \x01(\t\x12+\n\x07refunds\x18\x0b \x03(\x0b\x32\x1a.laurel.checkout.v1.Refund\x12\x16\n\x0e\x66\x61ilure_reason\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x02\n\x05Price\x12(\n\x0clines_amount\x18\x01 \x01(\x0b\x32\x12.google.type.Money\x12/\n\tdiscounts\x18\x02 \x03(\x0b\x32\x1c.laurel.checkout.v1.Discount\x12\x12\n\npoints_max\x18\x03 \x01(\x03\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12)\n\rpoints_amount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\'\n\x0b\x63\x61sh_amount\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12\x16\n\x0epoints_to_earn\x18\x07 \x01(\x03\x12\x17\n\x0fprogram_version\x18\x08 \x01(\x05\"u\n\x08\x44iscount\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61pplies\x18\x03 \x01(\x08\x12\"\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xdf\x01\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12-\n\x05lines\x18\x02 \x03(\x0b\x32\x1e.laurel.checkout.v1.RefundLine\x12\'\n\x0b\x63\x61sh_amount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x17\n\x0freversed_points\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63omplete\x18\x07 \x01(\x08\"H\n\nRefundLine\x12\x1b\n\x07line_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x08quantity\x18\x02 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x01\"\xad\x02\n\x14QuoteCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08order_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x34\n\x05lines\x18\x04 \x03(\x0b\x32\x18.laurel.checkout.v1.LineB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01\x12\'\n\rpoints_wanted\x18\x05 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12,\n\x0f\x65ntitlement_ids\x18\x06 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07r\x05 \x01(\x80\x01\x12+\n\x06origin\x18\x07 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\"G\n\x15QuoteCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"Y\n\x18\x41uthorizeCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x19\x41uthorizeCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"X\n\x17\x43ompleteCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x18\x43ompleteCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"V\n\x15\x43\x61ncelCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"H\n\x16\x43\x61ncelCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"\x90\x01\n\x15RefundCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x38\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.laurel.checkout.v1.RefundLineB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"H\n\x16RefundCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"3\n\x12GetCheckoutRequest\x12\x1d\n\x0b\x63heckout_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"E\n\x13GetCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout*\x83\x02\n\rCheckoutState\x12\x1e\n\x1a\x43HECKOUT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43HECKOUT_STATE_QUOTED\x10\x01\x12\x1e\n\x1a\x43HECKOUT_STATE_AUTHORIZING\x10\x02\x12\x1d\n\x19\x43HECKOUT_STATE_AUTHORIZED\x10\x03\x12\x1d\n\x19\x43HECKOUT_STATE_COMPLETING\x10\x04\x12\x1c\n\x18\x43HECKOUT_STATE_COMPLETED\x10\x05\x12\x1d\n\x19\x43HECKOUT_STATE_CANCELLING\x10\x06\x12\x1c\n\x18\x43HECKOUT_STATE_CANCELLED\x10\x07\x32\x8a\x05\n\x0f\x43heckoutService\x12\x64\n\rQuoteCheckout\x12(.laurel.checkout.v1.QuoteCheckoutRequest\x1a).laurel.checkout.v1.QuoteCheckoutResponse\x12p\n\x11\x41uthorizeCheckout\x12,.laurel.checkout.v1.AuthorizeCheckoutRequest\x1a-.laurel.checkout.v1.AuthorizeCheckoutResponse\x12m\n\x10\x43ompleteCheckout\x12+.laurel.checkout.v1.CompleteCheckoutRequest\x1a,.laurel.checkout.v1.CompleteCheckoutResponse\x12g\n\x0e\x43\x61ncelCheckout\x12).laurel.checkout.v1.CancelCheckoutRequest\x1a*.laurel.checkout.v1.CancelCheckoutResponse\x12g\n\x0eRefundCheckout\x12).laurel.checkout.v1.RefundCheckoutRequest\x1a*.laurel.checkout.v1.RefundCheckoutResponse\x12^\n\x0bGetCheckout\x12&.laurel.checkout.v1.GetCheckoutRequest\x1a\'.laurel.checkout.v1.GetCheckoutResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)laurel/checkout/v1/checkout_service.proto\x12\x12laurel.checkout.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a+laurel/antifraud/v1/antifraud_service.proto\"\x8e\x01\n\x04Line\x12\x1b\n\x07line_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x1d\n\x08quantity\x18\x03 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x01\x12.\n\nunit_price\x18\x04 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\"\xea\x03\n\x08\x43heckout\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.laurel.checkout.v1.CheckoutState\x12\'\n\x05lines\x18\x05 \x03(\x0b\x32\x18.laurel.checkout.v1.Line\x12(\n\x05price\x18\x06 \x01(\x0b\x32\x19.laurel.checkout.v1.Price\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07hold_id\x18\x08 \x01(\t\x12\x16\n\x0ereservation_id\x18\t \x01(\t\x12\x1e\n\x16\x61\x63\x63rual_transaction_id\x18\n \x01(\t\x12+\n\x07refunds\x18\x0b \x03(\x0b\x32\x1a.laurel.checkout.v1.Refund\x12\x16\n\x0e\x66\x61ilure_reason\x18\x0c \x01(\t\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbd\x02\n\x05Price\x12(\n\x0clines_amount\x18\x01 \x01(\x0b\x32\x12.google.type.Money\x12/\n\tdiscounts\x18\x02 \x03(\x0b\x32\x1c.laurel.checkout.v1.Discount\x12\x12\n\npoints_max\x18\x03 \x01(\x03\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12)\n\rpoints_amount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\'\n\x0b\x63\x61sh_amount\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12\x16\n\x0epoints_to_earn\x18\x07 \x01(\x03\x12\x17\n\x0fprogram_version\x18\x08 \x01(\x05\x12\x16\n\x0e\x62oosted_points\x18\t \x01(\x03\x12\x18\n\x10promotion_window\x18\n \x01(\t\"u\n\x08\x44iscount\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61pplies\x18\x03 \x01(\x08\x12\"\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xdf\x01\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12-\n\x05lines\x18\x02 \x03(\x0b\x32\x1e.laurel.checkout.v1.RefundLine\x12\'\n\x0b\x63\x61sh_amount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x17\n\x0freversed_points\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63omplete\x18\x07 \x01(\x08\"H\n\nRefundLine\x12\x1b\n\x07line_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x08quantity\x18\x02 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x01\"\xad\x02\n\x14QuoteCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08order_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x34\n\x05lines\x18\x04 \x03(\x0b\x32\x18.laurel.checkout.v1.LineB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01\x12\'\n\rpoints_wanted\x18\x05 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12,\n\x0f\x65ntitlement_ids\x18\x06 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07r\x05 \x01(\x80\x01\x12+\n\x06origin\x18\x07 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\"G\n\x15QuoteCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"Y\n\x18\x41uthorizeCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x19\x41uthorizeCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"X\n\x17\x43ompleteCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x18\x43ompleteCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"V\n\x15\x43\x61ncelCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"H\n\x16\x43\x61ncelCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"\x90\x01\n\x15RefundCheckoutRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\x0b\x63heckout_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x38\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.laurel.checkout.v1.RefundLineB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"H\n\x16RefundCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout\"3\n\x12GetCheckoutRequest\x12\x1d\n\x0b\x63heckout_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"E\n\x13GetCheckoutResponse\x12.\n\x08\x63heckout\x18\x01 \x01(\x0b\x32\x1c.laurel.checkout.v1.Checkout*\x83\x02\n\rCheckoutState\x12\x1e\n\x1a\x43HECKOUT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43HECKOUT_STATE_QUOTED\x10\x01\x12\x1e\n\x1a\x43HECKOUT_STATE_AUTHORIZING\x10\x02\x12\x1d\n\x19\x43HECKOUT_STATE_AUTHORIZED\x10\x03\x12\x1d\n\x19\x43HECKOUT_STATE_COMPLETING\x10\x04\x12\x1c\n\x18\x43HECKOUT_STATE_COMPLETED\x10\x05\x12\x1d\n\x19\x43HECKOUT_STATE_CANCELLING\x10\x06\x12\x1c\n\x18\x43HECKOUT_STATE_CANCELLED\x10\x07\x32\x8a\x05\n\x0f\x43heckoutService\x12\x64\n\rQuoteCheckout\x12(.laurel.checkout.v1.QuoteCheckoutRequest\x1a).laurel.checkout.v1.QuoteCheckoutResponse\x12p\n\x11\x41uthorizeCheckout\x12,.laurel.checkout.v1.AuthorizeCheckoutRequest\x1a-.laurel.checkout.v1.AuthorizeCheckoutResponse\x12m\n\x10\x43ompleteCheckout\x12+.laurel.checkout.v1.CompleteCheckoutRequest\x1a,.laurel.checkout.v1.CompleteCheckoutResponse\x12g\n\x0e\x43\x61ncelCheckout\x12).laurel.checkout.v1.CancelCheckoutRequest\x1a*.laurel.checkout.v1.CancelCheckoutResponse\x12g\n\x0eRefundCheckout\x12).laurel.checkout.v1.RefundCheckoutRequest\x1a*.laurel.checkout.v1.RefundCheckoutResponse\x12^\n\x0bGetCheckout\x12&.laurel.checkout.v1.GetCheckoutRequest\x1a\'.laurel.checkout.v1.GetCheckoutResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -79,44 +79,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFUNDCHECKOUTREQUEST'].fields_by_name['lines']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_GETCHECKOUTREQUEST'].fields_by_name['checkout_id']._loaded_options = None
   _globals['_GETCHECKOUTREQUEST'].fields_by_name['checkout_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_CHECKOUTSTATE']._serialized_start=2743
-  _globals['_CHECKOUTSTATE']._serialized_end=3002
+  _globals['_CHECKOUTSTATE']._serialized_start=2793
+  _globals['_CHECKOUTSTATE']._serialized_end=3052
   _globals['_LINE']._serialized_start=198
   _globals['_LINE']._serialized_end=340
   _globals['_CHECKOUT']._serialized_start=343
   _globals['_CHECKOUT']._serialized_end=833
   _globals['_PRICE']._serialized_start=836
-  _globals['_PRICE']._serialized_end=1103
-  _globals['_DISCOUNT']._serialized_start=1105
-  _globals['_DISCOUNT']._serialized_end=1222
-  _globals['_REFUND']._serialized_start=1225
-  _globals['_REFUND']._serialized_end=1448
-  _globals['_REFUNDLINE']._serialized_start=1450
-  _globals['_REFUNDLINE']._serialized_end=1522
-  _globals['_QUOTECHECKOUTREQUEST']._serialized_start=1525
-  _globals['_QUOTECHECKOUTREQUEST']._serialized_end=1826
-  _globals['_QUOTECHECKOUTRESPONSE']._serialized_start=1828
-  _globals['_QUOTECHECKOUTRESPONSE']._serialized_end=1899
-  _globals['_AUTHORIZECHECKOUTREQUEST']._serialized_start=1901
-  _globals['_AUTHORIZECHECKOUTREQUEST']._serialized_end=1990
-  _globals['_AUTHORIZECHECKOUTRESPONSE']._serialized_start=1992
-  _globals['_AUTHORIZECHECKOUTRESPONSE']._serialized_end=2067
-  _globals['_COMPLETECHECKOUTREQUEST']._serialized_start=2069
-  _globals['_COMPLETECHECKOUTREQUEST']._serialized_end=2157
-  _globals['_COMPLETECHECKOUTRESPONSE']._serialized_start=2159
-  _globals['_COMPLETECHECKOUTRESPONSE']._serialized_end=2233
-  _globals['_CANCELCHECKOUTREQUEST']._serialized_start=2235
-  _globals['_CANCELCHECKOUTREQUEST']._serialized_end=2321
-  _globals['_CANCELCHECKOUTRESPONSE']._serialized_start=2323
-  _globals['_CANCELCHECKOUTRESPONSE']._serialized_end=2395
-  _globals['_REFUNDCHECKOUTREQUEST']._serialized_start=2398
-  _globals['_REFUNDCHECKOUTREQUEST']._serialized_end=2542
-  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_start=2544
-  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_end=2616
-  _globals['_GETCHECKOUTREQUEST']._serialized_start=2618
-  _globals['_GETCHECKOUTREQUEST']._serialized_end=2669
-  _globals['_GETCHECKOUTRESPONSE']._serialized_start=2671
-  _globals['_GETCHECKOUTRESPONSE']._serialized_end=2740
-  _globals['_CHECKOUTSERVICE']._serialized_start=3005
-  _globals['_CHECKOUTSERVICE']._serialized_end=3655
+  _globals['_PRICE']._serialized_end=1153
+  _globals['_DISCOUNT']._serialized_start=1155
+  _globals['_DISCOUNT']._serialized_end=1272
+  _globals['_REFUND']._serialized_start=1275
+  _globals['_REFUND']._serialized_end=1498
+  _globals['_REFUNDLINE']._serialized_start=1500
+  _globals['_REFUNDLINE']._serialized_end=1572
+  _globals['_QUOTECHECKOUTREQUEST']._serialized_start=1575
+  _globals['_QUOTECHECKOUTREQUEST']._serialized_end=1876
+  _globals['_QUOTECHECKOUTRESPONSE']._serialized_start=1878
+  _globals['_QUOTECHECKOUTRESPONSE']._serialized_end=1949
+  _globals['_AUTHORIZECHECKOUTREQUEST']._serialized_start=1951
+  _globals['_AUTHORIZECHECKOUTREQUEST']._serialized_end=2040
+  _globals['_AUTHORIZECHECKOUTRESPONSE']._serialized_start=2042
+  _globals['_AUTHORIZECHECKOUTRESPONSE']._serialized_end=2117
+  _globals['_COMPLETECHECKOUTREQUEST']._serialized_start=2119
+  _globals['_COMPLETECHECKOUTREQUEST']._serialized_end=2207
+  _globals['_COMPLETECHECKOUTRESPONSE']._serialized_start=2209
+  _globals['_COMPLETECHECKOUTRESPONSE']._serialized_end=2283
+  _globals['_CANCELCHECKOUTREQUEST']._serialized_start=2285
+  _globals['_CANCELCHECKOUTREQUEST']._serialized_end=2371
+  _globals['_CANCELCHECKOUTRESPONSE']._serialized_start=2373
+  _globals['_CANCELCHECKOUTRESPONSE']._serialized_end=2445
+  _globals['_REFUNDCHECKOUTREQUEST']._serialized_start=2448
+  _globals['_REFUNDCHECKOUTREQUEST']._serialized_end=2592
+  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_start=2594
+  _globals['_REFUNDCHECKOUTRESPONSE']._serialized_end=2666
+  _globals['_GETCHECKOUTREQUEST']._serialized_start=2668
+  _globals['_GETCHECKOUTREQUEST']._serialized_end=2719
+  _globals['_GETCHECKOUTRESPONSE']._serialized_start=2721
+  _globals['_GETCHECKOUTRESPONSE']._serialized_end=2790
+  _globals['_CHECKOUTSERVICE']._serialized_start=3055
+  _globals['_CHECKOUTSERVICE']._serialized_end=3705
 # @@protoc_insertion_point(module_scope)

@@ -197,6 +197,8 @@ class Price(message.Message):
     CASH_AMOUNT_FIELD_NUMBER: builtins.int
     POINTS_TO_EARN_FIELD_NUMBER: builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: builtins.int
+    BOOSTED_POINTS_FIELD_NUMBER: builtins.int
+    PROMOTION_WINDOW_FIELD_NUMBER: builtins.int
     points_max: builtins.int
     """The most points that can pay, within the program's share and the member's balance."""
     points: builtins.int
@@ -205,6 +207,10 @@ class Price(message.Message):
     """Points that the cash will earn, as the rules stand at the quote."""
     program_version: builtins.int
     """Version of the program that was used."""
+    boosted_points: builtins.int
+    """Points among those that pay that are worth more, by a promotion window; points_amount has it in."""
+    promotion_window: builtins.str
+    """Name of that window; empty where no point is worth more."""
     @builtins.property
     def lines_amount(self) -> money_pb2.Money:
         """Sum of the lines."""
@@ -232,10 +238,12 @@ class Price(message.Message):
         cash_amount: money_pb2.Money | None = ...,
         points_to_earn: builtins.int = ...,
         program_version: builtins.int = ...,
+        boosted_points: builtins.int = ...,
+        promotion_window: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["cash_amount", b"cash_amount", "lines_amount", b"lines_amount", "points_amount", b"points_amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cash_amount", b"cash_amount", "discounts", b"discounts", "lines_amount", b"lines_amount", "points", b"points", "points_amount", b"points_amount", "points_max", b"points_max", "points_to_earn", b"points_to_earn", "program_version", b"program_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["boosted_points", b"boosted_points", "cash_amount", b"cash_amount", "discounts", b"discounts", "lines_amount", b"lines_amount", "points", b"points", "points_amount", b"points_amount", "points_max", b"points_max", "points_to_earn", b"points_to_earn", "program_version", b"program_version", "promotion_window", b"promotion_window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,9 +24,10 @@ class CheckoutServiceStub:
     Errors: INVALID_ARGUMENT with reason CURRENCY_MISMATCH, AMOUNT_INVALID or the fields at fault.
     """
     AuthorizeCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.AuthorizeCheckoutRequest, checkout_service_pb2.AuthorizeCheckoutResponse]
-    """Holds the points and reserves the coupons of a quote, all or nothing.
+    """Holds the points and reserves the coupons of a quote, all or nothing. Where the points would not pay what was quoted any more,
+    because a promotion window has ended or is used up or the program has changed, it is refused: quote the cart again.
     Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED, CHECKOUT_STATE,
-    INSUFFICIENT_POINTS, DENIED, UNDER_REVIEW or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+    INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
     """
     CompleteCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.CompleteCheckoutRequest, checkout_service_pb2.CompleteCheckoutResponse]
     """Spends what was authorised, once the cash was paid, and books the points that the cash earns.
@@ -68,9 +69,10 @@ class CheckoutServiceServicer(metaclass=abc_1.ABCMeta):
         request: checkout_service_pb2.AuthorizeCheckoutRequest,
         context: aio.ServicerContext[checkout_service_pb2.AuthorizeCheckoutRequest, abc.Awaitable[checkout_service_pb2.AuthorizeCheckoutResponse]],
     ) -> abc.Awaitable[checkout_service_pb2.AuthorizeCheckoutResponse]:
-        """Holds the points and reserves the coupons of a quote, all or nothing.
+        """Holds the points and reserves the coupons of a quote, all or nothing. Where the points would not pay what was quoted any more,
+        because a promotion window has ended or is used up or the program has changed, it is refused: quote the cart again.
         Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED, CHECKOUT_STATE,
-        INSUFFICIENT_POINTS, DENIED, UNDER_REVIEW or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+        INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
         """
 
     @abc_1.abstractmethod

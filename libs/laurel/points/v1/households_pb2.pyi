@@ -519,6 +519,7 @@ class HoldPoolPointsRequest(message.Message):
     ORDER_ID_FIELD_NUMBER: builtins.int
     ORDER_AMOUNT_FIELD_NUMBER: builtins.int
     ORIGIN_FIELD_NUMBER: builtins.int
+    EXPECTED_VALUE_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Caller's id of this request, 1 to 128 bytes."""
     household_id: builtins.str
@@ -537,6 +538,10 @@ class HoldPoolPointsRequest(message.Message):
     def origin(self) -> antifraud_service_pb2.Origin:
         """Where it comes from, for anti-fraud."""
 
+    @builtins.property
+    def expected_value(self) -> money_pb2.Money:
+        """What the caller counts on the points to pay; anything where unset. Where they would pay more or less, the request is refused."""
+
     def __init__(
         self,
         *,
@@ -547,9 +552,10 @@ class HoldPoolPointsRequest(message.Message):
         order_id: builtins.str = ...,
         order_amount: money_pb2.Money | None = ...,
         origin: antifraud_service_pb2.Origin | None = ...,
+        expected_value: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["order_amount", b"order_amount", "origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expected_value", b"expected_value", "order_amount", b"order_amount", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["household_id", b"household_id", "member_id", b"member_id", "order_amount", b"order_amount", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expected_value", b"expected_value", "household_id", b"household_id", "member_id", b"member_id", "order_amount", b"order_amount", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -338,6 +338,7 @@ class Transaction(message.Message):
     RECORD_TIME_FIELD_NUMBER: builtins.int
     BALANCE_AFTER_FIELD_NUMBER: builtins.int
     SPENT_LOTS_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
     COUNTERPART_MEMBER_ID_FIELD_NUMBER: builtins.int
     COUNTERPART_TRANSACTION_ID_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
@@ -390,6 +391,12 @@ class Transaction(message.Message):
     def spent_lots(self) -> containers.RepeatedCompositeFieldContainer[SpentLot]:
         """For a capture, in what GetTransaction and ListTransactions return: the lots whose points it spent, which the hold had drawn."""
 
+    @builtins.property
+    def value(self) -> money_pb2.Money:
+        """What the points pay that it set aside, spent, released or gave back, in the program's currency; unset for any other transaction
+        than those of holds, and for those booked before this was told. Captures in parts add up to what the hold promised.
+        """
+
     def __init__(
         self,
         *,
@@ -409,12 +416,13 @@ class Transaction(message.Message):
         record_time: timestamp_pb2.Timestamp | None = ...,
         balance_after: Balance | None = ...,
         spent_lots: abc.Iterable[SpentLot] | None = ...,
+        value: money_pb2.Money | None = ...,
         counterpart_member_id: builtins.str = ...,
         counterpart_transaction_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "explanation", b"explanation", "occurred_time", b"occurred_time", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "explanation", b"explanation", "occurred_time", b"occurred_time", "record_time", b"record_time", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "counterpart_member_id", b"counterpart_member_id", "counterpart_transaction_id", b"counterpart_transaction_id", "entries", b"entries", "explanation", b"explanation", "hold_id", b"hold_id", "kind", b"kind", "lot_movements", b"lot_movements", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "points", b"points", "program_version", b"program_version", "record_time", b"record_time", "request_id", b"request_id", "reversed_transaction_id", b"reversed_transaction_id", "spent_lots", b"spent_lots", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_after", b"balance_after", "counterpart_member_id", b"counterpart_member_id", "counterpart_transaction_id", b"counterpart_transaction_id", "entries", b"entries", "explanation", b"explanation", "hold_id", b"hold_id", "kind", b"kind", "lot_movements", b"lot_movements", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "points", b"points", "program_version", b"program_version", "record_time", b"record_time", "request_id", b"request_id", "reversed_transaction_id", b"reversed_transaction_id", "spent_lots", b"spent_lots", "transaction_id", b"transaction_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -620,6 +628,10 @@ class Hold(message.Message):
     ORDER_ID_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    SPENT_VALUE_FIELD_NUMBER: builtins.int
+    BOOSTED_POINTS_FIELD_NUMBER: builtins.int
+    PROMOTION_WINDOW_FIELD_NUMBER: builtins.int
     hold_id: builtins.str
     """Unique id."""
     member_id: builtins.str
@@ -636,6 +648,10 @@ class Hold(message.Message):
     """Where it stands."""
     order_id: builtins.str
     """The order it is for."""
+    boosted_points: builtins.int
+    """Points of it that are worth more, by a promotion window: the first to be spent, the last to be released or given back."""
+    promotion_window: builtins.str
+    """Name of that window; empty where there is none."""
     @builtins.property
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """When it ends by itself."""
@@ -643,6 +659,16 @@ class Hold(message.Message):
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was made."""
+
+    @builtins.property
+    def value(self) -> money_pb2.Money:
+        """What all its points pay, in the program's currency, as promised when it was made; later programs and windows do not change it.
+        Unset in answers that were stored before this was told.
+        """
+
+    @builtins.property
+    def spent_value(self) -> money_pb2.Money:
+        """What of that the points pay that are spent and not given back."""
 
     def __init__(
         self,
@@ -657,10 +683,14 @@ class Hold(message.Message):
         order_id: builtins.str = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
+        value: money_pb2.Money | None = ...,
+        spent_value: money_pb2.Money | None = ...,
+        boosted_points: builtins.int = ...,
+        promotion_window: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "spent_value", b"spent_value", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["captured_points", b"captured_points", "create_time", b"create_time", "expire_time", b"expire_time", "hold_id", b"hold_id", "member_id", b"member_id", "order_id", b"order_id", "points", b"points", "refunded_points", b"refunded_points", "released_points", b"released_points", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["boosted_points", b"boosted_points", "captured_points", b"captured_points", "create_time", b"create_time", "expire_time", b"expire_time", "hold_id", b"hold_id", "member_id", b"member_id", "order_id", b"order_id", "points", b"points", "promotion_window", b"promotion_window", "refunded_points", b"refunded_points", "released_points", b"released_points", "spent_value", b"spent_value", "state", b"state", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1223,6 +1253,7 @@ class HoldPointsRequest(message.Message):
     ORDER_AMOUNT_FIELD_NUMBER: builtins.int
     OCCURRED_TIME_FIELD_NUMBER: builtins.int
     ORIGIN_FIELD_NUMBER: builtins.int
+    EXPECTED_VALUE_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Caller's id of this request, 1 to 128 bytes."""
     member_id: builtins.str
@@ -1243,6 +1274,12 @@ class HoldPointsRequest(message.Message):
     def origin(self) -> antifraud_service_pb2.Origin:
         """Where it comes from, for anti-fraud."""
 
+    @builtins.property
+    def expected_value(self) -> money_pb2.Money:
+        """What the caller counts on the points to pay; anything where unset. Where they would pay more or less, because a promotion window
+        has ended or is used up, or the program has changed, the request is refused.
+        """
+
     def __init__(
         self,
         *,
@@ -1253,10 +1290,11 @@ class HoldPointsRequest(message.Message):
         order_amount: money_pb2.Money | None = ...,
         occurred_time: timestamp_pb2.Timestamp | None = ...,
         origin: antifraud_service_pb2.Origin | None = ...,
+        expected_value: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["occurred_time", b"occurred_time", "order_amount", b"order_amount", "origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expected_value", b"expected_value", "occurred_time", b"occurred_time", "order_amount", b"order_amount", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "occurred_time", b"occurred_time", "order_amount", b"order_amount", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expected_value", b"expected_value", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_amount", b"order_amount", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1335,6 +1373,7 @@ class RedeemPointsRequest(message.Message):
     ORDER_AMOUNT_FIELD_NUMBER: builtins.int
     OCCURRED_TIME_FIELD_NUMBER: builtins.int
     ORIGIN_FIELD_NUMBER: builtins.int
+    EXPECTED_VALUE_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Caller's id of this request, 1 to 128 bytes."""
     member_id: builtins.str
@@ -1355,6 +1394,12 @@ class RedeemPointsRequest(message.Message):
     def origin(self) -> antifraud_service_pb2.Origin:
         """Where it comes from, for anti-fraud."""
 
+    @builtins.property
+    def expected_value(self) -> money_pb2.Money:
+        """What the caller counts on the points to pay; anything where unset. Where they would pay more or less, because a promotion window
+        has ended or is used up, or the program has changed, the request is refused.
+        """
+
     def __init__(
         self,
         *,
@@ -1365,10 +1410,11 @@ class RedeemPointsRequest(message.Message):
         order_amount: money_pb2.Money | None = ...,
         occurred_time: timestamp_pb2.Timestamp | None = ...,
         origin: antifraud_service_pb2.Origin | None = ...,
+        expected_value: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["occurred_time", b"occurred_time", "order_amount", b"order_amount", "origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expected_value", b"expected_value", "occurred_time", b"occurred_time", "order_amount", b"order_amount", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "occurred_time", b"occurred_time", "order_amount", b"order_amount", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expected_value", b"expected_value", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_amount", b"order_amount", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -456,8 +456,8 @@ class PointsServiceServicer:
 
     def HoldPoints(self, request, context):
         """Sets active points aside for an order, those that expire first.
-        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
-        INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW; UNAVAILABLE with reason
+        ANTIFRAUD_UNAVAILABLE; INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -89,8 +89,8 @@ class PointsServiceStub:
     """Returns what is known of a till's batches; zeros for one that sent none."""
     HoldPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.HoldPointsRequest, points_service_pb2.HoldPointsResponse]
     """Sets active points aside for an order, those that expire first.
-    Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
-    INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+    Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW; UNAVAILABLE with reason
+    ANTIFRAUD_UNAVAILABLE; INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
     """
     QuoteRedemption: aio.UnaryUnaryMultiCallable[redemptions_pb2.QuoteRedemptionRequest, redemptions_pb2.QuoteRedemptionResponse]
     """Says how an order may be paid with points plus cash, and what bounds it. Changes nothing and promises nothing.
@@ -429,8 +429,8 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[points_service_pb2.HoldPointsRequest, abc.Awaitable[points_service_pb2.HoldPointsResponse]],
     ) -> abc.Awaitable[points_service_pb2.HoldPointsResponse]:
         """Sets active points aside for an order, those that expire first.
-        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, DENIED or UNDER_REVIEW; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE;
-        INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
+        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW; UNAVAILABLE with reason
+        ANTIFRAUD_UNAVAILABLE; INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
         """
 
     @abc_1.abstractmethod

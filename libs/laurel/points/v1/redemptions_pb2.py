@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"laurel/points/v1/redemptions.proto\x12\x10laurel.points.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17google/type/money.proto\"f\n\x0fRedemptionLimit\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.laurel.points.v1.RedemptionLimitKind\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x92\x01\n\x16QuoteRedemptionRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x30\n\x0corder_amount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\'\n\rpoints_wanted\x18\x03 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\"\xe5\x01\n\x17QuoteRedemptionResponse\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12(\n\x0cpoints_value\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12 \n\x04\x63\x61sh\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x12\n\npoints_max\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x31\n\x06limits\x18\x06 \x03(\x0b\x32!.laurel.points.v1.RedemptionLimit\x12\x17\n\x0fprogram_version\x18\x07 \x01(\x05*\xc3\x01\n\x13RedemptionLimitKind\x12%\n!REDEMPTION_LIMIT_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dREDEMPTION_LIMIT_KIND_BALANCE\x10\x01\x12\x1f\n\x1bREDEMPTION_LIMIT_KIND_SHARE\x10\x02\x12!\n\x1dREDEMPTION_LIMIT_KIND_MINIMUM\x10\x03\x12\x1e\n\x1aREDEMPTION_LIMIT_KIND_STEP\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"laurel/points/v1/redemptions.proto\x12\x10laurel.points.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"f\n\x0fRedemptionLimit\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.laurel.points.v1.RedemptionLimitKind\x12\x0e\n\x06points\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x92\x01\n\x10RedemptionWindow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\t\x12\x1d\n\x15member_day_points_max\x18\x03 \x01(\x03\x12\x13\n\x0bpoints_left\x18\x04 \x01(\x03\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x92\x01\n\x16QuoteRedemptionRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x30\n\x0corder_amount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\'\n\rpoints_wanted\x18\x03 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\"\xb1\x02\n\x17QuoteRedemptionResponse\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12(\n\x0cpoints_value\x18\x02 \x01(\x0b\x32\x12.google.type.Money\x12 \n\x04\x63\x61sh\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x12\n\npoints_max\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x31\n\x06limits\x18\x06 \x03(\x0b\x32!.laurel.points.v1.RedemptionLimit\x12\x17\n\x0fprogram_version\x18\x07 \x01(\x05\x12\x16\n\x0e\x62oosted_points\x18\x08 \x01(\x03\x12\x32\n\x06window\x18\t \x01(\x0b\x32\".laurel.points.v1.RedemptionWindow*\xe5\x01\n\x13RedemptionLimitKind\x12%\n!REDEMPTION_LIMIT_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dREDEMPTION_LIMIT_KIND_BALANCE\x10\x01\x12\x1f\n\x1bREDEMPTION_LIMIT_KIND_SHARE\x10\x02\x12!\n\x1dREDEMPTION_LIMIT_KIND_MINIMUM\x10\x03\x12\x1e\n\x1aREDEMPTION_LIMIT_KIND_STEP\x10\x04\x12 \n\x1cREDEMPTION_LIMIT_KIND_WINDOW\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +40,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTEREDEMPTIONREQUEST'].fields_by_name['order_amount']._serialized_options = b'\272H\003\310\001\001'
   _globals['_QUOTEREDEMPTIONREQUEST'].fields_by_name['points_wanted']._loaded_options = None
   _globals['_QUOTEREDEMPTIONREQUEST'].fields_by_name['points_wanted']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\000'
-  _globals['_REDEMPTIONLIMITKIND']._serialized_start=596
-  _globals['_REDEMPTIONLIMITKIND']._serialized_end=791
-  _globals['_REDEMPTIONLIMIT']._serialized_start=110
-  _globals['_REDEMPTIONLIMIT']._serialized_end=212
-  _globals['_QUOTEREDEMPTIONREQUEST']._serialized_start=215
-  _globals['_QUOTEREDEMPTIONREQUEST']._serialized_end=361
-  _globals['_QUOTEREDEMPTIONRESPONSE']._serialized_start=364
-  _globals['_QUOTEREDEMPTIONRESPONSE']._serialized_end=593
+  _globals['_REDEMPTIONLIMITKIND']._serialized_start=854
+  _globals['_REDEMPTIONLIMITKIND']._serialized_end=1083
+  _globals['_REDEMPTIONLIMIT']._serialized_start=143
+  _globals['_REDEMPTIONLIMIT']._serialized_end=245
+  _globals['_REDEMPTIONWINDOW']._serialized_start=248
+  _globals['_REDEMPTIONWINDOW']._serialized_end=394
+  _globals['_QUOTEREDEMPTIONREQUEST']._serialized_start=397
+  _globals['_QUOTEREDEMPTIONREQUEST']._serialized_end=543
+  _globals['_QUOTEREDEMPTIONRESPONSE']._serialized_start=546
+  _globals['_QUOTEREDEMPTIONRESPONSE']._serialized_end=851
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.type import money_pb2 as money_pb2
@@ -36,6 +37,8 @@ class _RedemptionLimitKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Re
     """The fewest points that can be spent."""
     REDEMPTION_LIMIT_KIND_STEP: _RedemptionLimitKind.ValueType  # 4
     """Points are spent in multiples."""
+    REDEMPTION_LIMIT_KIND_WINDOW: _RedemptionLimitKind.ValueType  # 5
+    """A promotion window makes no more points than these worth more; it bounds no spending."""
 
 class RedemptionLimitKind(_RedemptionLimitKind, metaclass=_RedemptionLimitKindEnumTypeWrapper):
     """What bounds how many points pay an order."""
@@ -50,6 +53,8 @@ REDEMPTION_LIMIT_KIND_MINIMUM: RedemptionLimitKind.ValueType  # 3
 """The fewest points that can be spent."""
 REDEMPTION_LIMIT_KIND_STEP: RedemptionLimitKind.ValueType  # 4
 """Points are spent in multiples."""
+REDEMPTION_LIMIT_KIND_WINDOW: RedemptionLimitKind.ValueType  # 5
+"""A promotion window makes no more points than these worth more; it bounds no spending."""
 
 @typing.final
 class RedemptionLimit(message.Message):
@@ -63,7 +68,7 @@ class RedemptionLimit(message.Message):
     kind: RedemptionLimitKind.ValueType
     """What bounds it."""
     points: builtins.int
-    """Points: the most for balance and share, the fewest for minimum, the multiple for step."""
+    """Points: the most for balance and share, the fewest for minimum, the multiple for step, those that are worth more for window."""
     reason: builtins.str
     """Why, in words."""
     def __init__(
@@ -76,6 +81,44 @@ class RedemptionLimit(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["kind", b"kind", "points", b"points", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RedemptionWindow(message.Message):
+    """A promotion window, in which points are worth more."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FACTOR_FIELD_NUMBER: builtins.int
+    MEMBER_DAY_POINTS_MAX_FIELD_NUMBER: builtins.int
+    POINTS_LEFT_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    factor: builtins.str
+    """By how much points are worth more, a decimal above 1."""
+    member_day_points_max: builtins.int
+    """Points of one member and calendar day that are worth more."""
+    points_left: builtins.int
+    """Points of this member that are still worth more today; the rest are worth the ordinary value."""
+    @builtins.property
+    def end_time(self) -> timestamp_pb2.Timestamp:
+        """The first instant after it."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        factor: builtins.str = ...,
+        member_day_points_max: builtins.int = ...,
+        points_left: builtins.int = ...,
+        end_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time", "factor", b"factor", "member_day_points_max", b"member_day_points_max", "name", b"name", "points_left", b"points_left"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -122,6 +165,8 @@ class QuoteRedemptionResponse(message.Message):
     REASON_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: builtins.int
+    BOOSTED_POINTS_FIELD_NUMBER: builtins.int
+    WINDOW_FIELD_NUMBER: builtins.int
     points: builtins.int
     """Points to be spent: what HoldPoints or RedeemPoints would take now. 0 where nothing can be spent."""
     points_max: builtins.int
@@ -130,6 +175,8 @@ class QuoteRedemptionResponse(message.Message):
     """Why it is so many points, in words."""
     program_version: builtins.int
     """Version of the program that decided it."""
+    boosted_points: builtins.int
+    """Points among those to be spent that are worth more, by a promotion window."""
     @builtins.property
     def points_value(self) -> money_pb2.Money:
         """What they pay, rounded down."""
@@ -142,6 +189,10 @@ class QuoteRedemptionResponse(message.Message):
     def limits(self) -> containers.RepeatedCompositeFieldContainer[RedemptionLimit]:
         """All that bounds it."""
 
+    @builtins.property
+    def window(self) -> RedemptionWindow:
+        """The promotion window of this instant; unset where there is none."""
+
     def __init__(
         self,
         *,
@@ -152,9 +203,11 @@ class QuoteRedemptionResponse(message.Message):
         reason: builtins.str = ...,
         limits: abc.Iterable[RedemptionLimit] | None = ...,
         program_version: builtins.int = ...,
+        boosted_points: builtins.int = ...,
+        window: RedemptionWindow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["cash", b"cash", "points_value", b"points_value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["cash", b"cash", "points_value", b"points_value", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cash", b"cash", "limits", b"limits", "points", b"points", "points_max", b"points_max", "points_value", b"points_value", "program_version", b"program_version", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["boosted_points", b"boosted_points", "cash", b"cash", "limits", b"limits", "points", b"points", "points_max", b"points_max", "points_value", b"points_value", "program_version", b"program_version", "reason", b"reason", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

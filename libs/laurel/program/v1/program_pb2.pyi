@@ -731,6 +731,7 @@ class Redemption(message.Message):
     HOLD_MINUTES_FIELD_NUMBER: builtins.int
     QUOTE_MINUTES_FIELD_NUMBER: builtins.int
     POINTS_STEP_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
     points_per_unit: builtins.int
     """Points that pay 1.00 of the currency, 1 to 1,000,000."""
     points_share_max: builtins.str
@@ -743,6 +744,10 @@ class Redemption(message.Message):
     """Minutes for which a checkout quote is good, 1 to 1,440."""
     points_step: builtins.int
     """Points are spent in multiples of this, 0 to 10^9; 0 and 1 allow any number."""
+    @builtins.property
+    def windows(self) -> containers.RepeatedCompositeFieldContainer[PromotionWindow]:
+        """Promotion windows, in which points are worth more; at most 100, and no two at one time."""
+
     def __init__(
         self,
         *,
@@ -752,10 +757,47 @@ class Redemption(message.Message):
         hold_minutes: builtins.int = ...,
         quote_minutes: builtins.int = ...,
         points_step: builtins.int = ...,
+        windows: abc.Iterable[PromotionWindow] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["hold_minutes", b"hold_minutes", "points_min", b"points_min", "points_per_unit", b"points_per_unit", "points_share_max", b"points_share_max", "points_step", b"points_step", "quote_minutes", b"quote_minutes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hold_minutes", b"hold_minutes", "points_min", b"points_min", "points_per_unit", b"points_per_unit", "points_share_max", b"points_share_max", "points_step", b"points_step", "quote_minutes", b"quote_minutes", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PromotionWindow(message.Message):
+    """A stretch of time in which points are worth more than `points_per_unit` says."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    WINDOW_FIELD_NUMBER: builtins.int
+    FACTOR_FIELD_NUMBER: builtins.int
+    MEMBER_DAY_POINTS_MAX_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Unique name; what members use of it is counted under it."""
+    factor: builtins.str
+    """By how much points are worth more, a decimal above 1 and up to 100 with up to 4 decimals: 2 doubles their value."""
+    member_day_points_max: builtins.int
+    """Points of one member and calendar day, in the program's time zone, that are worth more; the rest of that day are worth the
+    ordinary value. 1 to 10^12.
+    """
+    @builtins.property
+    def window(self) -> earning_pb2.Window:
+        """When it is."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        window: earning_pb2.Window | None = ...,
+        factor: builtins.str = ...,
+        member_day_points_max: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["factor", b"factor", "member_day_points_max", b"member_day_points_max", "name", b"name", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
