@@ -1,10 +1,11 @@
 """Whether points may move (AF-02)."""
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rules.compiled import CompiledProgram
 from rules.facts import Counter, flat_name
-from rules.fraud_rules import FraudFacts
+from rules.fraud_rules import FraudFacts, Velocity
 from rules.values import Action
 
 SCORE_MAX = 1000
@@ -36,10 +37,12 @@ def velocity_counters(program: CompiledProgram) -> tuple[Counter, ...]:
     return program.antifraud.counters
 
 
-def decide(facts: FraudFacts, program: CompiledProgram) -> FraudDecision:
+def decide(
+    facts: FraudFacts, program: CompiledProgram, velocity: Velocity = MappingProxyType({})
+) -> FraudDecision:
     """Decides an operation by all rules on it; a rule that breaks is named and left out."""
     chosen = program.antifraud.by_operation[facts.operation]
-    values = {name: get(facts) for name, get in chosen.getters}
+    values = {name: get(facts, velocity) for name, get in chosen.getters}
     answers = chosen.conditions.evaluate(values)
     if True not in answers and None not in answers:
         return _ALLOWED

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
@@ -13,7 +12,7 @@ from rules.values import FraudRule, Operation
 class Counts(NamedTuple):
     """What a velocity counter holds, this assessment included."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
     amount_minor: int
     points: int
 
@@ -22,10 +21,7 @@ NO_COUNTS = Counts(0, 0, 0)
 
 
 class FraudFacts(NamedTuple):
-    """What is known of an operation; unknown texts are empty, unknown counters are 0.
-
-    `velocity` maps the name of a counter, such as `member_1h`, to its counts.
-    """
+    """What a request says of an operation; unknown texts are empty."""
 
     operation: Operation
     points: int
@@ -36,10 +32,12 @@ class FraudFacts(NamedTuple):
     ip: str = ""
     card: str = ""
     tier: str = ""
-    velocity: Mapping[str, Counts] = MappingProxyType({})
 
 
-Getter = Callable[[FraudFacts], Any]
+Velocity = Mapping[str, Counts]
+"""By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0."""
+
+Getter = Callable[[FraudFacts, Velocity], Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,14 +99,14 @@ def getter(path: str, digits: int) -> Getter:
         counter, _, measure = name.partition(".")
         return _counter_getter(counter, measure, scale)
     if path == "request.amount":
-        return lambda facts: facts.amount_minor / scale
+        return lambda facts, _: facts.amount_minor / scale
     index = FraudFacts._fields.index(name)
-    return lambda facts: facts[index]
+    return lambda facts, _: facts[index]
 
 
 def _counter_getter(counter: str, measure: str, scale: int) -> Getter:
     if measure == "amount":
-        return lambda facts: facts.velocity.get(counter, NO_COUNTS).amount_minor / scale
+        return lambda _, velocity: velocity.get(counter, NO_COUNTS).amount_minor / scale
     if measure == "points":
-        return lambda facts: facts.velocity.get(counter, NO_COUNTS).points
-    return lambda facts: facts.velocity.get(counter, NO_COUNTS).count
+        return lambda _, velocity: velocity.get(counter, NO_COUNTS).points
+    return lambda _, velocity: velocity.get(counter, NO_COUNTS).count

@@ -5,11 +5,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from antifraud.values import Asked, Assessed
-from antifraud.velocity import MEMBER, Entry, Key, Track, Watch, watches_of
+from antifraud.velocity import Entry, Key, Track, Watch, watches_of
 from rules.compiled import CompiledProgram
 from rules.facts import velocity_fact
 from rules.fraud import decide
-from rules.fraud_rules import Counts, FraudFacts
+from rules.fraud_rules import Counts
 from rules.values import Operation
 
 PROGRAMS_MAX = 64
@@ -20,7 +20,8 @@ def watches(program: CompiledProgram, kind: Operation) -> tuple[Watch, ...]:
     """What has to be counted for the rules on one kind of operation, and nothing else."""
     rules = program.antifraud.by_operation[kind].rules
     paths = (path for rule in rules for path in rule.condition.facts)
-    return watches_of({velocity_fact(p)[0]: None for p in paths if p.startswith("velocity.")})
+    counters = {velocity_fact(p)[0]: None for p in paths if p.startswith("velocity.")}
+    return watches_of(counters, kind.value)
 
 
 class Step(NamedTuple):
@@ -43,10 +44,10 @@ class Batch:
         entry = (occurred_us, 1, facts.amount_minor, facts.points)
         found = []
         for watch in watches(program, facts.operation):
-            value = request_key[0] if watch.dimension == MEMBER else getattr(facts, watch.dimension)
+            value = request_key[0] if watch.fact is None else facts[watch.fact]
             # Where the request names no such key, nothing is counted.
             if value:
-                key = Key(value, watch.number, facts.operation.value)
+                key = Key(str(value), watch.number, watch.kind)
                 track = self._tracks.get(key)
                 if track is None:
                     track = self._tracks[key] = Track()
@@ -73,12 +74,11 @@ class Batch:
         if not tracks:
             return Assessed(asked, decide(asked.facts, asked.program))
         velocity: dict[str, Counts] = {}
-        facts = FraudFacts(*asked.facts[:-1], velocity)
         for track, watch in tracks:
             for name, window_us in watch.counters:
                 velocity[name] = track.counts_with(entry, window_us)
             track.add(entry)
-        return Assessed(asked, decide(facts, asked.program))
+        return Assessed(asked, decide(asked.facts, asked.program, velocity))
 
     def untidy(self) -> list[tuple[Key, bytes]]:
         """The keys whose rows should be replaced, in the order of locking."""

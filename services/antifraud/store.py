@@ -148,25 +148,26 @@ def _key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:
     """What differs from row to row, and once each what many rows share."""
-    numbers: dict[tuple[Any, ...], int] = {}
-    shared = [
-        numbers.setdefault(
-            (
-                asked.facts.operation, decision.action, decision.score, asked.program.version,
-                asked.occurred_time,
-            ),
-            len(numbers) + 1,
-        )
-        for asked, decision, _ in rows
-    ]  # fmt: skip
+    numbers: dict[tuple[int, ...], int] = {}
+    shared: list[tuple[Any, ...]] = []
+    chosen = []
+    for asked, decision, _ in rows:
+        kind, action, version = asked.facts.operation, decision.action, asked.program.version
+        # Keyed by numbers: to hash a datetime or an enum costs as much as all else here.
+        key = (int(kind), int(action), decision.score, version, asked.occurred_us)
+        number = numbers.get(key)
+        if number is None:
+            shared.append((kind, action, decision.score, version, asked.occurred_time))
+            number = numbers[key] = len(shared)
+        chosen.append(number)
     return [
         [asked.request_key[0] for asked, _, _ in rows],
         [asked.request_key[1] for asked, _, _ in rows],
         [assessment_id for _, _, assessment_id in rows],
         [asked.facts.points for asked, _, _ in rows],
         [fired_to_json(decision.fired) for _, decision, _ in rows],
-        shared,
-        *(list(column) for column in zip(*numbers, strict=True)),
+        chosen,
+        *(list(column) for column in zip(*shared, strict=True)),
     ]
 
 

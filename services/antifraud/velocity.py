@@ -11,7 +11,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from rules.facts import VELOCITY_KEYS, Counter
-from rules.fraud_rules import Counts
+from rules.fraud_rules import Counts, FraudFacts
 
 SECOND_US = 1_000_000
 CELLS_PER_WINDOW = 30
@@ -42,15 +42,17 @@ class Key(NamedTuple):
 class Watch(NamedTuple):
     """The counters that rules on one kind of operation read under one dimension."""
 
-    dimension: str
     number: int
+    kind: int
+    fact: int | None
+    """Where the value of the key stands in FraudFacts; None for the member."""
     counters: tuple[tuple[str, int], ...]
     """(name, window in microseconds)"""
     windows_us: tuple[int, ...]
     """Shortest first."""
 
 
-def watches_of(counters: Iterable[Counter]) -> tuple[Watch, ...]:
+def watches_of(counters: Iterable[Counter], kind: int) -> tuple[Watch, ...]:
     """The counters by dimension, in the order of the contract."""
     known = tuple(counters)
     watches = []
@@ -58,7 +60,8 @@ def watches_of(counters: Iterable[Counter]) -> tuple[Watch, ...]:
         own = tuple((c.name, c.window_seconds * SECOND_US) for c in known if c.key == dimension)
         if own:
             windows = tuple(sorted({window for _, window in own}))
-            watches.append(Watch(dimension, DIMENSIONS[dimension], own, windows))
+            fact = None if dimension == MEMBER else FraudFacts._fields.index(dimension)
+            watches.append(Watch(DIMENSIONS[dimension], kind, fact, own, windows))
     return tuple(watches)
 
 

@@ -103,12 +103,15 @@ def draft(allowed: Iterable[Allowed], now: datetime, new_id: Callable[[], UUID])
     """Gives accruals their ids and terms; those of one instant share them."""
     shared: dict[tuple[datetime, int], Terms] = {}
     drafts = []
+    terms: Terms | None = None
     for one in allowed:
         command = one.offer.command
-        key = (command.occurred_time, command.program.version)
-        terms = shared.get(key)
-        if terms is None:
-            terms = shared[key] = terms_of(command.occurred_time, command.program, now)
+        instant, program = command.occurred_time, command.program
+        # Nearly all of a batch have one and the same instant: to hash it costs more than to look.
+        if terms is None or terms.occurred_time is not instant or terms.program is not program:
+            key = (instant, program.version)
+            terms = shared.get(key) or terms_of(instant, program, now)
+            shared[key] = terms
         drafts.append(Draft(one, terms, new_id()))
     return drafts
 
