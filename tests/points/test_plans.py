@@ -140,3 +140,13 @@ async def test_filters_look_at_the_member_alone(filled: Any, wanted: tuple[objec
     read = [node for node in nodes_of(plan) if node.get("Rows Removed by Filter")]
     assert all(node["Node Type"] != "Seq Scan" for node in read)
     assert sum(node["Rows Removed by Filter"] for node in read) <= LOTS_OF_EACH
+
+
+async def test_a_step_of_scheduled_work_reads_what_it_takes(filled: Any) -> None:
+    """Of lots that are all due at one instant, as at the end of a year, a step reads its 500."""
+    due = await filled.fetchval("SELECT max(due_time) FROM lot WHERE remaining > 0")
+    assert await filled.fetchval("SELECT count(*) FROM lot WHERE due_time = $1", due) == MEMBERS
+    plan = await plan_of(filled, "find_due_lots", due, due, UUID(int=0), 500)
+    read = [node for node in nodes_of(plan) if "Relation Name" in node]
+    looked_at = [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read]
+    assert looked_at == [500]
