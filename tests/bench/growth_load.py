@@ -15,13 +15,14 @@ from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
-SECONDS_MAX = 4.0
-# So many that even the members of a small ledger stay below what anti-fraud calls many purchases
-# an hour, 20 in the sample program: 3 rounds of 6 each.
-ACCRUALS_OF_EACH = 6
-ACCRUAL_CALLS_MAX = 60
-# Who has least can pay 20 times.
-HOLDS_OF_EACH = 5
+ROUNDS = 6
+SECONDS_MAX = 3.0
+# So many a round that even the members of a small ledger stay below what anti-fraud calls many
+# purchases an hour: 20 in the sample program.
+ACCRUALS_OF_EACH = 3
+ACCRUAL_CALLS_MAX = 30
+# A round, too: who has least can pay 20 times.
+HOLDS_OF_EACH = 3
 PAGE_SIZE = 10
 EXPIRY_SECONDS_MAX = 1800
 
