@@ -28,7 +28,7 @@ $(READY): $(SYNCED) pyproject.toml
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 .PHONY: setup
 setup: $(READY) ## Set up .venv from the lock
@@ -53,6 +53,15 @@ contract: $(READY) ## Check the contract: generated code, lint, compatibility
 bench: export GRPC_ENABLE_FORK_SUPPORT = 0
 bench: $(READY) ## Measure against the yardstick; writes .laurel/bench.json
 	@$(BIN)/python -m tests.bench
+
+.PHONY: bench-growth
+bench-growth: export GRPC_ENABLE_FORK_SUPPORT = 0
+bench-growth: $(READY) ## Compare 100 thousand with 10 million lots (ARGS="--lots 100000,1000000")
+	@$(BIN)/python -m tests.bench.growth $(ARGS)
+
+.PHONY: bench-report
+bench-report: $(READY) ## Write docs/speed.md and docs/speed.svg from what was measured
+	@$(BIN)/python -m tests.bench.report
 
 .PHONY: proto
 proto: $(READY) ## Regenerate the code from the protos

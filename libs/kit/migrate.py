@@ -1,10 +1,15 @@
 """Schemas, roles and migrations: plain SQL files, forward only, one runner at a time.
 
+A migration is a transaction, unless its first line is `-- outside of a transaction`: then its
+statements run one by one, and it must be able to begin anew when it was interrupted. That is for
+indexes of large tables, which are made concurrently so that nobody has to wait.
+
 Each service owns the schema and the role `laurel_<service>` of its name. The tables belong to
 whoever runs the migrations; a service may only do what its migrations grant to its role, so that,
 for one, no service can rewrite history.
 """
 
+import asyncio
 import hashlib
 from importlib.resources import files
 from typing import Any
@@ -16,6 +21,8 @@ from kit.settings import SERVICES
 LOCK_KEY = 7_241_953_001
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "10min"
+OUTSIDE = "-- outside of a transaction\n"
+LOCK_POLL_SECONDS = 0.1
 
 
 class MigrationChanged(Exception):
@@ -29,7 +36,7 @@ async def bootstrap(database_url: str, services: tuple[str, ...] = SERVICES) -> 
     """
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        await _take_turn(connection)
         await _prepare(connection)
         ran: list[str] = []
         for service in services:
@@ -37,6 +44,15 @@ async def bootstrap(database_url: str, services: tuple[str, ...] = SERVICES) -> 
         return ran
     finally:
         await connection.close()
+
+
+async def _take_turn(connection: Any) -> None:
+    # Asked again and again: an index that is made concurrently would wait for a statement that
+    # waits for it.
+    while True:
+        if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+            return
+        await asyncio.sleep(LOCK_POLL_SECONDS)
 
 
 async def _prepare(connection: Any) -> None:
@@ -86,19 +102,32 @@ async def _migrate(connection: Any, service: str) -> list[str]:
 
 
 async def _apply(connection: Any, service: str, name: str, sql: str, digest: str) -> None:
+    if sql.startswith(OUTSIDE):
+        await _run_outside(connection, service, sql)
     async with connection.transaction():
         await connection.execute(
             f"SET LOCAL search_path = {service};"
             f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';"
             f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}';"
         )
-        await connection.execute(sql)
+        if not sql.startswith(OUTSIDE):
+            await connection.execute(sql)
         await connection.execute(
             "INSERT INTO laurel.migration (service, name, sha256) VALUES ($1, $2, $3)",
             service,
             name,
             digest,
         )
+
+
+async def _run_outside(connection: Any, service: str, sql: str) -> None:
+    # Without time-outs: such a statement takes as long as its table is large, and it waits for
+    # transactions that are older than it, but nobody waits for it.
+    await connection.execute(f"SET search_path = {service}")
+    for statement in sql.split(";\n"):
+        if statement.strip():
+            await connection.execute(statement)
+    await connection.execute("RESET search_path")
 
 
 def _files(package: str) -> list[tuple[str, str]]:

@@ -308,7 +308,7 @@ async def test_points_of_a_program_without_expiry_live_for_ever_and_the_cost_is_
         await make_lots(house, now, count=20_000, due=100)
         plan = await explain_due_lots(house, now)
         scans = [node for node in nodes_of(plan) if "Scan" in node["Node Type"]]
-        assert [node.get("Index Name") for node in scans] == ["lot_due"], plan
+        assert [node.get("Index Name") for node in scans] == ["lot_due_order"], plan
         rows = scans[0]["Actual Rows"] + scans[0].get("Rows Removed by Filter", 0)
         assert rows == 100
 

@@ -68,8 +68,18 @@ async def run_on(connection: Any) -> list[Outcome]:
     return [await _run(connection, check) for check in load_checks()]
 
 
+def statement_of(check: Check) -> str:
+    """The statement that finds the first few violations."""
+    # A limit on the check itself has Postgres plan for finding five rows soon, by walking an index
+    # for each row of the ledger; there are none to be found, and it walks to the end.
+    return (
+        f"WITH violation AS MATERIALIZED (\n{check.sql}\n)"
+        f" SELECT * FROM violation LIMIT {SHOWN_MAX}"
+    )
+
+
 async def _run(connection: Any, check: Check) -> Outcome:
-    rows = await connection.fetch(f"SELECT * FROM (\n{check.sql}\n) AS violation LIMIT {SHOWN_MAX}")
+    rows = await connection.fetch(statement_of(check))
     return Outcome(check, tuple(_show(row) for row in rows))
 
 

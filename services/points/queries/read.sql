@@ -1,10 +1,13 @@
 -- name: get_balances
 -- Balances of members at an instant $2 that is now: points whose end has come do not count any more, booked or not. `lot_open` serves
--- both looks at the lots: those that ended and wait to be booked are few, and of the others only the next date is read.
+-- both looks at the lots: those that ended and wait to be booked are few, and of the others only the next date is read. OFFSET 0 keeps it a
+-- probe of the key for each member, however few accounts there were when it was planned.
 SELECT
     a.member_id, a.active - coalesce(ended.points, 0) AS active, a.pending, a.held, a.debt, next.expire_time, next.points
 FROM unnest($1::text[]) AS asked (member_id)
-INNER JOIN account AS a ON a.member_id = asked.member_id
+CROSS JOIN LATERAL (
+    SELECT member_id, active, pending, held, debt FROM account WHERE member_id = asked.member_id OFFSET 0
+) AS a
 CROSS JOIN LATERAL (
     SELECT sum(l.remaining)::bigint AS points
     FROM lot AS l
