@@ -73,13 +73,13 @@ class ScheduledWork:
 
     async def run_maturation(self, as_of: datetime | None = None) -> Done:
         """Turns active what is due as of an instant."""
-        return await self._run_lots(as_of or self._clock(), _mature)
+        return await self._run_lots(as_of or self._clock(), "find_maturing_lots", _mature)
 
     async def run_expiry(self, as_of: datetime | None = None) -> Done:
         """Ends holds and lots that are due as of an instant, and warns of those that will be."""
         instant = as_of or self._clock()
         ended = await self.run_holds(instant)
-        done = await self._run_lots(instant, _expire_or_warn)
+        done = await self._run_lots(instant, "find_ending_lots", _expire_or_warn)
         done.expired_hold_count = ended
         done.written_off_points = await self._run_debts(instant)
         return done
@@ -113,13 +113,13 @@ class ScheduledWork:
             # The real time, whatever the service's clock says: ids are made from it.
             await tx.execute("ensure_partitions", None)
 
-    async def _run_lots(self, as_of: datetime, act: Act) -> Done:
+    async def _run_lots(self, as_of: datetime, find: str, act: Act) -> Done:
         done = Done()
         due_time, lot_id = BEGINNING, NO_ID
         while True:
             desk = Desk(self._clock(), self._new_id, await self._feed.ensure())
             async with self._database.transaction() as tx:
-                rows = await tx.fetch("find_due_lots", as_of, due_time, lot_id, STEP_ROWS_MAX)
+                rows = await tx.fetch(find, as_of, due_time, lot_id, STEP_ROWS_MAX)
                 if not rows:
                     return done
                 await self._step(tx, rows, _Step(Book(), desk, as_of, done), act)
