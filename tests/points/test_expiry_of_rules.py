@@ -21,6 +21,7 @@ RULES = """\
     - {name: visit, event: visit, fixed_points: 10, expiry: {rolling_months: 1}}
     - {name: review, event: review, fixed_points: 20, expiry: {year_end: next_year}}
     - {name: survey, event: survey, fixed_points: 40, expiry: {never: true}}
+    - {name: late, event: late, fixed_points: 7, pending_days: 14, expiry: {year_end: same_year}}
 """
 PLAIN = "  rules: [{name: spend, points_per_unit: 1}]\n"
 ROLLING = "rolling_months: 12  "
@@ -92,6 +93,24 @@ async def test_pt_06_points_end_by_the_policy_of_the_rule_that_gave_them(
     assert {(e.points_expired.points, from_timestamp(e.occurred_time)) for e in told} == {
         (5, midnight), (10, a_month_on), (80, a_year_on), (20, two_midnights_on),
     }  # fmt: skip
+
+
+async def test_pt_06_points_whose_end_comes_before_they_are_active_end_at_their_end(
+    earner: Earner, member: str
+) -> None:
+    """The return window is longer than what is left of the year: nobody waits for it."""
+    done = await earner.do(member, "late", NEW_YEARS_EVE)
+    [end] = ends(done)
+    assert end == local("2026-01-01 00:00")
+    await earner.run_expiry(end - SECOND)
+    assert await earner.balance(member) == pb.Balance(pending=7)
+    await earner.run_expiry(end)
+    assert await earner.balance(member) == pb.Balance()
+    await earner.run_maturation(local("2026-02-01 00:00"))
+    assert [one.kind for one in await earner.transactions(member)] == [
+        pb.TRANSACTION_KIND_ACCRUAL,
+        pb.TRANSACTION_KIND_EXPIRY,
+    ]
 
 
 @pytest.mark.parametrize(
