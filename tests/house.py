@@ -9,6 +9,7 @@ at its end.
 
 import asyncio
 import importlib
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -65,6 +66,21 @@ class House:
         """Stops services as SIGTERM would; all of them when none is named."""
         for name in names or tuple(reversed(self.running)):
             await self.running.pop(name).stop()
+
+    @asynccontextmanager
+    async def twin(self, service: str) -> AsyncIterator[grpc.aio.Channel]:
+        """A channel to one more process of a service that runs already."""
+        addresses = {f"{service}_addr": free_address(), f"{service}_admin_addr": free_address()}
+        settings = self.settings.model_copy(update=addresses)
+        wire = importlib.import_module(f"{service}.app").wire
+        policy = load_policy(settings.policy)
+        running = await start_service(service, wire, settings, policy, self.clock)
+        certificates = Certificates.load(settings.cert_dir, "admin")
+        try:
+            async with open_channel(settings.addr(service), certificates) as channel:
+                yield channel
+        finally:
+            await running.stop()
 
     def channel(self, service: str, identity: str = "admin") -> grpc.aio.Channel:
         """A channel to a service under an identity."""
@@ -188,6 +204,13 @@ def _settings(
         values[f"{name}_addr"] = ports.address(name)
         values[f"{name}_admin_addr"] = ports.address(f"{name}_admin")
     return Settings(**{**values, **more})
+
+
+def free_address() -> str:
+    """An address that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def new_id() -> str:

@@ -33,6 +33,8 @@ LISTENED = (
     "program_applied", "tier_changed", "member_enrolled", "benefit_granted", "benefit_redeemed",
 )  # fmt: skip
 BONUS_SECONDS = 5
+# What an order did not use is missed by its member: look often. It costs one probe of an index.
+HOLD_SECONDS_MAX = 5.0
 PARTITION_SECONDS = 24 * 3600
 
 
@@ -58,6 +60,7 @@ async def wire(runtime: Runtime) -> Service:
         activities=activities, counter=open_counter(database, feed, fraud, clock, new_id),
         reads=reads,
     )  # fmt: skip
+    hold_seconds = min(HOLD_SECONDS_MAX, settings.schedule_seconds)
     await scheduled.ensure_partitions()
 
     async def take_events(tx: Transaction, events: Sequence[Event]) -> None:
@@ -81,6 +84,7 @@ async def wire(runtime: Runtime) -> Service:
         schedules=[
             Schedule("maturation", settings.schedule_seconds, scheduled.run_maturation),
             Schedule("expiry", settings.schedule_seconds, scheduled.run_expiry),
+            Schedule("holds", hold_seconds, scheduled.run_holds),
             Schedule("team_bonuses", BONUS_SECONDS, activities.team_bonuses.run),
             Schedule("leaderboards", PARTITION_SECONDS, reads.boards.prune),
             Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),

@@ -35,11 +35,11 @@ class Desk:
 def next_due(
     pending: bool, mature: datetime | None, expire: datetime | None, program: CompiledProgram
 ) -> datetime | None:
-    """When the scheduled work must look at a lot: to mature it, else for its first warning or its
-    expiry.
+    """When the scheduled work must look at a lot: to mature it, unless it ends before that; else
+    for its first warning or its expiry.
     """
     if pending and mature is not None:
-        return mature
+        return mature if expire is None else min(mature, expire)
     if expire is None:
         return None
     days = program.expiry.warning_days

@@ -64,7 +64,7 @@ Act = Callable[[LotState, _Step], None]
 
 
 class ScheduledWork:
-    """RunExpiry and RunMaturation."""
+    """RunExpiry and RunMaturation, and the sweep of holds."""
 
     def __init__(self, database: Database, feed: ProgramFeed, clock: Clock, new_id: NewId) -> None:
         self._database = database
@@ -74,16 +74,40 @@ class ScheduledWork:
 
     async def run_maturation(self, as_of: datetime | None = None) -> Done:
         """Turns active what is due as of an instant."""
-        return await self._run_lots(as_of or self._clock(), _mature)
+        return await self._run_lots(as_of or self._clock(), "find_maturing_lots", _mature)
 
     async def run_expiry(self, as_of: datetime | None = None) -> Done:
         """Ends holds and lots that are due as of an instant, and warns of those that will be."""
         instant = as_of or self._clock()
-        ended = await self._run_holds(instant)
-        done = await self._run_lots(instant, _expire_or_warn)
+        ended = await self.run_holds(instant)
+        done = await self._run_lots(instant, "find_ending_lots", _expire_or_warn)
         done.expired_hold_count = ended
         done.written_off_points = await self._run_debts(instant)
         return done
+
+    async def run_holds(self, as_of: datetime | None = None) -> int:
+        """Ends the holds that are due as of an instant; how many."""
+        instant = as_of or self._clock()
+        count = 0
+        while True:
+            desk = Desk(self._clock(), self._new_id, await self._feed.ensure())
+            async with self._database.transaction() as tx:
+                rows = await tx.fetch("find_due_holds", instant, STEP_ROWS_MAX)
+                if not rows:
+                    return count
+                keys = [(row["member_id"], row["hold_id"]) for row in rows]
+                step = _Step(Book(), desk, instant, Done())
+                await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
+                await load_holds(tx, step.book, keys)
+                await load_uses(tx, step.book, days_of((), step.book.holds.values()))
+                for _, hold_id in keys:
+                    # One that a merge has moved meanwhile is found again in the next step.
+                    record = step.book.holds.get(hold_id)
+                    if record is not None and record.state is HoldState.OPEN:
+                        command = Release("", b"", hold_id, timed_out=True)
+                        step.posted.append(holds.release(command, step.book, desk))
+                await self._finish(tx, step)
+                count += len(step.posted)
 
     async def ensure_partitions(self) -> None:
         """Makes the partitions of history for this month and the next two."""
@@ -91,13 +115,13 @@ class ScheduledWork:
             # The real time, whatever the service's clock says: ids are made from it.
             await tx.execute("ensure_partitions", None)
 
-    async def _run_lots(self, as_of: datetime, act: Act) -> Done:
+    async def _run_lots(self, as_of: datetime, find: str, act: Act) -> Done:
         done = Done()
         due_time, lot_id = BEGINNING, NO_ID
         while True:
             desk = Desk(self._clock(), self._new_id, await self._feed.ensure())
             async with self._database.transaction() as tx:
-                rows = await tx.fetch("find_due_lots", as_of, due_time, lot_id, STEP_ROWS_MAX)
+                rows = await tx.fetch(find, as_of, due_time, lot_id, STEP_ROWS_MAX)
                 if not rows:
                     return done
                 await self._step(tx, rows, _Step(Book(), desk, as_of, done), act)
@@ -130,28 +154,6 @@ class ScheduledWork:
             step.done.warned.add(member_id)
         await publish(tx, self._new_id, events)
         metrics.count(step.posted)
-
-    async def _run_holds(self, as_of: datetime) -> int:
-        count = 0
-        while True:
-            desk = Desk(self._clock(), self._new_id, await self._feed.ensure())
-            async with self._database.transaction() as tx:
-                rows = await tx.fetch("find_due_holds", as_of, STEP_ROWS_MAX)
-                if not rows:
-                    return count
-                keys = [(row["member_id"], row["hold_id"]) for row in rows]
-                step = _Step(Book(), desk, as_of, Done())
-                await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
-                await load_holds(tx, step.book, keys)
-                await load_uses(tx, step.book, days_of((), step.book.holds.values()))
-                for _, hold_id in keys:
-                    # One that a merge has moved meanwhile is found again in the next step.
-                    record = step.book.holds.get(hold_id)
-                    if record is not None and record.state is HoldState.OPEN:
-                        command = Release("", b"", hold_id, timed_out=True)
-                        step.posted.append(holds.release(command, step.book, desk))
-                await self._finish(tx, step)
-                count += len(step.posted)
 
     async def _run_debts(self, as_of: datetime) -> int:
         points = 0

@@ -14,14 +14,10 @@ from grpc import StatusCode
 
 from cli.check import run_checks
 from house import Ground, House, Refused, new_id, refused, usd
-from kit.auth import Certificates, load_policy
-from kit.client import open_channel
 from kit.clock import to_timestamp
-from kit.server import start_service
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
-from points.app import wire
-from points_ledger import Ledger, calm_program, free_address, settled
+from points_ledger import Ledger, calm_program, settled
 
 SEED = 20_261_124
 CALLERS = 200
@@ -164,14 +160,9 @@ async def test_what_was_acknowledged_is_what_the_ledger_holds(busy: House) -> No
 
 async def test_two_processes_share_one_ledger(busy: House) -> None:
     """Invariant 4: who loses the race for a request id gives the winner's answer."""
-    settings = busy.settings.model_copy(
-        update={"points_addr": free_address(), "points_admin_addr": free_address()}
-    )
-    second = await start_service("points", wire, settings, load_policy(settings.policy))
-    channel = open_channel(settings.points_addr, Certificates.load(settings.cert_dir, "admin"))
     ledger, member = Ledger(busy), f"m-{new_id()}"
-    stubs = (ledger.stub, PointsServiceStub(channel))
-    try:
+    async with busy.twin("points") as channel:
+        stubs = (ledger.stub, PointsServiceStub(channel))
         for _ in range(5):
             request = ledger.accrual(member, "15")
             answers = await asyncio.gather(
@@ -186,9 +177,6 @@ async def test_two_processes_share_one_ledger(busy: House) -> None:
         runs = await asyncio.gather(*(stub.RunExpiry(due) for stub in stubs))
         assert sum(run.expired_hold_count for run in runs) >= 7
         assert await ledger.balance(member) == pb.Balance(active=75)
-    finally:
-        await channel.close()
-        await second.stop()
 
 
 async def test_processes_that_start_at_once_make_each_partition_once(busy: House) -> None:

@@ -329,8 +329,8 @@ async def make_lots(house: House, now: datetime, count: int, due: int) -> None:
 
 
 async def explain_due_lots(house: House, now: datetime) -> Any:
-    """The plan of find_due_lots as the service has it: prepared, for any parameters."""
-    sql = load_queries("points")["find_due_lots"]
+    """The plan of find_ending_lots as the service has it: prepared, for any parameters."""
+    sql = load_queries("points")["find_ending_lots"]
     connection = await asyncpg.connect(
         house.settings.database_url,
         server_settings={

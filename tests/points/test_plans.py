@@ -17,7 +17,8 @@ LOTS_OF_EACH = 25
 LAST = UUID(int=2**128 - 1)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
-# Accruals of two years, a lot each, every tenth pending and every fifth used up; none is due yet.
+# Accruals of two years, a lot each, every tenth pending and every fifth used up; a hold and a debt
+# of each member. None of it is due yet, but for what DUE adds.
 FILL = f"""
 INSERT INTO points.account (member_id) SELECT 'm' || g FROM generate_series(1, {MEMBERS}) AS g;
 CREATE TEMP TABLE made AS
@@ -47,7 +48,32 @@ INSERT INTO points.request (request_id, method, content_hash, response)
 SELECT member_id || '-' || n, 'Import', '', uuid_send(id) || convert_to(member_id, 'UTF8')
 FROM made;
 ANALYZE points.board; ANALYZE points.score; ANALYZE points.request;
+INSERT INTO points.hold
+SELECT
+    'm' || m, gen_random_uuid(), 10, 10 * (m % 2), 0, 0, 1 + m % 2, 'order', 1,
+    now() + (m % 2 * -2 + 1) * interval '1 day', now()
+FROM generate_series(1, {MEMBERS}) AS m;
+INSERT INTO points.debt
+SELECT
+    'm' || m, gen_random_uuid(), 10, now() + interval '1 day',
+    CASE WHEN m % 2 = 0 THEN now() + interval '1 day' END
+FROM generate_series(1, {MEMBERS}) AS m;
+"""
+DUE = """
+INSERT INTO points.lot
+SELECT
+    'm' || m, gen_random_uuid(), gen_random_uuid(), m <= 7, 10, 10, 0,
+    now() - interval '2 days', now() + CASE WHEN m <= 7 THEN 9 ELSE -1 END * interval '1 day',
+    now() - interval '1 day'
+FROM generate_series(1, 18) AS m;
+INSERT INTO points.hold
+SELECT 'd' || d, gen_random_uuid(), 10, 0, 0, 0, 1, 'order', 1, now() - interval '1 hour', now()
+FROM generate_series(1, 5) AS d;
+INSERT INTO points.debt
+SELECT 'd' || d, gen_random_uuid(), 10, now(), now() - interval '1 hour'
+FROM generate_series(1, 4) AS d;
 ANALYZE points.account; ANALYZE points.transaction; ANALYZE points.lot;
+ANALYZE points.hold; ANALYZE points.debt;
 """
 
 
@@ -59,7 +85,7 @@ async def filled(ground: Ground) -> AsyncIterator[Any]:
             house.settings.database_url,
             server_settings={"search_path": "points", "plan_cache_mode": "force_generic_plan"},
         )
-        await connection.execute(FILL)
+        await connection.execute(FILL + DUE)
         yield connection
         await connection.close()
 
@@ -88,6 +114,8 @@ def literal(value: object) -> str:
             return f"ARRAY[{', '.join(map(literal, value))}]"
         case UUID():
             return f"'{value}'::uuid"
+        case datetime():
+            return f"'{value.isoformat()}'::timestamptz"
         case _:
             return f"'{value}'"
 
@@ -98,6 +126,7 @@ def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 STATEMENTS = {
+    "load_lots_ending": (["m1", "m7"], datetime.now(UTC), [datetime(2100, 1, 1, tzinfo=UTC)] * 2),
     "get_balances": ([f"m{n}" for n in (1, 7, 1999)], NOW),
     "get_balance_at": ("m7", datetime.now(UTC)),
     "list_dates": ("m7", "America/New_York", NOW),
@@ -146,7 +175,32 @@ async def test_a_step_of_scheduled_work_reads_what_it_takes(filled: Any) -> None
     """Of lots that are all due at one instant, as at the end of a year, a step reads its 500."""
     due = await filled.fetchval("SELECT max(due_time) FROM lot WHERE remaining > 0")
     assert await filled.fetchval("SELECT count(*) FROM lot WHERE due_time = $1", due) == MEMBERS
-    plan = await plan_of(filled, "find_due_lots", due, due, UUID(int=0), 500)
+    plan = await plan_of(filled, "find_ending_lots", due, due, UUID(int=0), 500)
     read = [node for node in nodes_of(plan) if "Relation Name" in node]
     looked_at = [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read]
     assert looked_at == [500]
+
+
+FROM_THE_START = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "after", "due_count", "looked_at_max"),
+    [
+        # Lots that are due for other work are passed over.
+        ("find_maturing_lots", FROM_THE_START, 7, 18),
+        ("find_ending_lots", FROM_THE_START, 11, 18),
+        ("find_due_holds", (), 5, 5),
+        ("find_due_debts", (), 4, 4),
+    ],
+)
+async def test_scheduled_work_looks_at_what_is_due_alone(
+    filled: Any, name: str, after: tuple[object, ...], due_count: int, looked_at_max: int
+) -> None:
+    """PT-06: of tens of thousands of lots, and thousands of holds and debts, at the few due."""
+    plan = await plan_of(filled, name, datetime.now(UTC), *after, 500)
+    assert plan["Actual Rows"] == due_count
+    [scan] = [node for node in nodes_of(plan) if "Relation Name" in node]
+    assert scan["Node Type"] in ("Index Scan", "Bitmap Heap Scan"), plan
+    assert scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) <= looked_at_max
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100

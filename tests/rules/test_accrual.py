@@ -169,6 +169,31 @@ def test_pt_03_a_campaign_has_a_first_minute_and_ends_before_its_end() -> None:
     assert [diary.enter(bought(100, day)).points for day in days] == [1, 2, 2, 1]
 
 
+def test_pt_03_a_rule_of_a_campaign_gives_points_in_its_time_only() -> None:
+    window = "window: {start: 2026-12-01T09:00, end: 2026-12-24}"
+    diary = Diary(PLAIN + f"    - {{name: advent, fixed_points: 7, {window}}}\n")
+    days = ["2026-12-01 08:59", "2026-12-01 09:00", "2026-12-23 23:59", "2026-12-24 00:00"]
+    accrued = [diary.enter(bought(1000, day)) for day in days]
+    assert [one.points for one in accrued] == [10, 17, 17, 10]
+    assert reason(accrued[0], "advent") == "it is not the time of its campaign"
+
+
+@pytest.mark.parametrize(
+    ("tier", "points"), [("member", 10), ("silver", 20), ("gold", 10), ("diamond", 20), ("", 10)]
+)
+def test_pt_03_a_coefficient_of_tiers_is_for_members_of_these_alone(tier: str, points: int) -> None:
+    rules = PLAIN.replace(
+        "tier_multiplier: true",
+        "coefficients: [{name: chosen, factor: 2, tiers: [silver, diamond]}]",
+    )
+    diary = Diary(rules)
+    diary.member = MemberFacts(tier=diary.program.tier(tier) if tier else None)
+    accrued = diary.enter(bought(1000))
+    assert accrued.points == points
+    expected = "multiplies by 2" if points == 20 else "it is for other tiers"
+    assert reason(accrued, "spend:chosen") == expected
+
+
 def test_pt_03_the_first_order_gives_a_bonus_once() -> None:
     rules = PLAIN + "    - {name: first, fixed_points: 50, when: member.first_order}\n"
     diary = Diary(rules)

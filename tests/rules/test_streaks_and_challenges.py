@@ -83,6 +83,16 @@ def test_pt_02_a_check_in_counts_once_a_day_of_the_programs_time_zone(
     assert diary.progress[Key(False, "streak:month_long", "")].amount == in_a_row
 
 
+def test_pt_02_a_day_counts_for_a_streak_only_when_its_condition_held_on_it() -> None:
+    rules = STREAK.replace("days: 30", "days: 3, when: clock.hour < 12")
+    diary = Diary(rules)
+    mornings = [f"2026-11-{day} 11:59" for day in ("09", "10", "12", "13")]
+    visits = sorted([*mornings, "2026-11-11 12:00", "2026-11-14 12:00", "2026-11-14 11:00"])
+    accrued = diary.all(did("check_in", at) for at in visits)
+    # The afternoon of the 11th is a gap; the morning of the 14th is the third in a row.
+    assert [visits[number - 1] for number, *_ in bonuses(accrued)] == ["2026-11-14 11:00"]
+
+
 def test_pt_02_a_visit_that_is_told_late_does_not_break_a_streak() -> None:
     diary = Diary(STREAK)
     diary.all(did("check_in", day) for day in days("2026-11-01", 5))

@@ -1,9 +1,21 @@
--- name: find_due_lots
--- Lots for which something is due, oldest first; at most $4 of them, after the last one of the step before.
+-- name: find_maturing_lots
+-- Pending lots that become active, oldest first; at most $4 of them, after the last one of the step before.
 SELECT member_id, lot_id, due_time
 FROM lot
 WHERE
     remaining > 0 AND due_time <= $1
+    AND pending AND mature_time <= $1
+    AND (due_time, lot_id) > ($2, $3)
+ORDER BY due_time, lot_id
+LIMIT $4
+
+-- name: find_ending_lots
+-- Lots that have ended or are due for a warning, in the same way; not those that are due only to mature.
+SELECT member_id, lot_id, due_time
+FROM lot
+WHERE
+    remaining > 0 AND due_time <= $1
+    AND (NOT pending OR mature_time IS NULL OR expire_time <= $1)
     AND (due_time, lot_id) > ($2, $3)
 ORDER BY due_time, lot_id
 LIMIT $4
