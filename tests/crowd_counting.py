@@ -70,7 +70,7 @@ async def _check_together(crowd: Crowd, histories: Histories) -> None:
 
 
 def purchases_less_returns(history: Sequence[pb.Transaction]) -> Iterator[tuple[str, int]]:
-    """By month of the purchase, points that were earned, and negative ones that went with returns."""
+    """By month of the purchase, points that were earned, and negative ones that returns took."""
     months = {one.transaction_id: when(one, MONTH) for one in history}
     for one in history:
         lines = lines_of(one)

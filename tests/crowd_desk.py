@@ -1,7 +1,7 @@
 """The desk of a crowd: it sends what callers ask for, and keeps what each of them was told.
 
-A call, and each row of a bulk call, is either acknowledged or refused for a reason that the contract
-foresees for it here. Anything else fails the test: an INTERNAL row as much as an INTERNAL call.
+A call, and each row of a bulk call, is either acknowledged or refused for a reason that is foreseen
+for it here. Anything else fails the test: an INTERNAL row as much as an INTERNAL call.
 """
 
 import asyncio

@@ -53,7 +53,7 @@ class Crowd(Desk):
         self.tills = count(1)
 
     async def open(self) -> None:
-        """A household of four with a child, a team of five, and something to spend for everybody."""
+        """A household of four with a child, a team of five, and points for everybody to spend."""
         await self.earner.team(*self.members[:5])
         self.other_team = await self.earner.team(*self.members[5:8])
         everybody = (*self.members, *self.guests, *self.leavers)
