@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import grpc
 from grpc import StatusCode
 
 from house import House, new_id, refused, usd
@@ -66,7 +65,7 @@ class Wire:
 
 async def every_kind_of_write(counter: Counter, member: str, friend: str) -> dict[str, Any]:
     """By call, a request that would take effect now; none of them is in another one's way."""
-    earned = await counter.accrue(member, "1000")
+    await counter.accrue(member, "1000")
     returned = await counter.accrue(member, "10")
     await counter.accrue(friend, "100")
     held = [await counter.hold(member, 10) for _ in range(2)]
