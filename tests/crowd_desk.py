@@ -17,6 +17,7 @@ from house import House, Refused
 from kit.errors import info_of
 from laurel.points.v1 import points_service_pb2 as pb
 from points_moving import Counter
+from points_streaming import stream_rows
 
 SPENDING = {"INSUFFICIENT_POINTS", "ACCOUNT_FROZEN"}
 POOL = {*SPENDING, "NOT_IN_HOUSEHOLD"}
@@ -154,25 +155,8 @@ class Desk:
     async def _call(self, name: str, request: Any) -> Any:
         if name != "StreamAccruePoints":
             return await getattr(self.stub, name)(request, timeout=100)
-        return pb.BatchAccruePointsResponse(results=await self._stream(request.requests))
-
-    async def _stream(self, rows: Sequence[pb.AccruePointsRequest]) -> list[pb.AccrueResult]:
-        """Each row in a message of its own, the next once the one before is answered."""
-        call = self.stub.StreamAccruePoints(timeout=100)
-        results: list[pb.AccrueResult] = []
-        try:
-            for number, row in enumerate(rows, start=1):
-                message = pb.StreamAccruePointsRequest(sequence=number, requests=[row])
-                await call.write(message)
-                results += (await call.read()).results
-            await call.done_writing()
-        except (asyncio.InvalidStateError, AttributeError):
-            # What grpc says of a write to a call that has ended: the call itself says why it did.
-            raise grpc.aio.AioRpcError(
-                await call.code(), await call.initial_metadata(), await call.trailing_metadata(),
-                await call.details(),
-            ) from None  # fmt: skip
-        return results
+        results = await stream_rows(self.stub, request.requests, timeout=100)
+        return pb.BatchAccruePointsResponse(results=results)
 
 
 def rows_of(request: Message) -> Sequence[Any] | None:
