@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any
 
+from accrual_programs import text_of
 from house import new_id, usd
 from kit.clock import to_timestamp
 from laurel.points.v1 import activities_pb2 as activities
 from laurel.points.v1 import points_service_pb2 as pb
-from points_ledger import Ledger
+from points_ledger import Ledger, calm
 
 RULES = """\
   rules:
@@ -43,6 +44,18 @@ RULES = """\
       badge: team_player
       team: true
 """
+LADDER = "    - {name: ladder, ladder: {per_amount: 50, points: 5}}\n"
+
+
+def calm_rules(rules: str = RULES, deadline_ms: int = 500) -> str:
+    """A program of many rules, active at once, with no rule of anti-fraud."""
+    return calm(text_of(rules), deadline_ms=deadline_ms)
+
+
+def with_ladder(rules: str = RULES) -> str:
+    """Rules with 5 points more for each full 50 of spend."""
+    head, first, rest = rules.partition("    - {name: check_in")
+    return head + LADDER + first + rest
 
 
 class Earner(Ledger):

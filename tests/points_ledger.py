@@ -24,9 +24,15 @@ def calm_program(pending_days: int = 0, *, multiplied: bool = True, deadline_ms:
 
     Not `multiplied`, points do not depend on when news of a tier arrives.
     """
-    text = SAMPLE.read_text()
-    text = re.sub("tier_multiplier: true", f"tier_multiplier: {str(multiplied).lower()}", text)
-    text = re.sub(r"pending_days: \d+", f"pending_days: {pending_days}", text)
+    text = re.sub(
+        "tier_multiplier: true", f"tier_multiplier: {str(multiplied).lower()}", SAMPLE.read_text()
+    )
+    return calm(text, pending_days, deadline_ms)
+
+
+def calm(text: str, pending_days: int = 0, deadline_ms: int = 500) -> str:
+    """The same of any program that is written like the sample."""
+    text = re.sub(r"(?m)^  pending_days: \d+", f"  pending_days: {pending_days}", text)
     text = re.sub(r"points_min: \d+", "points_min: 1", text)
     text = re.sub(r"deadline_ms: \d+", f"deadline_ms: {deadline_ms}", text)
     head, _, tail = text.partition("\nantifraud:\n")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from grpc import StatusCode
 
-from accrual_programs import local, text_of
+from accrual_programs import local
 from cli.check import run_checks
 from house import Ground, House, new_id, refused, usd
 from kit.clock import to_timestamp
@@ -17,23 +17,17 @@ from laurel.points.v1 import merges_pb2 as merges
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.tier.v1 import member_service_pb2 as members
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
-from points_earning import RULES, Earner
+from points_earning import Earner, calm_rules
 from points_ledger import calm_program, events_of, settled
 
 NOON = local("2026-06-10 12:00")
 START = to_timestamp(datetime(2020, 1, 1, tzinfo=UTC))
 
 
-def calm_text() -> str:
-    """A program of many rules, active at once, with no rule of anti-fraud."""
-    head, _, tail = text_of(RULES, pending_days=0).partition("\nantifraud:\n")
-    return f"{head}\nantifraud:\n{tail.partition('  rules:')[0]}  rules: []\n"
-
-
 @pytest.fixture(scope="module")
 async def house(ground: Ground) -> AsyncIterator[House]:
     async with ground.house() as house:
-        await house.apply(calm_text(), effective_time=START)
+        await house.apply(calm_rules(), effective_time=START)
         await house.start("antifraud", "tier", "points")
         yield house
         broken = [o for o in await run_checks(house.settings.database_url) if o.violations]
@@ -81,7 +75,7 @@ async def test_pt_03_the_first_order_is_the_first_under_any_program(
         await house.start("antifraud", "tier", "points")
         earner = Earner(house)
         await earner.accrue(member, "10", NOON)
-        await house.apply(calm_text(), effective_time=to_timestamp(NOON))
+        await house.apply(calm_rules(), effective_time=to_timestamp(NOON))
         await house.settle()
         assert (await earner.buy(member, "10", NOON)).points == 10
         assert (await earner.buy(f"{member}-2", "10", NOON)).points == 60
@@ -423,7 +417,7 @@ async def test_af_01_what_is_under_review_leaves_its_bonus_under_review(
 ) -> None:
     rules = 'rules: [{name: r, operations: [accrual], when: "true", action: review}]\n'
     async with ground.house() as house:
-        await house.apply(calm_text().replace("rules: []\n", rules), effective_time=START)
+        await house.apply(calm_rules().replace("rules: []\n", rules), effective_time=START)
         await house.start("antifraud", "tier", "points")
         earner = Earner(house)
         reviewed = await earner.buy(member, "3000", NOON)
@@ -442,7 +436,7 @@ async def test_af_06_without_an_answer_small_activities_wait_and_large_ones_are_
     ground: Ground, member: str
 ) -> None:
     async with ground.house() as house:
-        await house.apply(calm_text(), effective_time=START)
+        await house.apply(calm_rules(), effective_time=START)
         await house.start("tier", "points")
         earner = Earner(house)
         small = await earner.do(member, "share", NOON)
@@ -457,7 +451,7 @@ async def test_pt_03_a_benefit_that_was_granted_counts_as_a_card(
     ground: Ground, member: str
 ) -> None:
     async with ground.house() as house:
-        await house.apply(calm_text(), effective_time=START)
+        await house.apply(calm_rules(), effective_time=START)
         await house.start("antifraud", "tier", "benefits", "points")
         earner = Earner(house)
         assert (await earner.buy(member, "300")).points == 350
@@ -554,7 +548,7 @@ async def test_pt_14_bonuses_stand_in_the_liability_report_to_the_point(
     ground: Ground, member: str
 ) -> None:
     async with ground.house() as house:
-        await house.apply(calm_text(), effective_time=START)
+        await house.apply(calm_rules(), effective_time=START)
         await house.start("antifraud", "tier", "points")
         earner = Earner(house)
         now = datetime.now(UTC)
