@@ -1,4 +1,4 @@
-"""Settings of the native front: mistakes are told at start."""
+"""OP-01: settings are read once, and every mistake in them is told at start."""
 
 import pytest
 
@@ -12,6 +12,23 @@ GIVEN = {
     **{f"LAUREL_{name.upper()}_ADDR": "127.0.0.1:7000" for name in SERVICES},
 }
 KEY = "k" * 32
+
+
+def test_mistakes_of_several_settings_are_told_together() -> None:
+    """Each with its variable and what was given; what is right is not mentioned."""
+    given = {**GIVEN, "LAUREL_POOL_SIZE": "many", "LAUREL_TIER_ADDR": "nowhere"}
+    del given["LAUREL_NATS_URL"]
+    with pytest.raises(SettingsInvalid) as refusal:
+        load_settings(given)
+    heading, *lines = str(refusal.value).splitlines()
+    assert heading == "the environment has mistakes:"
+    assert [line.partition(":")[0].strip() for line in lines] == [
+        "LAUREL_NATS_URL",
+        "LAUREL_TIER_ADDR",
+        "LAUREL_POOL_SIZE",
+    ]
+    assert "(got 'nowhere')" in lines[1]
+    assert "(got 'many')" in lines[2]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:7443", "127.1.2.3:1", "[::1]:7443"])

@@ -104,6 +104,7 @@ async def test_nt_05_a_temporary_refusal_is_tried_again(
 async def test_nt_05_a_refusal_for_good_is_not_tried_again(
     mail_desk: Desk, post: PostOffice, member: str
 ) -> None:
+    """SC-03: what the server answered names the address, and is not kept."""
     address = await mail_desk.enrol(member)
     post.answers[address] = [f"550 <{address}> unknown here"]
     await mail_desk.tell(tier_up(member))

@@ -176,7 +176,7 @@ async def test_totals_sum_to_zero_and_tie_to_the_balances(ledger: Ledger, member
 
 
 async def test_partitions_to_come_are_as_closed_as_those_there_are(calm: House) -> None:
-    """PT-07: what the service may do with history is read it and add to it, now and next year."""
+    """PT-07, SC-02: the service may read history and add to it, now and next year."""
     await calm.fetch("SELECT points.ensure_partitions(now() + interval '1 year')")
     may = await calm.fetch(
         "SELECT c.relname, p.privilege FROM pg_class AS c CROSS JOIN unnest(ARRAY["
@@ -194,7 +194,7 @@ async def test_partitions_to_come_are_as_closed_as_those_there_are(calm: House) 
 
 
 async def test_the_service_itself_cannot_change_history(calm: House, ledger: Ledger) -> None:
-    """PT-07: append-only by permission of the database, in every partition; nothing is deleted."""
+    """PT-07, SC-02: append-only by permission of the database, in every partition."""
     await ledger.accrue("history", "1")
     partitions = await calm.fetch(
         "SELECT inhrelid::regclass::text AS name FROM pg_inherits"

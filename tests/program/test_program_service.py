@@ -297,6 +297,7 @@ async def test_an_event_tells_of_every_new_version_and_of_nothing_else(programs:
 
 
 async def test_the_service_cannot_rewrite_history(programs: Programs) -> None:
+    """SC-02: its role may add versions and read them."""
     await programs.apply(FIRST)
     for privilege in ("UPDATE", "DELETE", "TRUNCATE"):
         sql = "SELECT has_table_privilege('laurel_program', 'program.program_version', $1) AS may"

@@ -184,7 +184,6 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
         ("name: spend", "name: rounding", ".name", "name of a step"),
         ("points_per_unit: 1.20", "points_per_unit: 1000.1", ".points_per_unit", "at most 1000"),
         ("qualify_spend: 0", "qualify_spend: 1", "[0].qualify_spend", "write 0"),
-        ("retain_spend: 50", "retain_spend: 100.01", ".retain_spend", "above qualify_spend"),
         ("points_multiplier: 2", "points_multiplier: 0.5", ".points_multiplier", "from 1 to 100"),
         ("percent_off: 5", "percent_off: 90.01", ".percent_off", "at most 90"),
         ("percent_off: 5", "percent_off: 0", ".percent_off", "above 0"),
@@ -193,14 +192,42 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
         ("tier_discount: {tier_id: gold", "tier_discount: {tier_id: glod", ".tier_id", "gold?"),
         ("coupon: {tier_id: gold", "coupon: {tier_id: member", ".tier_id", "nobody rises to"),
         ("id: five", "id: off", "benefits[1].id", "as in line 17"),
-        ('"${tier}"', '"${teir}"', ".subject", "did you mean tier?"),
-        ('"${tier}"', '"${points}"', ".subject", "does not have"),
-        ("body: Hello", "body: 5 $", ".body", "$$"),
         ("when: request.amount > 5", "when: request.amount", ".when", "of type double"),
         ("when: request.amount > 5", "when: velocity.member_1y.count > 5", ".when", "member_1y"),
     ],
 )
 def test_pg_01_one_slip_is_one_mistake(before: str, after: str, path: str, words: str) -> None:
+    mistake = only_mistake(changed(before, after))
+    assert mistake.path.endswith(path)
+    assert words in mistake.reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "words"),
+    [
+        ("100, retain_spend: 50", "0, retain_spend: 0", "[1].qualify_spend", "not above"),
+        ("retain_spend: 50", "retain_spend: 100.01", ".retain_spend", "above qualify_spend"),
+    ],
+)
+def test_pg_04_a_ladder_that_does_not_rise_or_asks_more_to_keep_than_to_reach_is_a_mistake(
+    before: str, after: str, path: str, words: str
+) -> None:
+    mistake = only_mistake(changed(before, after))
+    assert mistake.path.endswith(path)
+    assert words in mistake.reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path", "words"),
+    [
+        ('"${tier}"', '"${teir}"', ".subject", "did you mean tier?"),
+        ('"${tier}"', '"${points}"', ".subject", "does not have"),
+        ("body: Hello", "body: 5 $", ".body", "$$"),
+    ],
+)
+def test_nt_02_a_variable_that_its_event_does_not_have_is_a_mistake(
+    before: str, after: str, path: str, words: str
+) -> None:
     mistake = only_mistake(changed(before, after))
     assert mistake.path.endswith(path)
     assert words in mistake.reason

@@ -12,7 +12,9 @@ from rules.money import MINOR_UNITS, decimal_text, scaled
 from rules.values import Channel, Trigger
 
 
-def test_a_message_is_filled_with_what_is_known_of_its_event(program: CompiledProgram) -> None:
+def test_nt_02_a_message_is_filled_with_what_is_known_of_its_event(
+    program: CompiledProgram,
+) -> None:
     rule = next(r for r in program.messages if r.trigger is Trigger.POINTS_EXPIRING)
     subject, body = render(rule, {"points": "120", "expire_date": "1998-01-31"})
     assert subject == "120 points expire on 1998-01-31"
@@ -20,7 +22,9 @@ def test_a_message_is_filled_with_what_is_known_of_its_event(program: CompiledPr
     assert rule.channels == (Channel.INBOX, Channel.EMAIL)
 
 
-def test_a_subject_stays_in_one_line_whatever_its_variables_hold(program: CompiledProgram) -> None:
+def test_nt_02_a_subject_stays_in_one_line_whatever_its_variables_hold(
+    program: CompiledProgram,
+) -> None:
     rule = next(r for r in program.messages if r.trigger is Trigger.TIER_UP)
     subject, _ = render(rule, {"tier": "Gold\r\nBcc: all@example.com"})
     assert subject == "Welcome to Gold Bcc: all@example.com"

@@ -1,4 +1,4 @@
-"""Several processes of one service behind one port."""
+"""OP-05: several processes of one service behind one port."""
 
 import re
 from pathlib import Path

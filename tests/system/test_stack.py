@@ -312,6 +312,7 @@ async def test_a_service_that_cannot_start_ends_the_house_with_its_log(tmp_path:
 
 
 async def test_servers_named_by_the_environment_are_used_and_none_started(tmp_path: Path) -> None:
+    """OP-05: a database and a broker that exist."""
     async with a_house(tmp_path / "one") as one:
         given = {key: one.env[key] for key in ("LAUREL_DATABASE_URL", "LAUREL_NATS_URL")}
         async with a_house(tmp_path / "two", given) as two:
