@@ -40,7 +40,7 @@ class Ledger:
 
 
 async def batch_accrue(ledger: Ledger, share: float = 1.0) -> float:
-    """BatchAccruePoints with 500 rows a call, three calls at a time, all members in turn."""
+    """BatchAccruePoints with 500 rows a call, four calls at a time, all members in turn."""
 
     async def call() -> int:
         rows = [_accrual(ledger) for _ in range(ROWS_PER_CALL)]
@@ -74,9 +74,10 @@ async def hold_capture(ledger: Ledger, share: float = 1.0) -> float:
         hold = pb.HoldPointsRequest(
             request_id=key, member_id=member_id, points=HOLD_POINTS, order_id=key
         )
-        held = pb.HoldPointsResponse.FromString(await ledger.lines.call("HoldPoints", hold))
+        answer = await ledger.lines.call("HoldPoints", hold.SerializeToString())
+        held = pb.HoldPointsResponse.FromString(answer)
         capture = pb.CapturePointsRequest(request_id=f"{key}-c", hold_id=held.hold.hold_id)
-        await ledger.lines.call("CapturePoints", capture)
+        await ledger.lines.call("CapturePoints", capture.SerializeToString())
         return 1
 
     calls = ledger.size.payers * HOLDS_OF_EACH
@@ -88,7 +89,7 @@ async def get_balance(ledger: Ledger, share: float = 1.0) -> float:
 
     async def call() -> int:
         request = pb.GetBalanceRequest(member_id=ledger.size.member(next(ledger.reads)))
-        await ledger.lines.call("GetBalance", request)
+        await ledger.lines.call("GetBalance", request.SerializeToString())
         return 1
 
     return await _drive(call, UNARY_CALLERS, SECONDS_MAX * share)
@@ -101,7 +102,7 @@ async def list_transactions(ledger: Ledger, share: float = 1.0) -> float:
         request = pb.ListTransactionsRequest(
             member_id=ledger.size.member(next(ledger.reads)), page_size=PAGE_SIZE
         )
-        await ledger.lines.call("ListTransactions", request)
+        await ledger.lines.call("ListTransactions", request.SerializeToString())
         return 1
 
     return await _drive(call, 16, SECONDS_MAX * share)

@@ -31,13 +31,13 @@ class Load:
 
 YARDSTICK = "the yardstick"
 LOADS = (
-    Load("batch_accrue", "BatchAccruePoints, 500 a call", YARDSTICK, 2.0),
-    Load("stream_accrue", "StreamAccruePoints, 100 a message", YARDSTICK),
-    Load("unary_accrue", "AccruePoints, 256 callers", YARDSTICK, 0.4),
-    Load("unary_accrue_native", "AccruePoints, native front", YARDSTICK),
-    Load("hold_capture", "HoldPoints and CapturePoints", YARDSTICK),
-    Load("hot_member", "AccruePoints, one member", "the same without batches"),
-    Load("get_balance", "GetBalance, 256 callers", "a bare grpc.aio echo"),
+    Load("batch_accrue", "BatchAccruePoints, 500 a call", YARDSTICK, 3.0),
+    Load("stream_accrue", "StreamAccruePoints, 100 a message", YARDSTICK, 1.0),
+    Load("unary_accrue", "AccruePoints, 256 callers", YARDSTICK, 0.6),
+    Load("unary_accrue_native", "AccruePoints, native front", YARDSTICK, 1.3),
+    Load("hold_capture", "HoldPoints and CapturePoints", YARDSTICK, 0.3),
+    Load("hot_member", "AccruePoints, one member", "the same without batches", 6.0),
+    Load("get_balance", "GetBalance, 256 callers", "a bare grpc.aio echo", 0.7),
 )
 GROWTH_LOADS = {
     "batch_accrue": "BatchAccruePoints, 500 a call",
