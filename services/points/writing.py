@@ -88,13 +88,6 @@ class WritePath:
         answers: dict[str, Answer] = dict(done)
         open_commands = [command for command in commands if command.request_id not in answers]
         plain, ready = await self._decide(open_commands, known, answers, history)
-        if not repeats:
-            # Refused today, but perhaps booked before: then that is the answer.
-            refused = [command for command in open_commands if command.request_id in answers]
-            if refused:
-                found = await self._store.look_up(refused, history, repeats=True)
-                done = dict(found.done)
-                answers.update(done)
         desk = Desk(self._clock(), self._new_id, history)
         if plain:
             answers.update(await self._book_plain(plain, ready, desk.now))
@@ -104,6 +97,13 @@ class WritePath:
                 (entry.command.request_id, answer)
                 for entry, answer in zip(ready, written, strict=True)
             )
+        if not repeats:
+            # Refused today, but perhaps booked before: then that is the answer.
+            refused = [c for c in commands if isinstance(answers[c.request_id], LaurelError)]
+            if refused:
+                found = await self._store.look_up(refused, history, repeats=True)
+                done = dict(found.done)
+                answers.update(done)
         # What was done before was counted then.
         metrics.count(answer for request_id, answer in answers.items() if request_id not in done)
         return answers

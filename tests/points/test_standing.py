@@ -2,11 +2,13 @@
 
 import asyncio
 
+import pytest
 from grpc import StatusCode
 
-from house import new_id, refused
+from house import new_id, refused, usd
 from laurel.points.v1 import accounts_pb2 as accounts
 from laurel.points.v1 import points_service_pb2 as pb
+from points_earning import Earner
 from points_ledger import events_of, settled
 from points_moving import Counter
 
@@ -132,6 +134,33 @@ async def test_a_debt_is_given_up_when_the_account_is_closed(counter: Counter, m
     assert await counter.balance(member) == pb.Balance(debt=50)
     await counter.close(member)
     assert await counter.balance(member) == pb.Balance()
+
+
+@pytest.mark.parametrize("ending", ["closed", "merged"])
+async def test_pt_07_what_is_repeated_after_its_account_has_ended_gets_its_first_answer(
+    counter: Counter, member: str, ending: str
+) -> None:
+    """Accruals are booked without a look at what was booked before; a refusal has one."""
+    lines = counter.accrual(member, "30")
+    lines.purchase.lines.add(line_id="a", quantity=1, amount=usd("20"))
+    rows = [counter.accrual(member, "7"), counter.accrual(member, "8")]
+    requests = {
+        counter.stub.AccruePoints: counter.accrual(member, "100"),
+        counter.stub.BatchAccruePoints: pb.BatchAccruePointsRequest(requests=rows),
+        counter.stub.AccrueActivity: Earner(counter.house).activity(member, "check_in"),
+    }
+    first = [await call(request) for call, request in requests.items()]
+    first.append(await counter.stub.AccruePoints(lines))
+    if ending == "closed":
+        await counter.close(member)
+    else:
+        await counter.merge(f"m-{new_id()}", member)
+    # What comes for the first time is refused, and looks nothing up for what comes after it.
+    late = await refused(counter.accrue(member, "1"))
+    assert late.reason == f"ACCOUNT_{ending.upper()}"
+    again = [await call(request) for call, request in requests.items()]
+    again.append(await counter.stub.AccruePoints(lines))
+    assert again == first
 
 
 async def test_closing_while_everybody_earns_and_spends_leaves_no_point(
