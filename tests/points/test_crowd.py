@@ -70,7 +70,9 @@ async def run_the_calendar(crowd: Crowd) -> None:
     """Expiry, maturation and bonuses all the while, some of it ahead of time."""
     clock = crowd.counter.house.running["points"].runtime.clock
     while True:
-        for minutes in (0, 20, 40):
+        # Holds last 30 minutes: now and then all that are open end at once, and not before any is
+        # captured.
+        for minutes in (0, 20, 0, 20, 0, 20, 0, 20, 40):
             now: datetime = clock()
             await crowd.counter.run_maturation(now)
             await crowd.counter.run_expiry(now + timedelta(minutes=minutes))
