@@ -10,6 +10,9 @@ import pytest
 from house import SAMPLE, Ground, House, new_id
 from kit.telemetry import set_up_logs
 
+# So that what they compare is shown where it differs.
+pytest.register_assert_rewrite("crowd_counting", "crowd_desk", "model_hands")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:

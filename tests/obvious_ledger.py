@@ -4,139 +4,50 @@ What the contract and the README of points promise, written down by itself; the 
 against the service. Times are handed in; ids are those that the service gave.
 """
 
-import calendar
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
-ZONE = ZoneInfo("America/New_York")
-NEVER = datetime.max.replace(tzinfo=UTC)
+from obvious_nouns import Booking, Debt, Hold, Lot, Part, Return
+from obvious_rules import (
+    CHECK_IN,
+    CHECK_INS_OF_A_DAY,
+    DAILY_MAX,
+    NEVER,
+    NO_RULES,
+    Basket,
+    Purchase,
+    Refusal,
+    Rules,
+    day_of,
+    wall,
+)
+
 HOLD_TIME = timedelta(minutes=30)
-
-
-class Refusal(Exception):
-    """What the ledger does not do, by its reason."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """A version of the program, and since when it decides."""
-
-    begins: datetime
-    rate: int
-    imports_rate: Fraction
-    pending_days: int
-    months: int
-    floor_days: int
-
-    def earned(self, cents: int, *, imports: bool) -> int:
-        """Points of a purchase, rounded half up once."""
-        rate = self.rate + (self.imports_rate if imports else 0)
-        return int(rate * cents / 100 + Fraction(1, 2))
-
-    def matures(self, at: datetime) -> datetime | None:
-        """When points become active; None for at once."""
-        return wall(at, days=self.pending_days) if self.pending_days else None
-
-    def expires(self, at: datetime) -> datetime | None:
-        """When points end; None for never."""
-        return wall(at, months=self.months) if self.months else None
-
-
-NO_RULES = Rules(datetime(1, 1, 1, tzinfo=UTC), 0, Fraction(0), 0, 0, 0)
-
-
-def wall(at: datetime, *, days: int = 0, months: int = 0) -> datetime:
-    """The same time on the program's clock, days or months later."""
-    local = at.astimezone(ZONE) + timedelta(days=days)
-    year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
-    day = min(local.day, calendar.monthrange(year, month + 1)[1])
-    return local.replace(year=year, month=month + 1, day=day, fold=0).astimezone(UTC)
-
-
-@dataclass(eq=False)
-class Purchase:
-    """A booked accrual."""
-
-    transaction_id: str
-    rules: Rules
-    cents: int
-    imports: bool
-    points: int
-    returned: int = 0
-    taken_back: int = 0
-    forgiven: int = 0
-
-
-@dataclass(eq=False)
-class Lot:
-    """Points of one accrual with one end."""
-
-    purchase: Purchase
-    points: int
-    left: int
-    pending: bool
-    matures: datetime | None
-    expires: datetime | None
-    expired: int = 0
-
-
-@dataclass(eq=False)
-class Part:
-    """What a hold drew from a lot."""
-
-    lot: Lot
-    points: int
-    captured: int = 0
-    released: int = 0
-    refunded: int = 0
-
-
-@dataclass(eq=False)
-class Hold:
-    """Points set aside."""
-
-    hold_id: str
-    rules: Rules
-    ends: datetime
-    parts: list[Part] = field(default_factory=list)
-
-    def total(self, what: str) -> int:
-        """Points, captured, released or refunded of all parts."""
-        return sum(getattr(part, what) for part in self.parts)
-
-    @property
-    def held(self) -> int:
-        """What is still set aside."""
-        return self.total("points") - self.total("captured") - self.total("released")
-
-
-@dataclass(frozen=True)
-class Booking:
-    """A transaction: what moved between accounts, in which lots, and the balance after it."""
-
-    kind: str
-    entries: dict[str, int]
-    moves: tuple[tuple[str, int, datetime | None], ...]
-    """Accrual of the lot, points, end of the lot."""
-    active: int
-    pending: int
-    held: int
-    debt: int
+POINTS_OF_A_CENT = 3
 
 
 @dataclass(eq=False)
 class Member:
     """All that one member has, and what became of it."""
 
+    tier: str = ""
     lots: list[Lot] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     purchases: list[Purchase] = field(default_factory=list)
-    debt: int = 0
-    frozen: bool = False
+    debts: list[Debt] = field(default_factory=list)
+    counted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By rule and day: points that were given under its cap."""
+    state: str = "OPEN"
+    decided: set[str] = field(default_factory=set)
+    """Ids of adjustments that somebody has approved or rejected."""
     history: list[Booking] = field(default_factory=list)
+    last_return: Return = Return(0, 0, 0, 0, 0)
+
+    @property
+    def debt(self) -> int:
+        """All that is owed."""
+        return sum(debt.left for debt in self.debts)
 
     def sum_of(self, *, pending: bool) -> int:
         """Active or pending points, counted lot by lot."""
@@ -169,41 +80,67 @@ class Member:
     # What callers ask for
 
     def accrue(
-        self,
-        rules: Rules,
-        cents: int,
-        at: datetime,
-        now: datetime,
-        transaction_id: str,
-        *,
-        imports: bool,
+        self, rules: Rules, basket: Basket, at: datetime, now: datetime, transaction_id: str
     ) -> Booking:
         """A purchase earns; a debt is paid first."""
-        points = rules.earned(cents, imports=imports)
-        purchase = Purchase(transaction_id, rules, cents, imports, points)
+        self._check_not_closed()
+        cap = ("daily", day_of(at))
+        room = max(0, DAILY_MAX - self.counted[cap])
+        points, daily = rules.earned(basket, self.tier, room)
+        self.counted[cap] += daily
+        purchase = Purchase(
+            transaction_id, rules, basket, points, self.tier, cap, room, counted=daily
+        )
+        return self._earn(purchase, at, now)
+
+    def check_in(self, rules: Rules, at: datetime, now: datetime, transaction_id: str) -> Booking:
+        """Fixed points, as long as there is room for them on that day."""
+        self._check_not_closed()
+        cap = ("check_in", day_of(at))
+        points = min(CHECK_IN, CHECK_INS_OF_A_DAY - self.counted[cap])
+        self.counted[cap] += points
+        purchase = Purchase(transaction_id, rules, Basket(0), points, cap=cap, counted=points)
+        return self._earn(purchase, at, now)
+
+    def _earn(self, purchase: Purchase, at: datetime, now: datetime) -> Booking:
         self.purchases.append(purchase)
-        repaid = min(self.debt, points)
-        self.debt -= repaid
-        moved, moves = [("ISSUED", "DEBT", repaid)], []
-        if points > repaid:
+        rules, left = purchase.rules, purchase.points
+        for debt in self.debts:
+            paid = min(debt.left, left)
+            debt.left -= paid
+            left -= paid
+        moved, moves = [("ISSUED", "DEBT", purchase.points - left)], []
+        if left:
             matures = rules.matures(at)
             pending = matures is not None and matures > now
-            lot = Lot(
-                purchase, points - repaid, points - repaid, pending, matures, rules.expires(at)
-            )
+            lot = Lot(purchase, left, left, pending, matures, rules.expires(at))
             self.lots.append(lot)
-            moves.append((lot, lot.points))
-            moved.append(("ISSUED", "PENDING" if pending else "ACTIVE", lot.points))
+            moves.append((lot, left))
+            moved.append(("ISSUED", "PENDING" if pending else "ACTIVE", left))
         return self.book("ACCRUAL", moved, moves)
 
     def hold(self, rules: Rules, points: int, now: datetime, hold_id: str) -> Booking:
         """Sets active points aside, those that expire first."""
-        self._check_not_frozen()
-        hold = Hold(hold_id, rules, now + HOLD_TIME)
-        hold.parts += [Part(lot, taken) for lot, taken in self._draw(points, now)]
-        self.holds.append(hold)
+        hold = self._set_aside(rules, points, now, hold_id, now + HOLD_TIME)
         moves = [(part.lot, -part.points) for part in hold.parts]
         return self.book("HOLD", [("ACTIVE", "HELD", points)], moves)
+
+    def redeem(self, rules: Rules, points: int, now: datetime, hold_id: str) -> Booking:
+        """Spends active points at once; they can be refunded like those of a hold."""
+        hold = self._set_aside(rules, points, now, hold_id, now)
+        for part in hold.parts:
+            part.captured = part.points
+        moves = [(part.lot, -part.points) for part in hold.parts]
+        return self.book("REDEMPTION", [("ACTIVE", "REDEEMED", points)], moves)
+
+    def _set_aside(
+        self, rules: Rules, points: int, now: datetime, hold_id: str, ends: datetime
+    ) -> Hold:
+        self._check_open()
+        hold = Hold(hold_id, rules, ends)
+        hold.parts += [Part(lot, taken) for lot, taken in self._draw(points, now)]
+        self.holds.append(hold)
+        return hold
 
     def _draw(self, points: int, now: datetime | None) -> list[tuple[Lot, int]]:
         """Takes active points that have not ended at an instant, or any, those that end first."""
@@ -223,9 +160,13 @@ class Member:
                 drawn.append((lot, taken))
         return drawn
 
-    def _check_not_frozen(self) -> None:
-        if self.frozen:
-            raise Refusal("ACCOUNT_FROZEN")
+    def _check_open(self) -> None:
+        if self.state != "OPEN":
+            raise Refusal(f"ACCOUNT_{self.state}")
+
+    def _check_not_closed(self) -> None:
+        if self.state == "CLOSED":
+            raise Refusal("ACCOUNT_CLOSED")
 
     def put(
         self,
@@ -237,18 +178,23 @@ class Member:
         usable_after: datetime | None = None,
     ) -> Booking:
         """Points from or, negative, to an account of the program."""
+        self._check_not_closed()
         if points < 0:
             drawn = self._draw(-points, usable_after)
             moves = [(lot, -taken) for lot, taken in drawn]
             return self.book(kind, [("ACTIVE", account, -points)], moves)
-        origin = Purchase(transaction_id, NO_RULES, 0, False, points)
+        origin = Purchase(transaction_id, NO_RULES, Basket(0), points)
         lot = Lot(origin, points, points, False, None, expires)
         self.lots.append(lot)
         return self.book(kind, [(account, "ACTIVE", points)], [(lot, points)])
 
+    def ask(self) -> None:
+        """An operator asks for more than they may give or take alone."""
+        self._check_open()
+
     def adjust(self, rules: Rules, points: int, now: datetime, transaction_id: str) -> Booking:
         """An operator gives or takes points."""
-        self._check_not_frozen()
+        self._check_open()
         expires = rules.expires(now)
         return self.put("ADJUSTMENT", "ADJUSTED", points, expires, transaction_id, now)
 
@@ -256,8 +202,8 @@ class Member:
         """Half of the active points at most, to another member; a tenth of it is a fee, paid by
         what expires first.
         """
-        self._check_not_frozen()
-        receiver._check_not_frozen()
+        self._check_open()
+        receiver._check_open()
         if points > self.sum_of(pending=False) // 2:
             raise Refusal("GIFT_ABOVE_SHARE")
         fee = (points + 5) // 10
@@ -325,56 +271,99 @@ class Member:
         points = points or refundable
         if not points or points > refundable:
             raise Refusal("REFUND_EXCEEDED")
-        floor, moves, left = wall(now, days=hold.rules.floor_days), [], points
+        moves, left = [], points
         for part in reversed(hold.parts):
             back = min(part.captured - part.refunded, left)
             if not back:
                 continue
             part.refunded += back
             left -= back
-            lot = part.lot
-            if (lot.expires or NEVER) >= floor:
+            lot, ends = part.lot, hold.rules.restores(part.lot.expires, now)
+            if ends == lot.expires:
                 lot.left += back
             else:
-                lot = Lot(lot.purchase, back, back, False, None, floor)
+                lot = Lot(lot.purchase, back, back, False, None, ends)
                 self.lots.append(lot)
             moves.append((lot, back))
-        return self.book("REFUND", [("REDEEMED", "ACTIVE", points)], moves)
+        moved = [("REDEEMED", "ACTIVE", points)]
+        if self.state == "CLOSED":
+            moved.append(("ACTIVE", "FORFEITED", points))
+            for lot, back in list(moves):
+                lot.left -= back
+                moves.append((lot, -back))
+        return self.book("REFUND", moved, moves)
 
-    def take_back(self, purchase: Purchase, cents: int | None) -> Booking:
-        """A return: the purchase's own points first, then others, then a debt."""
+    def take_back(
+        self, purchase: Purchase, cents: int | None, lines: dict[str, int], now: datetime
+    ) -> Booking:
+        """A return: the purchase's own points first, then others, then a debt or cash."""
         if purchase not in self.purchases:
             raise Refusal("TRANSACTION_NOT_FOUND")
-        left = purchase.cents - purchase.returned
-        cents = left if cents is None else cents
-        if not left or cents > left:
-            raise Refusal("RETURN_EXCEEDED")
-        kept = left - cents
-        due = purchase.points - purchase.rules.earned(kept, imports=purchase.imports)
-        due -= purchase.taken_back
-        own = [lot for lot in self.lots if lot.purchase is purchase]
-        forgiven = min(due, sum(lot.expired for lot in own) - purchase.forgiven)
-        purchase.returned += cents
-        purchase.taken_back += due
+        bought = purchase.basket
+        if lines:
+            kept = bought.without_lines(lines)
+        else:
+            cents = bought.cents if cents is None else cents
+            nothing = purchase.bought_something and not cents
+            if nothing or cents > bought.cents:
+                raise Refusal("RETURN_EXCEEDED")
+            kept = bought.without(cents)
+        asked = purchase.give_back(kept, self.counted)
+        own = self.by_end([lot for lot in self.lots if lot.purchase is purchase])
+        forgiven = min(asked, sum(lot.expired for lot in own) - purchase.forgiven)
         purchase.forgiven += forgiven
-        due -= forgiven
         others = [lot for lot in self.lots if lot.purchase is not purchase and not lot.pending]
-        moved, moves = [], []
-        for lot in [*self.by_end(own), *self.by_end(others)]:
-            taken = min(lot.left, due)
+        moved, moves, short = [], [], asked - forgiven
+        for lot in [*own, *self.by_end(others)]:
+            taken = min(lot.left, short)
             if taken:
                 lot.left -= taken
-                due -= taken
+                short -= taken
                 moved.append(("PENDING" if lot.pending else "ACTIVE", "REVERSED", taken))
                 moves.append((lot, -taken))
-        self.debt += due
-        moved.append(("DEBT", "REVERSED", due))
+        debt = self._owe(purchase.rules, short, now)
+        moved.append(("DEBT", "REVERSED", debt))
+        cash, before = short - debt, purchase.cash // POINTS_OF_A_CENT
+        purchase.cash += cash
+        withheld = purchase.cash // POINTS_OF_A_CENT - before
+        self.last_return = Return(asked - forgiven - short, debt, cash, withheld, forgiven)
         return self.book("REVERSAL", moved, moves)
+
+    def _owe(self, rules: Rules, points: int, now: datetime) -> int:
+        """What of missing points becomes a debt; the rest is withheld in cash."""
+        if rules.cash:
+            points = 0
+        elif rules.debt_max:
+            points = min(points, max(0, rules.debt_max - self.debt))
+        if points:
+            ends = wall(now, days=rules.debt_days) if rules.debt_days else None
+            self.debts.append(Debt(points, ends))
+        return points
+
+    def close(self) -> Booking | None:
+        """All points are forfeited and all debts given up; None where there was neither."""
+        self._check_not_closed()
+        if any(hold.held for hold in self.holds):
+            raise Refusal("HOLDS_OPEN")
+        moved = [
+            ("ACTIVE", "FORFEITED", self.sum_of(pending=False)),
+            ("PENDING", "FORFEITED", self.sum_of(pending=True)),
+            ("WRITTEN_OFF", "DEBT", self.debt),
+        ]
+        self.state = "CLOSED"
+        moves = [(lot, -lot.left) for lot in self.by_end(self.lots) if lot.left]
+        for lot in self.lots:
+            lot.left = 0
+        for debt in self.debts:
+            debt.left = 0
+        return self.book("CLOSURE", moved, moves) if any(points for *_, points in moved) else None
 
     # What the calendar does
 
     def expire(self, as_of: datetime) -> None:
-        """Holds past their time are released, then lots past their end expire."""
+        """Holds past their time are released, then lots past their end expire, then debts are
+        given up whose time has come.
+        """
         for hold in self.holds:
             if hold.held and hold.ends <= as_of:
                 self.release(hold)
@@ -384,6 +373,11 @@ class Member:
                 lot.expired += points
                 account = "PENDING" if lot.pending else "ACTIVE"
                 self.book("EXPIRY", [(account, "EXPIRED", points)], [(lot, -points)])
+
+        for debt in self.debts:
+            if debt.left and debt.ends is not None and debt.ends <= as_of:
+                points, debt.left = debt.left, 0
+                self.book("DEBT_WRITE_OFF", [("WRITTEN_OFF", "DEBT", points)], [])
 
     def mature(self, as_of: datetime) -> None:
         """Pending points whose time has come become active."""
