@@ -40,7 +40,7 @@ class Ledger:
 
 
 async def batch_accrue(ledger: Ledger, share: float = 1.0) -> float:
-    """BatchAccruePoints with 500 rows a call, six calls at a time, all members in turn."""
+    """BatchAccruePoints with 500 rows a call, four calls at a time, all members in turn."""
 
     async def call() -> int:
         rows = [_accrual(ledger) for _ in range(ROWS_PER_CALL)]

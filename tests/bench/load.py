@@ -22,7 +22,7 @@ from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
 MEMBERS = 100_000
 ROWS_PER_CALL = 500
-BULK_CALLERS = 6
+BULK_CALLERS = 4
 # What is made before the clock starts; a load that is faster makes the rest under way.
 BULK_PER_SECOND = 20_000
 UNARY_PER_SECOND = 6_000
@@ -84,7 +84,7 @@ class Lines:
 
 
 async def batch_accrue(channel: grpc.aio.Channel, seconds: float) -> float:
-    """BatchAccruePoints with 500 rows a call, six calls at a time."""
+    """BatchAccruePoints with 500 rows a call, four calls at a time."""
     book = channel.unary_unary(f"{SERVICE}/BatchAccruePoints")
     rows = accruals(round(seconds * BULK_PER_SECOND))
 
