@@ -177,7 +177,7 @@ async def call_of(call: Any) -> Any:
 
 
 async def at_once(send: Any, request: Any, times: int) -> list[Any]:
-    """The same request several times at once; raises when one was refused, once all are answered."""
+    """The same request several times at once; raises when refused, and once all are answered."""
     # A refused id stays free: one that is still under way could be booked steps later.
     answers = await asyncio.gather(*(send(request) for _ in range(times)), return_exceptions=True)
     for answer in answers:
