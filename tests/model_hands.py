@@ -19,6 +19,7 @@ from obvious_rules import NEVER, Purchase, Refusal
 from points_model import World, booked_by, line_of_lot, line_of_model, told, without_order
 
 TIERS = ["", "member", "silver"]
+NOBODYS = 90
 R = TypeVar("R")
 
 
@@ -112,9 +113,15 @@ class Hands(RuleBasedStateMachine):
     def purchases(self) -> list[tuple[str, Purchase]]:
         return [(m, one) for m, member in self.members.items() for one in member.purchases]
 
-    def pick(self, things: list[tuple[str, R]], n: int, unknown: R) -> tuple[str, R]:
-        """One of the latest things, or one that does not exist while there is none."""
-        if not things:
+    def pick(
+        self, things: list[tuple[str, R]], n: int, apt: Callable[[R], object], unknown: R
+    ) -> tuple[str, R]:
+        """One of the latest things that are apt, mostly; now and then any, and now and then one
+        that does not exist.
+        """
+        if n % 10:
+            things = [(m, thing) for m, thing in things if apt(thing)] or things
+        if not things or n == NOBODYS:
             return next(iter(self.members)), unknown
         member_id, thing = things[-1 - n % len(things)]
         self.touched.add(member_id)

@@ -53,6 +53,10 @@ class Member:
         """Active or pending points, counted lot by lot."""
         return sum(lot.left for lot in self.lots if lot.pending == pending)
 
+    def part(self, share: int) -> int:
+        """A part of the active points, in percent; 1 at least."""
+        return max(1, self.sum_of(pending=False) * share // 100)
+
     def book(
         self, kind: str, moved: list[tuple[str, str, int]], moves: list[tuple[Lot, int]]
     ) -> Booking:
@@ -267,9 +271,8 @@ class Member:
     def refund(self, hold: Hold, points: int, now: datetime) -> Booking:
         """Spent points come back, the last drawn first, and live for a while at least."""
         self._check_known(hold)
-        refundable = hold.total("captured") - hold.total("refunded")
-        points = points or refundable
-        if not points or points > refundable:
+        points = points or hold.refundable
+        if not points or points > hold.refundable:
             raise Refusal("REFUND_EXCEEDED")
         moves, left = [], points
         for part in reversed(hold.parts):

@@ -48,6 +48,11 @@ class Hold:
         """What is still set aside."""
         return self.total("points") - self.total("captured") - self.total("released")
 
+    @property
+    def refundable(self) -> int:
+        """What was spent and did not come back."""
+        return self.total("captured") - self.total("refunded")
+
 
 @dataclass(eq=False)
 class Debt:

@@ -162,6 +162,8 @@ def told(transaction: pb.Transaction) -> Booking:
         {
             pb.Account.Name(entry.account).removeprefix("ACCOUNT_"): entry.points
             for entry in transaction.entries
+            # What only passes through an account, as does a refund to a closed one, is none.
+            if entry.points
         },
         tuple(
             (move.accrual_transaction_id, move.points, end_of(move))

@@ -44,7 +44,8 @@ SIGNED = {"operator": "olga", "reason": "model"}
 cents = st.one_of(st.integers(1, 30_000), st.sampled_from([1, 49, 50, 51, 149, 150, 10_000_000]))
 parts = st.tuples(st.sampled_from(["baby", "imports", ""]), st.integers(1, 15_000))
 ago = st.sampled_from([0, 0, 0, 1, 6, 20, 85, 200, 359])
-points = st.one_of(st.integers(1, 400), st.integers(1, 40))
+share = st.one_of(st.integers(1, 40), st.integers(1, 110))
+"""Percent of what a member has: mostly there is enough."""
 which = st.integers(0, 99)
 rarely = st.sampled_from([False, False, False, True])
 
@@ -65,6 +66,12 @@ class LedgerMachine(Hands):
         self.world.wait(self.world.begin(variant))
         tiers = dict(zip(self.members, TIERS, strict=True))
         self.world.wait(self.world.open_accounts(tiers))
+        for who in range(len(TIERS)):
+            # Something of everything, so that every step finds something to do.
+            self.bring(who, 500, 0, never=who == 0)
+            self.accrue_lines(who, [("baby", 3100), ("imports", 990), ("", 10_000)], 310)
+            self.hold(who, 9, twice=False)
+            self.redeem(who, 9, twice=False)
 
     @rule(who=which, cents=cents, days=ago, imports=st.booleans(), twice=rarely)
     def accrue(self, who: int, cents: int, days: int, imports: bool, twice: bool) -> None:
@@ -164,9 +171,10 @@ class LedgerMachine(Hands):
 
     # Spending
 
-    @rule(who=which, points=points, twice=rarely)
-    def hold(self, who: int, points: int, twice: bool) -> None:
+    @rule(who=which, share=share, twice=rarely)
+    def hold(self, who: int, share: int, twice: bool) -> None:
         member_id, member = self.choose(who)
+        points = member.part(share)
         request = self.world.ledger.holding(member_id, points)
         rules = self.world.rules_at(self.world.now)
         self.compare(
@@ -176,9 +184,10 @@ class LedgerMachine(Hands):
             ),
         )  # fmt: skip
 
-    @rule(who=which, points=points, twice=rarely)
-    def redeem(self, who: int, points: int, twice: bool) -> None:
+    @rule(who=which, share=share, twice=rarely)
+    def redeem(self, who: int, share: int, twice: bool) -> None:
         member_id, member = self.choose(who)
+        points = member.part(share)
         request = pb.RedeemPointsRequest(
             request_id=new_id(), member_id=member_id, points=points, order_id=new_id()
         )
@@ -190,9 +199,12 @@ class LedgerMachine(Hands):
             ),
         )  # fmt: skip
 
-    @rule(n=which, points=st.integers(0, 60), release_rest=st.booleans(), twice=rarely)
+    @rule(n=which, points=st.integers(0, 30), release_rest=rarely, twice=rarely)
     def capture(self, n: int, points: int, release_rest: bool, twice: bool) -> None:
-        member_id, hold = self.pick(self.holds(), n, NO_HOLD)
+        now = self.world.now
+        member_id, hold = self.pick(
+            self.holds(), n, lambda hold: hold.held and hold.ends > now, NO_HOLD
+        )
         request = pb.CapturePointsRequest(
             request_id=new_id(), hold_id=hold.hold_id, points=points, release_rest=release_rest
         )
@@ -205,16 +217,19 @@ class LedgerMachine(Hands):
 
     @rule(n=which, twice=rarely)
     def release(self, n: int, twice: bool) -> None:
-        member_id, hold = self.pick(self.holds(), n, NO_HOLD)
+        member_id, hold = self.pick(self.holds(), n, lambda hold: hold.held, NO_HOLD)
+        self.let_go(member_id, hold, twice)
+
+    def let_go(self, member_id: str, hold: Hold, twice: bool) -> None:
         request = pb.ReleaseHoldRequest(request_id=new_id(), hold_id=hold.hold_id)
         self.compare(
             self.stub.ReleaseHold, request, twice, member_id,
             lambda _: self.members[member_id].release(hold),
         )  # fmt: skip
 
-    @rule(n=which, points=st.integers(0, 60), twice=rarely)
+    @rule(n=which, points=st.integers(0, 30), twice=rarely)
     def refund(self, n: int, points: int, twice: bool) -> None:
-        member_id, hold = self.pick(self.holds(), n, NO_HOLD)
+        member_id, hold = self.pick(self.holds(), n, lambda hold: hold.refundable, NO_HOLD)
         request = pb.RefundPointsRequest(request_id=new_id(), hold_id=hold.hold_id, points=points)
         self.compare(
             self.stub.RefundPoints, request, twice, member_id,
@@ -223,7 +238,7 @@ class LedgerMachine(Hands):
 
     @rule(n=which, cents=st.one_of(st.none(), st.integers(1, 20_000)), twice=rarely)
     def take_back(self, n: int, cents: int | None, twice: bool) -> None:
-        member_id, purchase = self.pick(self.purchases(), n, NO_PURCHASE)
+        member_id, purchase = self.pick(self.purchases(), n, is_kept, NO_PURCHASE)
         request = pb.ReverseAccrualRequest(
             request_id=new_id(),
             member_id=member_id,
@@ -240,7 +255,7 @@ class LedgerMachine(Hands):
     def take_back_lines(self, n: int, parts: dict[str, int], whole: bool) -> None:
         """Parts of lines or whole ones; now and then a line that there is not."""
         with_lines = [(m, one) for m, one in self.purchases() if one.basket.lines]
-        member_id, purchase = self.pick(with_lines, n, NO_PURCHASE)
+        member_id, purchase = self.pick(with_lines, n, is_kept, NO_PURCHASE)
         if whole:
             kept = purchase.basket.lines
             parts = {name: kept[name][1] for name in parts if name in kept and kept[name][1]}
@@ -320,9 +335,10 @@ class LedgerMachine(Hands):
             rejection = adjustments.RejectAdjustmentRequest(**fields)
             self.compare(self.stub.RejectAdjustment, rejection, twice, member_id, model)
 
-    @rule(who=which, points=points, twice=rarely)
-    def give(self, who: int, points: int, twice: bool) -> None:
+    @rule(who=which, share=share, twice=rarely)
+    def give(self, who: int, share: int, twice: bool) -> None:
         (giver_id, giver), (receiver_id, receiver) = self.choose(who), self.choose(who + 1)
+        points = giver.part(share // 2 + 1)
         request = self.world.ledger.giving(giver_id, receiver_id, points)
         self.compare(
             self.stub.TransferPoints, request, twice, giver_id,
@@ -341,11 +357,15 @@ class LedgerMachine(Hands):
             self.world.wait(self.world.ledger.freeze(member_id))
             member.state = "FROZEN"
 
-    @precondition(lambda self: len(self.past) > STEPS // 2)
-    @rule(twice=rarely)
-    def close(self, twice: bool) -> None:
-        """The first member's account, in the second half of a run; again is refused."""
+    @precondition(lambda self: len(self.past) > STEPS // 3)
+    @rule(settle=st.booleans(), twice=rarely)
+    def close(self, settle: bool, twice: bool) -> None:
+        """The first member's account, not too early in a run; again is refused, and so it is while
+        points are held.
+        """
         member_id, member = self.choose(0)
+        for hold in [hold for hold in member.holds if settle and hold.held]:
+            self.let_go(member_id, hold, twice)
         request = accounts.CloseAccountRequest(request_id=new_id(), member_id=member_id, **SIGNED)
         self.compare(self.stub.CloseAccount, request, twice, member_id, lambda _: member.close())
 
@@ -438,6 +458,11 @@ class LedgerMachine(Hands):
         basket = Basket(cents_of(bought.amount), "imports" in categories, lines)
         member: Member = self.members[request.member_id]
         return member.accrue(self.world.rules_at(at), basket, at, self.world.now, transaction_id)
+
+
+def is_kept(purchase: Purchase) -> bool:
+    """Whether anything of it can still come back."""
+    return purchase.basket.cents > 0 or not purchase.bought_something
 
 
 def money(cents: int) -> Money:
