@@ -25,6 +25,7 @@ from points_earning import Earner
 MEMBERS = 20
 GUESTS = 6
 WRITES = 3
+LAST_ROUNDS = 20
 CATEGORIES = ("baby", "music", "")
 EVENTS = ("check_in", "share", "referral")
 
@@ -78,6 +79,13 @@ class Crowd(Desk):
         for _ in range(WRITES):
             with suppress(Declined):
                 await random.choice(self.writes())(random)
+
+    async def finish(self, wanted: set[str], random: Random) -> None:
+        """Does what chance or the others let nobody do, now that it is quiet, a few times over."""
+        for _ in range(LAST_ROUNDS):
+            for write in self.writes() if wanted - set(self.done) else ():
+                with suppress(Declined):
+                    await write(random)
 
     def writes(self) -> list[Write]:
         """What a caller may do."""
@@ -268,8 +276,8 @@ class Crowd(Desk):
         self.holds.append((await self.send("HoldPoolPoints", request, random)).hold.hold_id)
 
     async def visit_household(self, random: Random) -> None:
-        """The fifth comes and goes; the child's limit changes."""
-        owner, child, visitor = self.members[0], self.members[3], self.members[4]
+        """The fifth, who spends from the pool, and the sixth come and go; the child's limit changes."""
+        owner, child, visitor = self.members[0], self.members[3], random.choice(self.members[4:6])
         about = {"household_id": self.home.household_id, "acting_member_id": owner}
         change = households.UpdateHouseholdMemberRequest(
             request_id=new_id(), member_id=child, role=households.HOUSEHOLD_ROLE_CHILD,

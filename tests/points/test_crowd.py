@@ -52,6 +52,7 @@ async def test_a_thousand_callers_on_twenty_members(square: House, program: str)
     await asyncio.gather(*(crowd.call(Random(SEED + number)) for number in range(CALLERS)))
     calendar.cancel()
     await crowd.stub.RunBonuses(activities.RunBonusesRequest())
+    await crowd.finish(WRITES - BY_THE_CLOCK, Random(SEED))
 
     assert set(crowd.done) | BY_THE_CLOCK == WRITES, WRITES - set(crowd.done)
     histories = {account: await crowd.counter.transactions(account) for account in crowd.accounts}
