@@ -276,7 +276,7 @@ class Crowd(Desk):
         self.holds.append((await self.send("HoldPoolPoints", request, random)).hold.hold_id)
 
     async def visit_household(self, random: Random) -> None:
-        """The fifth, who spends from the pool, and the sixth come and go; the child's limit changes."""
+        """The fifth and the sixth come and go; the limit of the child changes."""
         owner, child, visitor = self.members[0], self.members[3], random.choice(self.members[4:6])
         about = {"household_id": self.home.household_id, "acting_member_id": owner}
         change = households.UpdateHouseholdMemberRequest(

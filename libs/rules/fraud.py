@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rules.compiled import CompiledProgram
 from rules.facts import Counter, flat_name
 from rules.fraud_rules import FraudFacts, Velocity
-from rules.values import Action
+from rules.values import Action, strictness
 
 SCORE_MAX = 1000
 
@@ -54,6 +54,6 @@ def decide(
             fired.append(Fired(rule.name, rule.action, rule.score, read))
         elif answer is None:
             broken.append(rule.name)
-    action = max((f.action for f in fired), default=Action.ALLOW)
+    action = max((f.action for f in fired), default=Action.ALLOW, key=strictness)
     score = min(sum(f.score for f in fired), SCORE_MAX)
     return FraudDecision(action, score, tuple(fired), tuple(broken))

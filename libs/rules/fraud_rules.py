@@ -32,6 +32,12 @@ class FraudFacts(NamedTuple):
     ip: str = ""
     card: str = ""
     tier: str = ""
+    order_id: str = ""
+    type: str = ""
+    staff: str = ""
+    counterparty: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 Velocity = Mapping[str, Counts]

@@ -29,7 +29,16 @@ class Action(IntEnum):
 
     ALLOW = 1
     REVIEW = 2
+    CHALLENGE = 4
     DENY = 3
+
+
+_STRICTNESS = {action: place for place, action in enumerate(Action)}
+
+
+def strictness(action: Action) -> int:
+    """The place of an action among all; the strictest has the highest."""
+    return _STRICTNESS[action]
 
 
 class Trigger(IntEnum):

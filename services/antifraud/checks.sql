@@ -13,7 +13,9 @@ HAVING count(*) > 1
 SELECT a.member_id, a.request_id, a.action, f.action AS strictest
 FROM antifraud.assessment AS a
 CROSS JOIN LATERAL (
-    SELECT coalesce(max((rule ->> 'action')::integer), 1) AS action FROM jsonb_array_elements(a.fired) AS rule
+    -- allow, review, challenge, deny
+    SELECT coalesce((array_agg((rule ->> 'action')::integer ORDER BY array_position('{1,2,4,3}', (rule ->> 'action')::integer) DESC))[1], 1) AS action
+    FROM jsonb_array_elements(a.fired) AS rule
 ) AS f
 WHERE a.action <> f.action
 

@@ -14,6 +14,8 @@ from antifraud.values import (
     Assessment,
     Decided,
     RequestKey,
+    context_to_json,
+    facts_of,
     fired_from_json,
     fired_to_json,
 )
@@ -23,7 +25,7 @@ from kit.db import Database, Transaction
 from kit.errors import LaurelError
 from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import FraudDecision
-from rules.values import Action, Operation
+from rules.values import Action
 
 CONSTRAINTS: dict[str, type[LaurelError]] = {"assessment_pkey": AssessedMeanwhile}
 ATTEMPTS_MAX = 5
@@ -148,16 +150,18 @@ def _key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:
     """What differs from row to row, and once each what many rows share."""
-    numbers: dict[tuple[int, ...], int] = {}
+    numbers: dict[tuple[Any, ...], int] = {}
     shared: list[tuple[Any, ...]] = []
     chosen = []
     for asked, decision, _ in rows:
         kind, action, version = asked.facts.operation, decision.action, asked.program.version
         # Keyed by numbers: to hash a datetime or an enum costs as much as all else here.
-        key = (int(kind), int(action), decision.score, version, asked.occurred_us)
+        tier_id, type_ = asked.facts.tier, asked.facts.type
+        key = (int(kind), int(action), decision.score, version, asked.occurred_us, tier_id, type_)
         number = numbers.get(key)
         if number is None:
-            shared.append((kind, action, decision.score, version, asked.occurred_time))
+            time = asked.occurred_time
+            shared.append((kind, action, decision.score, version, tier_id, type_, time))
             number = numbers[key] = len(shared)
         chosen.append(number)
     return [
@@ -165,7 +169,10 @@ def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any
         [asked.request_key[1] for asked, _, _ in rows],
         [assessment_id for _, _, assessment_id in rows],
         [asked.facts.points for asked, _, _ in rows],
+        [asked.facts.amount_minor for asked, _, _ in rows],
+        [asked.facts.order_id for asked, _, _ in rows],
         [fired_to_json(decision.fired) for _, decision, _ in rows],
+        [context_to_json(asked.facts) for asked, _, _ in rows],
         chosen,
         *(list(column) for column in zip(*shared, strict=True)),
     ]
@@ -176,12 +183,11 @@ def _assessment(row: Any) -> Assessment:
         assessment_id=row["assessment_id"],
         request_id=row["request_id"],
         member_id=row["member_id"],
-        kind=Operation(row["kind"]),
+        facts=facts_of(row),
         action=Action(row["action"]),
         score=row["score"],
         fired=fired_from_json(row["fired"]),
         program_version=row["program_version"],
-        points=row["points"],
         occurred_time=row["occurred_time"],
         create_time=row["create_time"],
     )

@@ -47,12 +47,12 @@ class Assessment(NamedTuple):
     assessment_id: UUID
     request_id: str
     member_id: str
-    kind: Operation
+    facts: FraudFacts
+    """What the request said of the operation."""
     action: Action
     score: int
     fired: tuple[Fired, ...]
     program_version: int
-    points: int
     occurred_time: datetime
     create_time: datetime
 
@@ -68,3 +68,28 @@ def fired_from_json(stored: list[dict[str, Any]] | None) -> tuple[Fired, ...]:
         Fired(one["rule"], Action(one["action"]), one["score"], one["facts"])
         for one in stored or ()
     )
+
+
+# What of the facts is stored under one key, each only where it is known.
+CONTEXT = (
+    "channel", "store", "device", "ip", "card", "staff", "counterparty", "latitude", "longitude",
+)  # fmt: skip
+
+
+def context_to_json(facts: FraudFacts) -> str | None:
+    """Where an operation came from and whom it was for, as it is stored; None where unknown."""
+    if facts.latitude is None and not (
+        facts.channel or facts.store or facts.device or facts.ip or facts.card
+        or facts.staff or facts.counterparty
+    ):  # fmt: skip
+        return None
+    known = {name: getattr(facts, name) for name in CONTEXT}
+    return orjson.dumps({k: v for k, v in known.items() if v not in ("", None)}).decode()
+
+
+def facts_of(row: Any) -> FraudFacts:
+    """The facts of a stored assessment."""
+    return FraudFacts(
+        Operation(row["kind"]), row["points"], row["amount_minor"] or 0, tier=row["tier_id"],
+        order_id=row["order_id"], type=row["type"], **(row["context"] or {}),
+    )  # fmt: skip

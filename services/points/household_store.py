@@ -201,7 +201,7 @@ class HouseholdStore:
         assessment_id = ""
         if not await self._office.is_done(call):
             check_redemption(asked)
-            assessment_id = await self._clearance.clear(asked)
+            assessment_id = await self._clearance.clear(replace(asked, type="pool"))
 
         async def act(household: Household, session: Session) -> R:
             book, desk, member_id = session.book, session.desk, asked.member_id

@@ -264,8 +264,12 @@ def _minor(money: "Money", program: CompiledProgram, field: str) -> int:
 
 def _origin(message: OriginMessage) -> Origin:
     return Origin(
-        message.channel, message.store, message.device, message.ip, message.card, message.region
-    )
+        message.channel, message.store, message.device, message.ip, message.card, message.region,
+        message.staff_member_id,
+        (message.location.latitude_degrees, message.location.longitude_degrees)
+        if message.HasField("location")
+        else None,
+    )  # fmt: skip
 
 
 def _hold_id(text: str) -> UUID:

@@ -4,7 +4,6 @@ know.
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,7 +18,8 @@ from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.program.v1.program_pb2 import FraudOperation
 from laurel.tier.v1.tier_service_pb2 import BatchGetTiersRequest, MemberTier
 from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
-from points.values import NOWHERE, Accrue, Hold
+from points.values import NOWHERE, Accrue, Hold, Origin
+from rules.accrual_values import PURCHASE
 from rules.values import Action
 
 OPERATIONS_MAX = 1000
@@ -104,9 +104,24 @@ def _fill_in(operation: pb.Operation, asked: Asked, occurred: Timestamp) -> None
         set_minor(operation.amount, minor, program.currency, program.minor_digits)
     operation.occurred_time.CopyFrom(occurred)
     if command.origin is not NOWHERE:
-        operation.origin.CopyFrom(pb.Origin(**asdict(command.origin)))
+        operation.origin.CopyFrom(_render_origin(command.origin))
     operation.tier_id = tier_id
     operation.order_id = command.order_id
+    if isinstance(command, Accrue):
+        operation.type = PURCHASE if command.activity is None else command.activity.event
+    else:
+        operation.type = command.type
+        operation.counterparty_member_id = command.receiver_id
+
+
+def _render_origin(origin: Origin) -> pb.Origin:
+    message = pb.Origin(
+        channel=origin.channel, store=origin.store, device=origin.device, ip=origin.ip,
+        card=origin.card, staff_member_id=origin.staff,
+    )  # fmt: skip
+    if origin.location is not None:
+        message.location.latitude_degrees, message.location.longitude_degrees = origin.location
+    return message
 
 
 class TierClient:

@@ -48,7 +48,7 @@ class TransferStore:
         assessment_id = ""
         if not await self._office.is_done(call):
             check_gift(spending.member_id, receiver_id, spending.points, program)
-            assessment_id = await self._clear(spending, program)
+            assessment_id = await self._clear(spending, program, "gift", receiver_id)
         giving = Giving(
             spending.request_id, spending.member_id, receiver_id, spending.points, program,
             assessment_id,
@@ -68,7 +68,7 @@ class TransferStore:
         assessment_id, amount_minor = "", 0
         if not await self._office.is_done(call):
             amount_minor = check_donation(spending.points, cause, program)
-            assessment_id = await self._clear(spending, program)
+            assessment_id = await self._clear(spending, program, "donation")
         donating = Donating(
             spending.request_id, spending.member_id, spending.points, amount_minor, cause, program,
             assessment_id,
@@ -102,11 +102,13 @@ class TransferStore:
             row = await tx.fetchrow("get_donation", certificate_id)
         return Certificate(*tuple(row)[:9]) if row and row["is_booked"] else None
 
-    async def _clear(self, spending: Spending, program: CompiledProgram) -> str:
+    async def _clear(
+        self, spending: Spending, program: CompiledProgram, type_: str, receiver_id: str = ""
+    ) -> str:
         now = (await self._office.desk()).now
         asked = Hold(
             spending.request_id, spending.digest, spending.member_id, spending.points, "", None,
-            spending.origin, now, program,
+            spending.origin, now, program, type=type_, receiver_id=receiver_id,
         )  # fmt: skip
         return await self._clearance.clear(asked)
 

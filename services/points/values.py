@@ -268,6 +268,10 @@ class Origin:
     ip: str = ""
     card: str = ""
     region: str = ""
+    staff: str = ""
+    """The employee who serves, by the id that the employee has as a member."""
+    location: tuple[float, float] | None = None
+    """Degrees north and east."""
 
 
 NOWHERE = Origin()
@@ -314,6 +318,10 @@ class Hold(Request):
     """What the points must pay, in minor units; None for whatever they do."""
     spender_id: str = ""
     """Who spends, where that is not the member whose points they are."""
+    type: str = "order"
+    """What they are spent on, as anti-fraud is told: an order, pool, gift or donation."""
+    receiver_id: str = ""
+    """Who receives a gift."""
 
 
 @dataclass(frozen=True, slots=True)

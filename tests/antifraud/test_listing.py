@@ -6,6 +6,7 @@ from grpc import StatusCode
 
 from house import refused
 from kit.clock import to_timestamp
+from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 
 
 async def test_a_list_shows_the_rules_that_fired_and_the_facts_they_read(
@@ -69,3 +70,18 @@ async def test_a_list_refuses_what_it_cannot_read(
 ) -> None:
     refusal = await refused(desk.list(member, **fields))
     assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, reason)
+
+
+async def test_a_list_shows_what_the_operation_was(desk: Desk, member: str) -> None:
+    """AF-05: all that the request said is kept, so that rules can be tried on it again."""
+    asked = operation(member, amount="20.00", tier="gold")
+    asked.order_id, asked.type, asked.counterparty_member_id = "o-1", "gift", "friend"
+    origin = pb.Origin(channel="web", store="s", device="d", ip="1.2.3.4", card="c")
+    origin.staff_member_id = "clerk"
+    origin.location.latitude_degrees, origin.location.longitude_degrees = 0.0, -5.25
+    asked.origin.CopyFrom(origin)
+    await desk.assess(asked, operation(member))
+    plain, shown = (await desk.list(member)).assessments
+    assert (shown.amount, shown.tier_id, shown.origin) == (asked.amount, "gold", origin)
+    assert (shown.order_id, shown.type, shown.counterparty_member_id) == ("o-1", "gift", "friend")
+    assert not plain.HasField("origin")

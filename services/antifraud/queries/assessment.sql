@@ -15,17 +15,20 @@ CROSS JOIN LATERAL (
 -- The rows come in the order of the key: two batches that share request ids must not deadlock. One that is there
 -- already breaks the key and undoes the batch; ON CONFLICT would look each of them up before, for a fifth of the time.
 INSERT INTO assessment (
-    member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, create_time, fired
+    member_id, request_id, assessment_id, kind, action, score, program_version, points, amount_minor, tier_id, type, order_id,
+    occurred_time, create_time, fired, context
 )
 SELECT
-    member_id, request_id, assessment_id, ($7::smallint[])[shared], ($8::smallint[])[shared], ($9::smallint[])[shared],
-    ($10::integer[])[shared], points, ($11::timestamptz[])[shared], $12::timestamptz, fired::jsonb
-FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::smallint[])
-    AS added (member_id, request_id, assessment_id, points, fired, shared)
+    member_id, request_id, assessment_id, ($10::smallint[])[shared], ($11::smallint[])[shared], ($12::smallint[])[shared],
+    ($13::integer[])[shared], points, amount_minor, ($14::text[])[shared], ($15::text[])[shared], order_id,
+    ($16::timestamptz[])[shared], $17::timestamptz, fired::jsonb, context::jsonb
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::smallint[])
+    AS added (member_id, request_id, assessment_id, points, amount_minor, order_id, fired, context, shared)
 
 -- name: list_assessments
 SELECT
-    member_id, request_id, assessment_id, kind, action, score, program_version, points, occurred_time, create_time, fired
+    member_id, request_id, assessment_id, kind, action, score, program_version, points, amount_minor, tier_id, type, order_id,
+    occurred_time, create_time, fired, context
 FROM assessment
 WHERE
     member_id = $1

@@ -36,6 +36,8 @@ class Operation(message.Message):
     ORIGIN_FIELD_NUMBER: builtins.int
     TIER_ID_FIELD_NUMBER: builtins.int
     ORDER_ID_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    COUNTERPARTY_MEMBER_ID_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Request id of the operation itself."""
     kind: program_pb2.FraudOperation.ValueType
@@ -48,6 +50,10 @@ class Operation(message.Message):
     """Id of the member's tier, as the caller knows it; empty when unknown."""
     order_id: builtins.str
     """The order; empty where there is none."""
+    type: builtins.str
+    """What kind of accrual or redemption it is, such as `purchase`, `check_in`, `order`, `gift` or `donation`; empty when unknown."""
+    counterparty_member_id: builtins.str
+    """Who receives a gift; empty where nobody does."""
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """Amount of the order, in the program's currency; unset where there is none."""
@@ -72,10 +78,12 @@ class Operation(message.Message):
         origin: Origin | None = ...,
         tier_id: builtins.str = ...,
         order_id: builtins.str = ...,
+        type: builtins.str = ...,
+        counterparty_member_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "occurred_time", b"occurred_time", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "kind", b"kind", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id", "tier_id", b"tier_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "counterparty_member_id", b"counterparty_member_id", "kind", b"kind", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "origin", b"origin", "points", b"points", "request_id", b"request_id", "tier_id", b"tier_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -90,6 +98,8 @@ class Origin(message.Message):
     DEVICE_FIELD_NUMBER: builtins.int
     IP_FIELD_NUMBER: builtins.int
     CARD_FIELD_NUMBER: builtins.int
+    STAFF_MEMBER_ID_FIELD_NUMBER: builtins.int
+    LOCATION_FIELD_NUMBER: builtins.int
     REGION_FIELD_NUMBER: builtins.int
     channel: builtins.str
     """Sales channel, such as `web`."""
@@ -101,8 +111,14 @@ class Origin(message.Message):
     """IP address."""
     card: builtins.str
     """Fingerprint of the payment card, never its number."""
+    staff_member_id: builtins.str
+    """The employee who serves the member, by the id that the employee has as a member; empty where nobody serves or the employee is none."""
     region: builtins.str
     """Region that an accrual counts for on leaderboards, such as `north`; anti-fraud does not look at it."""
+    @builtins.property
+    def location(self) -> Location:
+        """Where the member stands, or the store; unset when unknown."""
+
     def __init__(
         self,
         *,
@@ -111,11 +127,37 @@ class Origin(message.Message):
         device: builtins.str = ...,
         ip: builtins.str = ...,
         card: builtins.str = ...,
+        staff_member_id: builtins.str = ...,
+        location: Location | None = ...,
         region: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card", b"card", "channel", b"channel", "device", b"device", "ip", b"ip", "location", b"location", "region", b"region", "staff_member_id", b"staff_member_id", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Location(message.Message):
+    """A place on the globe."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LATITUDE_DEGREES_FIELD_NUMBER: builtins.int
+    LONGITUDE_DEGREES_FIELD_NUMBER: builtins.int
+    latitude_degrees: builtins.float
+    """Degrees north of the equator, -90 to 90."""
+    longitude_degrees: builtins.float
+    """Degrees east of Greenwich, -180 to 180."""
+    def __init__(
+        self,
+        *,
+        latitude_degrees: builtins.float = ...,
+        longitude_degrees: builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card", b"card", "channel", b"channel", "device", b"device", "ip", b"ip", "region", b"region", "store", b"store"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["latitude_degrees", b"latitude_degrees", "longitude_degrees", b"longitude_degrees"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,6 +232,12 @@ class Assessment(message.Message):
     POINTS_FIELD_NUMBER: builtins.int
     OCCURRED_TIME_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    TIER_ID_FIELD_NUMBER: builtins.int
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    COUNTERPARTY_MEMBER_ID_FIELD_NUMBER: builtins.int
     assessment_id: builtins.str
     """Unique id."""
     request_id: builtins.str
@@ -206,6 +254,14 @@ class Assessment(message.Message):
     """Version of the program that decided."""
     points: builtins.int
     """Points that were about to move."""
+    tier_id: builtins.str
+    """Id of the member's tier, as the caller knew it."""
+    order_id: builtins.str
+    """The order; empty where there was none."""
+    type: builtins.str
+    """What kind of accrual or redemption it was."""
+    counterparty_member_id: builtins.str
+    """Who was to receive a gift; empty where nobody was."""
     @builtins.property
     def fired_rules(self) -> containers.RepeatedCompositeFieldContainer[FiredRule]:
         """The rules that fired, in the order of the program."""
@@ -217,6 +273,14 @@ class Assessment(message.Message):
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was assessed."""
+
+    @builtins.property
+    def amount(self) -> money_pb2.Money:
+        """Amount of the order, in the program's currency; unset where there was none, or 0."""
+
+    @builtins.property
+    def origin(self) -> Origin:
+        """Where it came from, but for the region; unset when nothing of it was known."""
 
     def __init__(
         self,
@@ -232,10 +296,16 @@ class Assessment(message.Message):
         points: builtins.int = ...,
         occurred_time: timestamp_pb2.Timestamp | None = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
+        amount: money_pb2.Money | None = ...,
+        origin: Origin | None = ...,
+        tier_id: builtins.str = ...,
+        order_id: builtins.str = ...,
+        type: builtins.str = ...,
+        counterparty_member_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "occurred_time", b"occurred_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "create_time", b"create_time", "occurred_time", b"occurred_time", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "assessment_id", b"assessment_id", "create_time", b"create_time", "fired_rules", b"fired_rules", "kind", b"kind", "member_id", b"member_id", "occurred_time", b"occurred_time", "points", b"points", "program_version", b"program_version", "request_id", b"request_id", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "amount", b"amount", "assessment_id", b"assessment_id", "counterparty_member_id", b"counterparty_member_id", "create_time", b"create_time", "fired_rules", b"fired_rules", "kind", b"kind", "member_id", b"member_id", "occurred_time", b"occurred_time", "order_id", b"order_id", "origin", b"origin", "points", b"points", "program_version", b"program_version", "request_id", b"request_id", "score", b"score", "tier_id", b"tier_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

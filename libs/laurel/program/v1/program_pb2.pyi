@@ -199,9 +199,11 @@ class _FraudActionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_FraudActio
     """An accrual is booked as pending until someone has looked; a redemption is refused."""
     FRAUD_ACTION_DENY: _FraudAction.ValueType  # 3
     """Refuse it."""
+    FRAUD_ACTION_CHALLENGE: _FraudAction.ValueType  # 4
+    """Refuse it until the member has proved who asks: a step-up. What the other rules ask for holds afterwards."""
 
 class FraudAction(_FraudAction, metaclass=_FraudActionEnumTypeWrapper):
-    """What anti-fraud decides."""
+    """What anti-fraud decides. Of several rules that fire the strictest decides: DENY before CHALLENGE before REVIEW before ALLOW."""
 
 FRAUD_ACTION_UNSPECIFIED: FraudAction.ValueType  # 0
 """Not stated."""
@@ -211,6 +213,8 @@ FRAUD_ACTION_REVIEW: FraudAction.ValueType  # 2
 """An accrual is booked as pending until someone has looked; a redemption is refused."""
 FRAUD_ACTION_DENY: FraudAction.ValueType  # 3
 """Refuse it."""
+FRAUD_ACTION_CHALLENGE: FraudAction.ValueType  # 4
+"""Refuse it until the member has proved who asks: a step-up. What the other rules ask for holds afterwards."""
 
 class _LeaderboardPeriod:
     ValueType = typing.NewType("ValueType", builtins.int)
