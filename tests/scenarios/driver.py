@@ -40,6 +40,7 @@ class Driver:
     def __init__(self, house: House) -> None:
         self._house = house
         self._stub: AntifraudServiceStub = house.stub(AntifraudServiceStub, "antifraud")
+        self._run = new_id().hex
         self._deeds: list[Deed] = []
         self._members: set[str] = set()
         self._reports: list[Report] = []
@@ -77,7 +78,7 @@ class Driver:
 
     async def _assess(self) -> None:
         first = len(self._verdicts)
-        operations = [operation(one, f"deed-{first + n}") for n, one in enumerate(self._deeds)]
+        operations = [operation(one, f"{self._run}-{first + n}") for n, one in enumerate(self._deeds)]
         response = await self._stub.BatchAssess(pb.BatchAssessRequest(operations=operations))
         for deed, asked, decision in zip(
             self._deeds, operations, response.decisions, strict=True

@@ -1,6 +1,7 @@
 """Fraud that makes points out of nothing: many accounts, scripts, receipts of others."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from scenarios.stream import CHECK_IN, GIFT, ORDER, PURCHASE, Deed, Enrolment, Happening, Place
@@ -62,8 +63,9 @@ def check_in_burst(world: World) -> Iterator[Happening]:
 
 def same_order(world: World) -> Iterator[Happening]:
     """Eight rings of 4 to 10 accounts that hand receipts around: 3 to 12 receipts each, of 90
-    dollars in the median, each claimed by two or more of the ring within ten days. The first claim
-    is that of the buyer, in half of the cases, and then no fraud.
+    dollars in the median, each claimed by two or more of the ring. The first claim is that of the
+    buyer, in half of the cases, and then no fraud. A receipt names its store, and who claims it on
+    the web has to name it as well.
     """
     chance = Chance(world.seed, "same_order")
     for number in range(8):
@@ -75,11 +77,11 @@ def same_order(world: World) -> Iterator[Happening]:
         for _ in range(chance.randint(3, 12)):
             order, cents = chance.id("order"), round(chance.about(9000, 0.6))
             when = begin + days(chance.uniform(0, 60))
-            is_fraud = chance.happens(0.5)
+            is_fraud, store = chance.happens(0.5), chance.choice(world.stores)
             for member in chance.sample(ring, chance.randint(2, len(ring))):
                 yield Deed(
                     when, member, "same_order", is_fraud, PURCHASE, round(cents / 100),
-                    homes[member], cents, order,
+                    replace(homes[member], store=store.name), cents, order,
                 )  # fmt: skip
                 is_fraud = True
                 when += minutes(chance.about(120, 1.5))

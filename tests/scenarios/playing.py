@@ -13,10 +13,15 @@ from scenarios.stream import Happening
 IN_FORCE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-async def play(house: House, stream: Sequence[Happening]) -> list[Verdict]:
-    """The verdicts on all that happens, in its order, by the sample program alone."""
+async def open_desk(house: House) -> None:
+    """Starts anti-fraud with the sample program."""
     await house.apply(SAMPLE.read_text(), effective_time=to_timestamp(IN_FORCE))
     await house.start("antifraud")
+
+
+async def play(house: House, stream: Sequence[Happening]) -> list[Verdict]:
+    """The verdicts on all that happens, in its order."""
+    await open_desk(house)
     return await Driver(house).play(stream)
 
 
@@ -25,7 +30,9 @@ async def fired_rules(
 ) -> list[tuple[Verdict, list[str]]]:
     """Each verdict with the rules that fired, for those where any did."""
     rows = await house.fetch(
-        "SELECT request_id, fired FROM antifraud.assessment WHERE fired IS NOT NULL"
+        "SELECT request_id, fired FROM antifraud.assessment"
+        " WHERE request_id = ANY($1) AND fired IS NOT NULL",
+        [one.request_id for one in verdicts],
     )
     names = {
         row["request_id"]: [one["rule"] for one in orjson.loads(row["fired"])] for row in rows
