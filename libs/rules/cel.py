@@ -27,6 +27,8 @@ class Condition:
     facts: tuple[str, ...]
     flat: str
     program: engine.Program
+    costly: str = ""
+    """Why it must not be applied anew: it may cost too much."""
 
 
 def compile_condition(source: str, schema: FactSchema) -> Condition:
@@ -36,11 +38,16 @@ def compile_condition(source: str, schema: FactSchema) -> Condition:
         program = engine.compile(checked.flat)
     except ValueError as error:
         raise CelInvalid(f"is not CEL: {str(error).partition(chr(10))[0]}") from None
-    return Condition(source, checked.facts, checked.flat, program)
+    return Condition(source, checked.facts, checked.flat, program, checked.costly)
 
 
 def try_out(condition: Condition, schema: FactSchema) -> None:
-    """Runs a condition on sample facts; raises CelInvalid when it can never give an answer."""
+    """Runs a condition on sample facts; raises CelInvalid when it can never give an answer.
+
+    So it does for one that may cost too much, and does not run it then.
+    """
+    if condition.costly:
+        raise CelInvalid(condition.costly)
     types = {path: schema.type_of(path) for path in condition.facts}
     failures: list[Exception] = []
     for sample in _SAMPLES:

@@ -24,10 +24,16 @@ GOOD = [
     ("!(order.channel == 'web') && order.store != r'\\a'", EARN_FACTS),
     ("velocity.member_1h.count > 20", FRAUD_FACTS),
     ("velocity.ip_90d.amount / double(velocity.ip_90d.count) > 100.0", FRAUD_FACTS),
+    ("velocity.member_device_1h.count > 3 && velocity.staff_order_90d.points > 5", FRAUD_FACTS),
+    ("velocity.device_1d.members > 5 || velocity.member_30d.stores > 4", FRAUD_FACTS),
+    ('request.type == "check_in" && request.staff == member.id', FRAUD_FACTS),
+    ('request.order != "" && request.counterparty.startsWith("m")', FRAUD_FACTS),
+    ('["a"].exists(x, request.ip.matches("^10[.]"))', FRAUD_FACTS),
     ("request.points % 100 == 0 && -request.points < -(5 + 2 * 3)", FRAUD_FACTS),
     ('request.ip.matches("^10[.]") || string(request.points).endsWith("00")', FRAUD_FACTS),
 ]
 
+NESTED = "[1].exists(x, [2].exists(y, [3].exists(z, x + y + z > 6)))"
 BAD = [
     ("request.pionts > 1", "did you mean request.points?"),
     ("order.amount > 1", "order.amount is not a known fact"),
@@ -73,6 +79,23 @@ BAD = [
     ("velocity.member_1y.count > 1", "not <key>_<window>"),
     ("(" * 40 + "true" + ")" * 40, "nested deeper"),
     ("!" * 40 + "true", "too many signs"),
+    ("velocity.device_member_1h.count > 1", "did you mean velocity.member_device_1h.count?"),
+    ("velocity.member_member_1h.count > 1", "names member twice"),
+    ("velocity.member_devise_1h.count > 1", "did you mean device?"),
+    ("velocity.member_device_ip_1h.count > 1", "not <key>_<window>"),
+    ("velocity.member_device_1h.cards > 1", "counted under one key"),
+    ("velocity.device_1h.devices > 1", "is always 1"),
+    ("velocity.device_1h.membres > 1", "did you mean members?"),
+    ("request.staf == ''", "did you mean request.staff?"),
+    ("member.idd == ''", "did you mean member.id?"),
+    (NESTED, "may cost too much"),
+    ("[1].exists(x, [1].exists(y, 'a'.matches('b')))", "may cost too much"),
+    ("request.ip.matches(request.device)", "written out"),
+    ("request.ip.matches('a' + 'b')", "written out"),
+    ("request.ip.matches('" + "a?" * 60 + "')", "more than 100 characters"),
+    ("request.ip.matches('((a{1,10}){10}){10}')", "multiply to more than 50"),
+    ("request.ip.matches(r'\\w+')", "thousands of characters"),
+    ("1 in [" + "1, " * 100 + "1]", "more than 100 items"),
     ("true || " * LENGTH_MAX + "true", "longer than 2000"),
 ]
 
@@ -100,6 +123,17 @@ def test_a_condition_knows_the_facts_it_reads() -> None:
 
 def test_a_velocity_fact_names_its_counter() -> None:
     assert velocity_fact("velocity.card_30m.points")[0] == Counter("card_30m", "card", 1800)
+
+
+def test_pairs_and_counts_of_different_values_name_their_counters() -> None:
+    pair, _ = velocity_fact("velocity.member_staff_1d.count")
+    assert pair == Counter("member_staff_1d", "member", 86400, second="staff")
+    distinct, _ = velocity_fact("velocity.device_1d.members")
+    assert distinct == Counter("device_1d.members", "device", 86400, distinct="member")
+
+
+def test_a_condition_that_costs_too_much_was_applied_before_and_still_decides() -> None:
+    assert compile_condition(NESTED, FRAUD_FACTS).program.execute({}) is False
 
 
 def test_a_broken_condition_does_not_silence_the_others() -> None:
