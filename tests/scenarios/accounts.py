@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 
 from scenarios.people import Person
 from scenarios.stream import (
@@ -63,7 +64,7 @@ def _savings(chance: Chance, person: Person) -> tuple[datetime, int]:
 def _pieces(chance: Chance, points: int, count: int) -> list[int]:
     cuts = sorted(chance.randint(1, points) for _ in range(count - 1))
     ends = [0, *cuts, points]
-    return [high - low for low, high in zip(ends, ends[1:], strict=False) if high > low]
+    return [high - low for low, high in pairwise(ends) if high > low]
 
 
 def _spend(

@@ -78,11 +78,11 @@ class Driver:
 
     async def _assess(self) -> None:
         first = len(self._verdicts)
-        operations = [operation(one, f"{self._run}-{first + n}") for n, one in enumerate(self._deeds)]
+        operations = [
+            operation(one, f"{self._run}-{first + n}") for n, one in enumerate(self._deeds)
+        ]
         response = await self._stub.BatchAssess(pb.BatchAssessRequest(operations=operations))
-        for deed, asked, decision in zip(
-            self._deeds, operations, response.decisions, strict=True
-        ):
+        for deed, asked, decision in zip(self._deeds, operations, response.decisions, strict=True):
             self._verdicts.append(Verdict(deed, asked.request_id, decision.action))
             if deed.cents is not None and not deed.is_redemption and decision.action != DENY:
                 self._events.append(accrued(deed, under_review=decision.action == REVIEW))

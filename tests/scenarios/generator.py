@@ -21,7 +21,5 @@ def generate(seed: int = SEED) -> list[Happening]:
         farm, check_in_burst, same_order, round_numbers, gift_ring, refund_abuse, stolen_card,
         employee, new_account, impossible_travel,
     )  # fmt: skip
-    found = chain(
-        lives, take_over(world, honest.people), *(scenario(world) for scenario in frauds)
-    )
+    found = chain(lives, take_over(world, honest.people), *(scenario(world) for scenario in frauds))
     return sorted((one for one in found if one.time < END), key=lambda one: one.time)

@@ -17,16 +17,12 @@ def refund_abuse(world: World) -> Iterator[Happening]:
     for number in range(25):
         member, begin = f"returner-{number}", chance.instant(last_day=400)
         yield Enrolment(begin - days(chance.uniform(1, 200)), member)
-        place = Place(
-            "web", device=chance.id("device"), ip=chance.ip(), card=chance.id("card")
-        )
+        place = Place("web", device=chance.id("device"), ip=chance.ip(), card=chance.id("card"))
         bought = sorted(begin + days(chance.uniform(0, 120)) for _ in range(chance.randint(8, 30)))
         for when in bought:
             order, cents = chance.id("order"), round(chance.about(20_000, 0.5))
             points = round(cents / 100)
-            yield Deed(
-                when, member, "refund_abuse", True, PURCHASE, points, place, cents, order
-            )
+            yield Deed(when, member, "refund_abuse", True, PURCHASE, points, place, cents, order)
             if chance.happens(6 / 7):
                 back = when + days(chance.about(10, 0.7))
                 yield Return(back, member, order, cents, points, when)

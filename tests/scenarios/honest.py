@@ -271,6 +271,4 @@ class Honest:
         self, person: Person, when: datetime, kind: str, points: int, place: Place,
         *, cents: int | None = None, order: str = "", receiver: str = "",
     ) -> Deed:  # fmt: skip
-        return Deed(
-            when, person.member, HONEST, False, kind, points, place, cents, order, receiver
-        )
+        return Deed(when, person.member, HONEST, False, kind, points, place, cents, order, receiver)

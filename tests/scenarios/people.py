@@ -57,9 +57,7 @@ class Person:
         return [device for since, device in self.devices if since <= when] or [self.devices[0][1]]
 
 
-def settle(
-    world: World, chance: Chance, enrolments: dict[str, datetime]
-) -> list[Person]:
+def settle(world: World, chance: Chance, enrolments: dict[str, datetime]) -> list[Person]:
     """People of the member ids; a fifth of them live in households of two to five, which share an
     address, often a tablet, and sometimes a card.
     """

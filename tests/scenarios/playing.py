@@ -25,16 +25,12 @@ async def play(house: House, stream: Sequence[Happening]) -> list[Verdict]:
     return await Driver(house).play(stream)
 
 
-async def fired_rules(
-    house: House, verdicts: Sequence[Verdict]
-) -> list[tuple[Verdict, list[str]]]:
+async def fired_rules(house: House, verdicts: Sequence[Verdict]) -> list[tuple[Verdict, list[str]]]:
     """Each verdict with the rules that fired, for those where any did."""
     rows = await house.fetch(
         "SELECT request_id, fired FROM antifraud.assessment"
         " WHERE request_id = ANY($1) AND fired IS NOT NULL",
         [one.request_id for one in verdicts],
     )
-    names = {
-        row["request_id"]: [one["rule"] for one in orjson.loads(row["fired"])] for row in rows
-    }
+    names = {row["request_id"]: [one["rule"] for one in orjson.loads(row["fired"])] for row in rows}
     return [(one, names[one.request_id]) for one in verdicts if one.request_id in names]

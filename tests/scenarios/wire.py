@@ -35,9 +35,7 @@ def operation(deed: Deed, request_id: str) -> pb.Operation:
 
 def activity(report: Report) -> pb.Activity:
     """A log-in or a change of the profile, as the shop's front end reports it."""
-    kind = (
-        pb.ACTIVITY_KIND_LOGIN if report.activity == LOG_IN else pb.ACTIVITY_KIND_PROFILE_CHANGE
-    )
+    kind = pb.ACTIVITY_KIND_LOGIN if report.activity == LOG_IN else pb.ACTIVITY_KIND_PROFILE_CHANGE
     return pb.Activity(
         member_id=report.member,
         kind=kind,

@@ -43,7 +43,7 @@ class Store:
 
 
 class Chance(Random):
-    """Random draws that the scenarios need; one of its own for each, so that none shifts another."""
+    """Random draws; each scenario has its own, so that none shifts another."""
 
     def __init__(self, seed: int, name: str) -> None:
         super().__init__(f"{seed}:{name}")
