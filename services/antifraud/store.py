@@ -19,7 +19,7 @@ from antifraud.values import (
     fired_from_json,
     fired_to_json,
 )
-from antifraud.velocity import Key
+from antifraud.velocity import Key, key_columns
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError
@@ -89,11 +89,11 @@ class AssessmentStore:
         additions = batch.additions()
         if not additions:
             return batch.decide(())
-        rows = await tx.fetch("add_velocity", *_key_columns(additions), self._clock())
+        rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
         assessed = batch.decide((Key(*row[:3]), row[3]) for row in rows)
         untidy = batch.untidy()
         if untidy:
-            await tx.execute("rewrite_velocity", *_key_columns(untidy))
+            await tx.execute("rewrite_velocity", *key_columns(untidy))
         return assessed
 
     async def _keep(
@@ -137,15 +137,6 @@ async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, De
         )
         for row in rows
     }
-
-
-def _key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
-    return [
-        [key.key for key, _ in rows],
-        [key.dimension for key, _ in rows],
-        [key.kind for key, _ in rows],
-        [entries for _, entries in rows],
-    ]
 
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:

@@ -8,7 +8,7 @@ then the edges of its windows are blurred by so much, to the strict side.
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from antifraud.series import SECOND_US, Watch
 from antifraud.values import Asked
@@ -34,6 +34,16 @@ class Key(NamedTuple):
     key: str
     dimension: int
     kind: int
+
+
+def key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
+    """Keys and their entries, as the statements take them."""
+    return [
+        [key.key for key, _ in rows],
+        [key.dimension for key, _ in rows],
+        [key.kind for key, _ in rows],
+        [entries for _, entries in rows],
+    ]
 
 
 def pack(entries: Iterable[Entry]) -> bytes:
