@@ -3,6 +3,7 @@
 from types import MappingProxyType
 from typing import NamedTuple
 
+from rules.awake import awake
 from rules.compiled import CompiledProgram
 from rules.facts import Counter, flat_name
 from rules.fraud_rules import FraudFacts, Velocity
@@ -41,7 +42,7 @@ def decide(
     facts: FraudFacts, program: CompiledProgram, velocity: Velocity = MappingProxyType({})
 ) -> FraudDecision:
     """Decides an operation by all rules on it; a rule that breaks is named and left out."""
-    chosen = program.antifraud.by_operation[facts.operation]
+    chosen = awake(program.antifraud.by_operation[facts.operation], facts)
     values = {name: get(facts, velocity) for name, get in chosen.getters}
     answers = chosen.conditions.evaluate(values)
     if True not in answers and None not in answers:

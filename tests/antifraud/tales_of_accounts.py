@@ -89,10 +89,17 @@ def three_thousand_points_of_a_young_account(tale: Tale) -> None:
     tale.does("a", ORDER, 2 * DAY, points=3000)
 
 
+@tells("new_account_spending", fires=True)
+def three_thousand_points_in_pieces(tale: Tale) -> None:
+    tale.joins("a")
+    for n in range(10):
+        tale.does("a", ORDER, 20 * DAY + n * HOUR, points=300)
+
+
 @tells("new_account_spending", fires=False)
 def a_welcome_gift_spent_by_a_young_account(tale: Tale) -> None:
     tale.joins("a")
-    tale.does("a", ORDER, 2 * DAY, points=200)
+    tale.does("a", ORDER, 2 * DAY, points=150)
 
 
 @tells("new_account_spending", fires=False)

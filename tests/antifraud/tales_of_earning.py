@@ -67,7 +67,7 @@ def ten_check_ins_in_a_minute(tale: Tale) -> None:
 
 @tells("check_in_burst", fires=False)
 def a_check_in_tapped_twice_and_three_reviews(tale: Tale) -> None:
-    for n, kind in enumerate([CHECK_IN, "review", "review", "review", CHECK_IN]):
+    for n, kind in enumerate([CHECK_IN, CHECK_IN, "review", "review", "review"]):
         tale.does("a", kind, n)
 
 
@@ -143,10 +143,22 @@ def a_receipt_claimed_by_two(tale: Tale) -> None:
         tale.does(f"m{n}", PURCHASE, n * DAY, dollars=80, store="s", order="o")
 
 
+@tells("same_order", fires=True)
+def a_receipt_claimed_twice(tale: Tale) -> None:
+    for n in range(2):
+        tale.does("a", PURCHASE, n * DAY, dollars=80, store="s", order="o")
+
+
 @tells("same_order", fires=False)
 def an_order_in_two_parcels(tale: Tale) -> None:
     for n in range(2):
-        tale.does("a", PURCHASE, n * DAY, dollars=80, store="s", order="o")
+        tale.does("a", PURCHASE, n * DAY, dollars=80, order="o")
+
+
+@tells("same_order", fires=False)
+def two_stores_with_one_number(tale: Tale) -> None:
+    for n in range(2):
+        tale.does(f"m{n}", PURCHASE, n * DAY, dollars=80, store=f"s{n}", order="o")
 
 
 @tells("round_numbers", fires=True)
@@ -156,8 +168,8 @@ def five_gift_cards(tale: Tale) -> None:
 
 
 @tells("round_numbers", fires=False)
-def five_records(tale: Tale) -> None:
-    for n, dollars in enumerate([50, 14.97, 22.49, 12.99, 29.98]):
+def four_records(tale: Tale) -> None:
+    for n, dollars in enumerate([14.97, 22.49, 12.99, 29.98]):
         tale.does("a", PURCHASE, n * HOUR, dollars=dollars, store="s")
 
 
@@ -186,9 +198,9 @@ def a_card_that_was_sold(tale: Tale) -> None:
 
 
 @tells("shared_card", fires=False)
-def a_card_of_three(tale: Tale) -> None:
+def a_card_of_two(tale: Tale) -> None:
     for n in range(9):
-        tale.does(f"m{n % 3}", PURCHASE, n * HOUR, dollars=30, card="c")
+        tale.does(f"m{n % 2}", PURCHASE, n * HOUR, dollars=30, card="c")
 
 
 @tells("self_service", fires=True)

@@ -142,11 +142,12 @@ class Honest:
         return self._goal(), points
 
     def _purchase(self, person: Person, one: Bought, place: Place, order: str) -> Iterator[Deed]:
-        """One point for each dollar; one order in a hundred is sent, and earns, in two parcels."""
+        """One point for each dollar; one order in a hundred of those that are sent
+        comes, and earns, in two parcels."""
         chance = self._chance
         points = round(one.cents / 100)
         person.lots.append((one.time, points))
-        if chance.happens(PARCELS):
+        if place.channel != "store" and chance.happens(PARCELS):
             part = points // 2
             later = one.time + days(chance.uniform(1, 4))
             half = one.cents // 2
