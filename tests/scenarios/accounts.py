@@ -22,7 +22,7 @@ from scenarios.world import ABROAD, END, Chance, World, days, minutes
 
 
 def take_over(world: World, people: list[Person]) -> Iterator[Happening]:
-    """Eighty accounts with savings, the richer the likelier, by crews with a few devices each.
+    """A hundred and fifty accounts with savings, the richer the likelier, by crews with a few devices each.
 
     Six in seven log in with the stolen password from a device of the crew, one in seven has stolen
     a session and looks like the member's own device. Six in ten change the profile, so that the
@@ -33,7 +33,7 @@ def take_over(world: World, people: list[Person]) -> Iterator[Happening]:
     chance = Chance(world.seed, "take_over")
     crews = [[chance.id("crew") for _ in range(chance.randint(1, 4))] for _ in range(8)]
     ready = [(p, when, b) for p in people for when, b in [_savings(chance, p)] if b >= 100]
-    for _ in range(min(80, len(ready))):
+    for _ in range(min(150, len(ready))):
         victim, when, balance = chance.choices(ready, [b for _, _, b in ready])[0]
         ready.remove((victim, when, balance))
         crew = chance.choice(crews)

@@ -111,9 +111,11 @@ def round_numbers(world: World) -> Iterator[Happening]:
 def gift_ring(world: World) -> Iterator[Happening]:
     """Points that are passed on until nobody knows where they came from.
 
-    Eight circles of three to five accounts pass on 200 to 3,000 points, two to six times around.
-    Six funnels: 5 to 25 accounts on one to three devices give 100 to 800 points each, once or
-    twice, to one collector within ten days, who spends it all.
+    A gift is at most a fifth of what its giver has: the accounts of farms, with some hundreds to
+    some thousands of points. Eight circles of three to five accounts pass on 300 points in the
+    median, two to six times around. Six funnels: 5 to 25 accounts on one to three devices have 600
+    points each in the median and give a fifth of what is left, one to five times, to one collector
+    within ten days, who spends it all.
     """
     chance = Chance(world.seed, "gift_ring")
     for number in range(8):
@@ -122,7 +124,7 @@ def gift_ring(world: World) -> Iterator[Happening]:
         homes = [Place("web", device=chance.id("circle"), ip=chance.ip()) for _ in ring]
         for member in ring:
             yield Enrolment(when - days(chance.uniform(1, 200)), member)
-        points = chance.randint(200, 3000)
+        points = round(chance.about(300, 0.7))
         for turn in range(len(ring) * chance.randint(2, 6)):
             giver, receiver = turn % len(ring), (turn + 1) % len(ring)
             yield _gift(when, ring[giver], ring[receiver], points, homes[giver])
@@ -142,8 +144,10 @@ def _funnel(chance: Chance, number: int) -> Iterator[Happening]:
         giver = f"funnel-{number}-{n}"
         yield Enrolment(begin - days(chance.uniform(1, 60)), giver)
         place = Place("web", device=chance.choice(devices), ip=chance.ip())
-        for _ in range(chance.randint(1, 2)):
-            points = chance.randint(100, 800)
+        left = round(chance.about(600, 0.7))
+        for _ in range(chance.randint(1, 5)):
+            points = left // 5
+            left -= points
             collected += points * 9 // 10
             yield _gift(begin + days(chance.uniform(0, 10)), giver, collector, points, place)
     end, place = begin + days(10.5), Place("web", device=devices[0], ip=chance.ip())
