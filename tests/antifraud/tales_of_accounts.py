@@ -42,9 +42,9 @@ def spent_minutes_after_a_change(tale: Tale) -> None:
 
 
 @tells("spending_after_profile_change", fires=False)
-def spent_days_after_a_change(tale: Tale) -> None:
+def spent_a_week_after_a_change(tale: Tale) -> None:
     tale.reports("a", PROFILE_CHANGE, 0, device="d")
-    tale.does("a", ORDER, 3 * DAY, points=200, device="d")
+    tale.does("a", ORDER, 7 * DAY, points=200, device="d")
 
 
 @tells("spending_from_new_device", fires=True)
@@ -73,6 +73,14 @@ def drained_days_after_a_new_device(tale: Tale) -> None:
     tale.reports("a", LOG_IN, 9 * DAY, device="new")
     for n in range(3):
         tale.does("a", ORDER, 12 * DAY + n, points=300, device="new")
+
+
+@tells("drained_after_new_device", fires=True)
+def taken_in_pieces_days_after_a_new_device(tale: Tale) -> None:
+    tale.reports("a", LOG_IN, 0, device="old")
+    tale.reports("a", LOG_IN, 9 * DAY, device="new")
+    for n in range(2):
+        tale.does("a", ORDER, 12 * DAY + n, points=120, device="new")
 
 
 @tells("drained_after_new_device", fires=False)
@@ -118,12 +126,35 @@ def spent_after_three_of_four_orders_came_back(tale: Tale) -> None:
 
 
 @tells("refund_abuse", fires=False)
-def spent_after_two_of_eight_orders_came_back(tale: Tale) -> None:
-    for n in range(8):
-        tale.does("a", PURCHASE, n * DAY, dollars=100)
+def spent_after_two_orders_came_back(tale: Tale) -> None:
+    for n in range(4):
+        tale.does("a", PURCHASE, n * DAY, dollars=90)
     for n in range(2):
-        tale.returns("a", (10 + n) * DAY, dollars=100)
+        tale.returns("a", (10 + n) * DAY, dollars=90)
     tale.does("a", ORDER, 20 * DAY, points=200)
+
+
+@tells("refund_abuse_earning", fires=True)
+def bought_after_three_of_four_orders_came_back(tale: Tale) -> None:
+    for n in range(4):
+        tale.does("a", PURCHASE, n * DAY, dollars=200)
+    for n in range(3):
+        tale.returns("a", (10 + n) * DAY, dollars=200)
+    tale.does("a", PURCHASE, 20 * DAY, dollars=200)
+
+
+@tells("refund_abuse_earning", fires=False)
+def a_record_bought_after_three_came_back(tale: Tale) -> None:
+    for n in range(3):
+        tale.returns("a", (10 + n) * DAY, dollars=20)
+    tale.does("a", PURCHASE, 20 * DAY, dollars=20)
+
+
+@tells("refund_abuse_earning", fires=False)
+def returns_of_last_year(tale: Tale) -> None:
+    for n in range(3):
+        tale.returns("a", n * DAY, dollars=200)
+    tale.does("a", PURCHASE, 150 * DAY, dollars=200)
 
 
 @tells("gift_circle", fires=True)

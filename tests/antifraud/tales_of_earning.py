@@ -101,6 +101,12 @@ def eighty_accounts_behind_one_address(tale: Tale) -> None:
         tale.does(f"m{n}", "share", n / 2, ip="i")
 
 
+@tells("busy_address", fires=True)
+def forty_accounts_spend_behind_one_address(tale: Tale) -> None:
+    for n in range(40):
+        tale.does(f"m{n}", ORDER, n * HOUR, points=150, ip="i")
+
+
 @tells("busy_address", fires=False)
 def eighty_colleagues_buy_for_christmas(tale: Tale) -> None:
     for n in range(80):
@@ -108,8 +114,8 @@ def eighty_colleagues_buy_for_christmas(tale: Tale) -> None:
 
 
 @tells("busy_address", fires=False)
-def forty_colleagues_check_in(tale: Tale) -> None:
-    for n in range(40):
+def twelve_colleagues_check_in(tale: Tale) -> None:
+    for n in range(12):
         tale.does(f"m{n}", CHECK_IN, n, ip="i")
 
 

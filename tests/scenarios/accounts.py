@@ -20,9 +20,12 @@ from scenarios.stream import (
 )
 from scenarios.world import ABROAD, END, Chance, World, days, minutes
 
+# Each at least 900 km from each other.
+FAR_APART = ("boston", "chicago", "miami", "dallas", "seattle", "los_angeles")
+
 
 def take_over(world: World, people: list[Person]) -> Iterator[Happening]:
-    """A hundred and fifty accounts with savings, the richer the likelier, by crews with a few devices each.
+    """A hundred and fifty accounts with savings, the richer the likelier, by crews with a few devices.
 
     Six in seven log in with the stolen password from a device of the crew, one in seven has stolen
     a session and looks like the member's own device. Six in ten change the profile, so that the
@@ -96,14 +99,16 @@ def new_account(world: World) -> Iterator[Happening]:
 
 
 def impossible_travel(world: World) -> Iterator[Happening]:
-    """Thirty accounts that are resold: used at counters of two or three cities in turn, three to
-    eight times, 5 minutes to 3 hours apart; half of the time to earn and half to spend.
+    """Thirty accounts that are sold to several people: used at counters of two or three cities that
+    lie a flight apart, three to eight times, with 5 to 60 minutes in between, so that nobody gets
+    there in time; half of the time to earn and half to spend.
     """
     chance = Chance(world.seed, "impossible_travel")
     for number in range(30):
         member, when = f"resold-{number}", chance.instant()
         yield Enrolment(when - days(chance.uniform(100, 300)), member)
-        stores = chance.sample(world.stores, chance.randint(2, 3))
+        cities = chance.sample(FAR_APART, chance.randint(2, 3))
+        stores = [store for store in world.stores if store.name in cities]
         card = chance.id("card")
         for turn in range(chance.randint(3, 8)):
             place = world.at_store(stores[turn % len(stores)], chance, card)
@@ -117,4 +122,4 @@ def impossible_travel(world: World) -> Iterator[Happening]:
                     when, member, "impossible_travel", True, PURCHASE, round(cents / 100), place,
                     cents, order,
                 )  # fmt: skip
-            when += minutes(chance.uniform(5, 180))
+            when += minutes(chance.uniform(5, 60))
