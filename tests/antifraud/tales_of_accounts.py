@@ -126,11 +126,10 @@ def spent_after_three_of_four_orders_came_back(tale: Tale) -> None:
 
 
 @tells("refund_abuse", fires=False)
-def spent_after_two_orders_came_back(tale: Tale) -> None:
+def spent_after_an_order_came_back(tale: Tale) -> None:
     for n in range(4):
         tale.does("a", PURCHASE, n * DAY, dollars=90)
-    for n in range(2):
-        tale.returns("a", (10 + n) * DAY, dollars=90)
+    tale.returns("a", 10 * DAY, dollars=90)
     tale.does("a", ORDER, 20 * DAY, points=200)
 
 

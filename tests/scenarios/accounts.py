@@ -25,7 +25,7 @@ FAR_APART = ("boston", "chicago", "miami", "dallas", "seattle", "los_angeles")
 
 
 def take_over(world: World, people: list[Person]) -> Iterator[Happening]:
-    """A hundred and fifty accounts with savings, the richer the likelier, by crews with a few devices.
+    """A hundred and fifty accounts with savings, the richer the likelier, by crews.
 
     Six in seven log in with the stolen password from a device of the crew, one in seven has stolen
     a session and looks like the member's own device. Six in ten change the profile, so that the

@@ -1,8 +1,9 @@
 """Plays a stream against a served anti-fraud, as points, tier and the shop's front ends would."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nats.js import JetStreamContext
 
@@ -13,7 +14,7 @@ from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.event.v1.event_pb2 import Event, EventBatch
 from laurel.program.v1 import program_pb2
-from scenarios.stream import Deed, Happening, Report, Return
+from scenarios.stream import Deed, Enrolment, Happening, Report, Return
 from scenarios.wire import accrued, activity, enrolled, operation, reversed_
 
 DEEDS_MAX = 500
@@ -46,25 +47,36 @@ class Driver:
         self._reports: list[Report] = []
         self._events: list[Event] = []
         self._verdicts: list[Verdict] = []
+        self._purses: Counter[str] = Counter()
 
     async def play(self, stream: Iterable[Happening]) -> list[Verdict]:
         """The verdicts on all deeds, in their order."""
         for one in stream:
             if isinstance(one, Deed):
-                if len(self._deeds) == DEEDS_MAX:
-                    await self._flush()
-                self._deeds.append(one)
-                self._members.add(one.member)
+                await self._take(one)
                 continue
             if one.member in self._members or len(self._reports) == REPORTS_MAX:
                 await self._flush()
             if isinstance(one, Report):
                 self._reports.append(one)
             else:
+                if isinstance(one, Enrolment):
+                    self._purses[one.member] += one.points
                 told = reversed_(one) if isinstance(one, Return) else enrolled(one)
                 self._events.append(told)
         await self._flush()
         return self._verdicts
+
+    async def _take(self, deed: Deed) -> None:
+        is_full = len(self._deeds) == DEEDS_MAX
+        if is_full or (deed.is_bound and deed.member in self._members):
+            await self._flush()
+        if deed.is_bound:
+            deed = replace(deed, points=min(deed.points, self._purses[deed.member]))
+            if not deed.points:
+                return
+        self._deeds.append(deed)
+        self._members |= {deed.member, deed.receiver}
 
     async def _flush(self) -> None:
         """First what was told, then what it led to."""
@@ -84,8 +96,16 @@ class Driver:
         response = await self._stub.BatchAssess(pb.BatchAssessRequest(operations=operations))
         for deed, asked, decision in zip(self._deeds, operations, response.decisions, strict=True):
             self._verdicts.append(Verdict(deed, asked.request_id, decision.action))
+            if decision.action == ALLOW:
+                self._book(deed)
             if deed.cents is not None and not deed.is_redemption and decision.action != DENY:
                 self._events.append(accrued(deed, under_review=decision.action == REVIEW))
+
+    def _book(self, deed: Deed) -> None:
+        """What is earned or arrives can be spent; a tenth of a gift is the program's."""
+        self._purses[deed.member] += -deed.points if deed.is_redemption else deed.points
+        if deed.receiver:
+            self._purses[deed.receiver] += deed.points * 9 // 10
 
     async def _publish(self) -> None:
         """Events by kind, and waits until they took effect."""

@@ -15,7 +15,7 @@ def farm(world: World) -> Iterator[Happening]:
     """Six farmers with 15 to 60 accounts each on one to three devices and as many addresses; all
     accounts join within two days and are worked through in 4 to 12 sittings, one after the other,
     each for one to three things that give points. One farmer of three has a device for each
-    account, all behind one address. In the end every account spends what it has.
+    account, all behind one address. In the end every account spends what it has got.
     """
     for number in range(6):
         chance = Chance(world.seed, f"farm-{number}")
@@ -42,7 +42,7 @@ def farm(world: World) -> Iterator[Happening]:
             place = Place("app", device=devices[n % count], ip=ips[n % len(ips)])
             points = earned[account]
             when += minutes(chance.uniform(0.5, 5))
-            yield Deed(when, account, "farm", True, ORDER, points, place, points * 2)
+            yield Deed(when, account, "farm", True, ORDER, points, place, points * 2, is_bound=True)
 
 
 def check_in_burst(world: World) -> Iterator[Happening]:
@@ -115,21 +115,21 @@ def gift_ring(world: World) -> Iterator[Happening]:
     some thousands of points. Eight circles of three to five accounts pass on 300 points in the
     median, two to six times around. Six funnels: 5 to 25 accounts on one to three devices have 600
     points each in the median and give a fifth of what is left, one to five times, to one collector
-    within ten days, who spends it all.
+    within ten days, who spends what arrived.
     """
     chance = Chance(world.seed, "gift_ring")
     for number in range(8):
         ring = [f"circle-{number}-{n}" for n in range(chance.randint(3, 5))]
         when = chance.instant()
         homes = [Place("web", device=chance.id("circle"), ip=chance.ip()) for _ in ring]
-        for member in ring:
-            yield Enrolment(when - days(chance.uniform(1, 200)), member)
         points = round(chance.about(300, 0.7))
+        for member in ring:
+            joined = when - days(chance.uniform(1, 200))
+            yield Enrolment(joined, member, points if member == ring[0] else 0)
         for turn in range(len(ring) * chance.randint(2, 6)):
             giver, receiver = turn % len(ring), (turn + 1) % len(ring)
-            yield _gift(when, ring[giver], ring[receiver], points, homes[giver])
-            # A tenth of each gift is the program's.
-            points = points * 9 // 10
+            gift = _gift(when, ring[giver], ring[receiver], points, homes[giver])
+            yield replace(gift, is_bound=True)
             when += minutes(chance.about(60, 1.5))
     for number in range(6):
         yield from _funnel(chance, number)
@@ -152,7 +152,7 @@ def _funnel(chance: Chance, number: int) -> Iterator[Happening]:
             yield _gift(begin + days(chance.uniform(0, 10)), giver, collector, points, place)
     end, place = begin + days(10.5), Place("web", device=devices[0], ip=chance.ip())
     cents = collected * 2
-    yield Deed(end, collector, "gift_ring", True, ORDER, collected, place, cents)
+    yield Deed(end, collector, "gift_ring", True, ORDER, collected, place, cents, is_bound=True)
 
 
 def _gift(when: datetime, giver: str, receiver: str, points: int, place: Place) -> Deed:

@@ -8,8 +8,8 @@ from scenarios.world import Chance, World, days, minutes
 
 
 def refund_abuse(world: World) -> Iterator[Happening]:
-    """Twenty-five accounts that buy to return: 8 to 30 orders in four months, of 200 dollars in the
-    median, of which six in seven come back, after ten days in the median. Points of older orders
+    """Twenty-five accounts that buy to return: 8 to 30 orders in four months, of 80 dollars in the
+    median, three times what others spend, of which six in seven come back, after ten days in the median. Points of older orders
     are spent before they are taken back. The whole account serves the abuse, so that all it does
     is labelled so, the orders that are kept as well.
     """
@@ -20,14 +20,14 @@ def refund_abuse(world: World) -> Iterator[Happening]:
         place = Place("web", device=chance.id("device"), ip=chance.ip(), card=chance.id("card"))
         bought = sorted(begin + days(chance.uniform(0, 120)) for _ in range(chance.randint(8, 30)))
         for when in bought:
-            order, cents = chance.id("order"), round(chance.about(20_000, 0.5))
+            order, cents = chance.id("order"), round(chance.about(8_000, 0.5))
             points = round(cents / 100)
             yield Deed(when, member, "refund_abuse", True, PURCHASE, points, place, cents, order)
             if chance.happens(6 / 7):
                 back = when + days(chance.about(10, 0.7))
                 yield Return(back, member, order, cents, points, when)
         for when in chance.sample(bought[len(bought) // 3 :], 3):
-            points = round(chance.about(300, 0.5))
+            points = round(chance.about(150, 0.5))
             yield Deed(
                 when + minutes(chance.uniform(5, 60)), member, "refund_abuse", True, ORDER, points,
                 place, points * 2, chance.id("order"),

@@ -32,10 +32,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A member joins."""
+    """A member joins, or is known with what points there are from before."""
 
     time: datetime
     member: str
+    points: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,10 @@ class Deed:
     cents: int | None = None
     order: str = ""
     receiver: str = ""
+    is_bound: bool = False
+    """Whether no more can be spent than what the stream has brought in: what was held or refused
+    before is not there, and without points nothing happens.
+    """
 
     @property
     def is_redemption(self) -> bool:
