@@ -91,6 +91,18 @@ def spent_weeks_after_a_new_device(tale: Tale) -> None:
         tale.does("a", ORDER, 30 * DAY + n, points=300, device="new")
 
 
+@tells("hasty_spending", fires=True)
+def spent_four_times_on_one_day(tale: Tale) -> None:
+    for n in range(4):
+        tale.does("a", ORDER, n * HOUR, points=150)
+
+
+@tells("hasty_spending", fires=False)
+def spent_every_other_day(tale: Tale) -> None:
+    for n in range(4):
+        tale.does("a", ORDER, n * 2 * DAY, points=150)
+
+
 @tells("new_account_spending", fires=True)
 def three_thousand_points_of_a_young_account(tale: Tale) -> None:
     tale.joins("a")

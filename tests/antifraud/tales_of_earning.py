@@ -54,8 +54,8 @@ def fifteen_orders_in_an_hour(tale: Tale) -> None:
 
 
 @tells("draining_account", fires=False)
-def three_orders_in_an_hour(tale: Tale) -> None:
-    for n in range(3):
+def two_orders_in_an_hour(tale: Tale) -> None:
+    for n in range(2):
         tale.does("a", ORDER, n)
 
 

@@ -9,9 +9,9 @@ from scenarios.world import Chance, World, days, minutes
 
 def refund_abuse(world: World) -> Iterator[Happening]:
     """Twenty-five accounts that buy to return: 8 to 30 orders in four months, of 80 dollars in the
-    median, three times what others spend, of which six in seven come back, after ten days in the median. Points of older orders
-    are spent before they are taken back. The whole account serves the abuse, so that all it does
-    is labelled so, the orders that are kept as well.
+    median, three times what others spend. Six in seven come back, after ten days in the median, and
+    points are spent before they are taken back. The whole account serves the abuse, so that all it
+    does is labelled so, the orders that are kept as well.
     """
     chance = Chance(world.seed, "refund_abuse")
     for number in range(25):
@@ -30,12 +30,12 @@ def refund_abuse(world: World) -> Iterator[Happening]:
             points = round(chance.about(150, 0.5))
             yield Deed(
                 when + minutes(chance.uniform(5, 60)), member, "refund_abuse", True, ORDER, points,
-                place, points * 2, chance.id("order"),
+                place, points * 2, chance.id("order"), is_bound=True,
             )  # fmt: skip
 
 
 def stolen_card(world: World) -> Iterator[Happening]:
-    """Fifteen testers with 5 to 30 stolen cards on one device, through one to four accounts, and
+    """Fifteen testers with 10 to 60 stolen cards on one device, through one to four accounts, and
     ten cards that were sold to 4 to 20 buyers each. All within two days; orders of 120 dollars in
     the median.
     """
@@ -46,7 +46,7 @@ def stolen_card(world: World) -> Iterator[Happening]:
         begin = chance.instant()
         for member in members:
             yield Enrolment(begin - days(chance.uniform(0, 20)), member)
-        for _ in range(chance.randint(5, 30)):
+        for _ in range(chance.randint(10, 60)):
             place = Place("web", device=device, ip=ip, card=chance.id("card"))
             yield _buy(chance, begin, chance.choice(members), place)
     for number in range(10):
