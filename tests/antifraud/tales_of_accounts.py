@@ -51,7 +51,7 @@ def spent_a_week_after_a_change(tale: Tale) -> None:
 def spent_minutes_after_a_new_device(tale: Tale) -> None:
     tale.reports("a", LOG_IN, 0, device="old")
     tale.reports("a", LOG_IN, 9 * DAY, device="new")
-    tale.does("a", ORDER, 9 * DAY + 5, points=150, device="new")
+    tale.does("a", ORDER, 9 * DAY + 5, points=200, device="new")
 
 
 @tells("spending_from_new_device", fires=False)
@@ -71,8 +71,7 @@ def spent_a_little_days_after_a_new_device(tale: Tale) -> None:
 def drained_days_after_a_new_device(tale: Tale) -> None:
     tale.reports("a", LOG_IN, 0, device="old")
     tale.reports("a", LOG_IN, 9 * DAY, device="new")
-    for n in range(3):
-        tale.does("a", ORDER, 12 * DAY + n, points=300, device="new")
+    tale.does("a", ORDER, 12 * DAY, points=400, device="new")
 
 
 @tells("drained_after_new_device", fires=True)
@@ -87,8 +86,20 @@ def taken_in_pieces_days_after_a_new_device(tale: Tale) -> None:
 def spent_weeks_after_a_new_device(tale: Tale) -> None:
     tale.reports("a", LOG_IN, 0, device="old")
     tale.reports("a", LOG_IN, 9 * DAY, device="new")
-    for n in range(3):
-        tale.does("a", ORDER, 30 * DAY + n, points=300, device="new")
+    for n in range(2):
+        tale.does("a", ORDER, 30 * DAY + n, points=200, device="new")
+
+
+@tells("large_spending", fires=True)
+def six_hundred_points_in_two_pieces(tale: Tale) -> None:
+    for n in range(2):
+        tale.does("a", ORDER, n, points=300)
+
+
+@tells("large_spending", fires=False)
+def six_hundred_points_on_two_days(tale: Tale) -> None:
+    for n in range(2):
+        tale.does("a", ORDER, n * 2 * DAY, points=300)
 
 
 @tells("hasty_spending", fires=True)
@@ -116,16 +127,22 @@ def three_thousand_points_in_pieces(tale: Tale) -> None:
         tale.does("a", ORDER, 20 * DAY + n * HOUR, points=300)
 
 
-@tells("new_account_spending", fires=False)
-def a_welcome_gift_spent_by_a_young_account(tale: Tale) -> None:
+@tells("new_account_spending", fires=True)
+def spent_before_anything_could_be_earned(tale: Tale) -> None:
     tale.joins("a")
-    tale.does("a", ORDER, 2 * DAY, points=150)
+    tale.does("a", ORDER, 2 * DAY, points=200)
 
 
 @tells("new_account_spending", fires=False)
-def three_thousand_points_of_an_old_account(tale: Tale) -> None:
+def a_first_spending_after_three_weeks(tale: Tale) -> None:
     tale.joins("a")
-    tale.does("a", ORDER, 200 * DAY, points=3000)
+    tale.does("a", ORDER, 20 * DAY, points=300)
+
+
+@tells("new_account_spending", fires=False)
+def four_hundred_points_of_an_old_account(tale: Tale) -> None:
+    tale.joins("a")
+    tale.does("a", ORDER, 200 * DAY, points=400)
 
 
 @tells("refund_abuse", fires=True)

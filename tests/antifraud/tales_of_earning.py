@@ -43,8 +43,8 @@ def an_order_for_60000_points(tale: Tale) -> None:
 
 
 @tells("large_redemption", fires=False)
-def an_order_for_2000_points(tale: Tale) -> None:
-    tale.does("a", ORDER, points=2000)
+def an_order_for_300_points(tale: Tale) -> None:
+    tale.does("a", ORDER, points=300)
 
 
 @tells("draining_account", fires=True)
@@ -90,9 +90,9 @@ def a_busy_kiosk(tale: Tale) -> None:
 
 
 @tells("busy_device", fires=False)
-def a_family_on_one_device(tale: Tale) -> None:
+def three_on_one_device(tale: Tale) -> None:
     for n in range(12):
-        tale.does(f"m{n % 6}", "review", n, device="d")
+        tale.does(f"m{n % 3}", "review", n, device="d")
 
 
 @tells("busy_address", fires=True)
@@ -114,8 +114,8 @@ def eighty_colleagues_buy_for_christmas(tale: Tale) -> None:
 
 
 @tells("busy_address", fires=False)
-def twelve_colleagues_check_in(tale: Tale) -> None:
-    for n in range(12):
+def eight_colleagues_check_in(tale: Tale) -> None:
+    for n in range(8):
         tale.does(f"m{n}", CHECK_IN, n, ip="i")
 
 
@@ -129,6 +129,12 @@ def ten_accounts_earn_on_one_device(tale: Tale) -> None:
 def ten_accounts_spend_on_one_device(tale: Tale) -> None:
     for n in range(10):
         tale.does(f"m{n}", ORDER, n, points=200, device="d")
+
+
+@tells("shared_device", fires=True)
+def five_accounts_on_one_device_on_one_day(tale: Tale) -> None:
+    for n in range(5):
+        tale.does(f"m{n}", CHECK_IN, n * HOUR, device="d")
 
 
 @tells("shared_device", fires=False)

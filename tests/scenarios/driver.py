@@ -108,7 +108,7 @@ class Driver:
             self._purses[deed.receiver] += deed.points * 9 // 10
 
     async def _publish(self) -> None:
-        """Events by kind, and waits until they took effect."""
+        """Events by kind; waits until those took effect that rules may depend on."""
         waiting, self._events = self._events, []
         if not waiting:
             return
@@ -119,7 +119,7 @@ class Driver:
             chosen = [one for one in waiting if one.WhichOneof("payload") == kind]
             for start in range(0, len(chosen), EVENTS_PER_MESSAGE_MAX):
                 await _send(js, kind, chosen[start : start + EVENTS_PER_MESSAGE_MAX])
-        while True:
+        while any(not one.HasField("points_accrued") for one in waiting):
             info = await js.consumer_info(STREAM, running.runtime.name)
             if not info.num_pending and not info.num_ack_pending:
                 return
