@@ -14,7 +14,7 @@ from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.event.v1.event_pb2 import Event, EventBatch
 from laurel.program.v1 import program_pb2
-from scenarios.stream import Deed, Enrolment, Happening, Report, Return
+from scenarios.stream import PROFILE_CHANGE, Deed, Enrolment, Happening, Report, Return
 from scenarios.wire import accrued, activity, enrolled, operation, reversed_
 
 DEEDS_MAX = 500
@@ -34,8 +34,9 @@ class Verdict:
 
 
 class Driver:
-    """Hands on what happens in calls as large as they can be: what one member does is never
-    overtaken by what the same member did before.
+    """Hands on what happens in calls as large as they can be. What is told of a member may overtake
+    what the member did before, as it does in the world; but of places and of changes of the profile
+    only the latest is remembered, so that these wait.
     """
 
     def __init__(self, house: House) -> None:
@@ -55,9 +56,12 @@ class Driver:
             if isinstance(one, Deed):
                 await self._take(one)
                 continue
-            if one.member in self._members or len(self._reports) == REPORTS_MAX:
+            if len(self._reports) == REPORTS_MAX:
                 await self._flush()
             if isinstance(one, Report):
+                holds_one = one.activity == PROFILE_CHANGE or one.place.location is not None
+                if holds_one and one.member in self._members:
+                    await self._flush()
                 self._reports.append(one)
             else:
                 if isinstance(one, Enrolment):
