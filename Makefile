@@ -49,6 +49,10 @@ lint: $(READY) ## Check style, types, import rules, dependencies, migrations, fi
 contract: $(READY) ## Check the contract: generated code, lint, compatibility
 	@tools/dev/contract.sh
 
+.PHONY: scenarios
+scenarios: $(READY) ## Play fraud and honest members against the sample rules (ARGS="--seed 7")
+	@PYTHONPATH=tests $(BIN)/python -m scenarios $(ARGS)
+
 .PHONY: bench
 bench: export GRPC_ENABLE_FORK_SUPPORT = 0
 bench: $(READY) ## Measure against the yardstick; writes .laurel/bench.json
