@@ -84,9 +84,11 @@ DISTINCT_MEASURES: Mapping[str, str] = MappingProxyType(
 """By the measure, the key whose different values it counts."""
 VELOCITY_MEASURES: Mapping[str, Type] = MappingProxyType(
     {
-        "count": Type.INT, "amount": Type.DOUBLE, "points": Type.INT,
+        "count": Type.INT,
+        "amount": Type.DOUBLE,
+        "points": Type.INT,
         **dict.fromkeys(DISTINCT_MEASURES, Type.INT),
-    }  # fmt: skip
+    }
 )
 
 

@@ -10,9 +10,9 @@ from antifraud.velocity import Key, Track
 from rules.fraud import decide
 from rules.fraud_rules import Counts
 
-Tracked = tuple[Track, Watch, tuple[int, int, int, int]]
-"""What an operation is counted under, and its entry there; that of a DistinctTrack has a form of
-its own, which only itself looks at."""
+Tracked = tuple[Any, Watch, Any]
+"""The Track or DistinctTrack that an operation is counted under, and its entry in that one's form.
+"""
 
 
 class Step(NamedTuple):
@@ -30,10 +30,11 @@ class Tracks:
 
     def take(self, asked: Asked, watched: Iterable[Watch]) -> list[Tracked]:
         """Notes an operation under every key that it names, and returns these."""
-        facts, plain, found = asked.facts, None, []
+        facts, plain = asked.facts, None
+        found: list[Tracked] = []
         for watch in watched:
             # Where the request names no such key, nothing is counted.
-            value = facts[watch.fact] if watch.second is None else watch.key(facts)
+            value: Any = facts[watch.fact] if watch.second is None else watch.key(facts)
             if not value:
                 continue
             entry: Any

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from antifraud import metrics
+from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
 from antifraud.errors import AssessedMeanwhile
 from antifraud.values import (
@@ -44,6 +45,7 @@ class AssessmentStore:
         self._database = database
         self._clock = clock
         self._new_id = new_id
+        self._alarm = BrokenRuleAlarm(clock)
         self._look_first = 0
         """Batches that look for stored decisions before they count."""
 
@@ -66,6 +68,7 @@ class AssessmentStore:
                 if not attempts_left:
                     raise
         metrics.count(new)
+        self._alarm.tell(new)
         return [decided[one.request_key] for one in asked]
 
     async def _assess(
