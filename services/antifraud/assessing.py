@@ -64,11 +64,8 @@ class Tracks:
 
     def untidy(self) -> list[tuple[Key, bytes]]:
         """The keys whose rows should be replaced, in the order of locking."""
-        return [
-            (key, self._tracks[key].tidied())
-            for key in sorted(self._tracks)
-            if self._tracks[key].is_untidy
-        ]
+        untidy = sorted(key for key, track in self._tracks.items() if track.is_untidy)
+        return [(key, self._tracks[key].tidied()) for key in untidy]
 
 
 class Batch:
