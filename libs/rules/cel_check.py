@@ -7,6 +7,7 @@ has these types. https://github.com/google/cel-spec/blob/master/doc/langdef.md#s
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rules.cel_cost import Cost
 from rules.cel_tokens import CelInvalid, Token, tokens
 from rules.facts import FactSchema, Type, flat_name
 from rules.mistakes import did_you_mean
@@ -39,6 +40,8 @@ class Checked:
 
     facts: tuple[str, ...]
     flat: str
+    costly: str
+    """Why it costs too much; empty where it does not."""
 
 
 def check(expression: str, schema: FactSchema) -> Checked:
@@ -50,7 +53,7 @@ def check(expression: str, schema: FactSchema) -> Checked:
     checker.expect("end")
     if kind is not Type.BOOL:
         raise CelInvalid(f"is of type {kind.value}; write a condition that is true or false")
-    return Checked(tuple(checker.facts), " ".join(checker.written))
+    return Checked(tuple(checker.facts), " ".join(checker.written), checker.cost.fault)
 
 
 class _Checker:
@@ -62,6 +65,7 @@ class _Checker:
         self._depth = 0
         self._bound: dict[str, Type] = {}
         self._schema = schema
+        self.cost = Cost()
         self.facts: dict[str, None] = {}
         self.written: list[str] = []
 
@@ -192,6 +196,8 @@ class _Checker:
         if name == "size" and (kind in _ELEMENT or kind is Type.STRING):
             result = Type.INT
         elif name in _TEXT_TESTS and kind is Type.STRING:
+            if name == "matches":
+                self.cost.add_pattern(self._next, self._peek(1))
             self._want(self.expression(), Type.STRING, f"what {name} looks for")
             result = Type.BOOL
         elif name in _MACROS and kind in _ELEMENT:
@@ -208,11 +214,13 @@ class _Checker:
             raise CelInvalid(f"{variable} cannot be bound; choose another name, without _")
         self.expect(",")
         self._bound[variable] = element
-        self._want(self.expression(), Type.BOOL, f"the test of {name}")
+        with self.cost.each_item():
+            self._want(self.expression(), Type.BOOL, f"the test of {name}")
         del self._bound[variable]
         return Type.BOOL
 
     def _primary(self) -> Type:
+        self.cost.add()
         token = self._next
         if self._accept("("):
             kind = self.expression()
@@ -236,9 +244,12 @@ class _Checker:
 
     def _list(self) -> Type:
         kind = self.expression()
+        count = 1
         while self._accept(","):
+            count += 1
             self._want(self.expression(), kind, "an item of the list")
         self.expect("]")
+        self.cost.add_list(count)
         if kind not in _LIST_OF:
             raise CelInvalid("a list cannot hold lists")
         return _LIST_OF[kind]

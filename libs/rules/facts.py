@@ -9,7 +9,7 @@ from types import MappingProxyType
 from rules.cel_tokens import CelInvalid
 from rules.mistakes import did_you_mean
 
-_COUNTER = re.compile(r"([a-z]+)_([1-9][0-9]{0,6})([mhd])")
+_COUNTER = re.compile(r"([a-z]+)(?:_([a-z]+))?_([1-9][0-9]{0,6})([mhd])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 WINDOW_SECONDS_MAX = 90 * 86400
 
@@ -69,22 +69,43 @@ REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
         "request.device": Type.STRING,
         "request.ip": Type.STRING,
         "request.card": Type.STRING,
+        "request.type": Type.STRING,
+        "request.order": Type.STRING,
+        "request.staff": Type.STRING,
+        "request.counterparty": Type.STRING,
+        "member.id": Type.STRING,
         "member.tier": Type.STRING,
     }
 )
-VELOCITY_KEYS = ("member", "device", "ip", "card", "store")
+VELOCITY_KEYS = ("member", "device", "ip", "card", "store", "staff", "order")
+DISTINCT_MEASURES: Mapping[str, str] = MappingProxyType(
+    {"members": "member", "devices": "device", "ips": "ip", "cards": "card", "stores": "store"}
+)
+"""By the measure, the key whose different values it counts."""
 VELOCITY_MEASURES: Mapping[str, Type] = MappingProxyType(
-    {"count": Type.INT, "amount": Type.DOUBLE, "points": Type.INT}
+    {
+        "count": Type.INT,
+        "amount": Type.DOUBLE,
+        "points": Type.INT,
+        **dict.fromkeys(DISTINCT_MEASURES, Type.INT),
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A sliding window over the assessments that share a key; name is such as `member_1h`."""
+    """A sliding window over the assessments that share a key, or two; name is such as `member_1h`.
+
+    With `distinct` it counts how many different values of that key they had; its name is then such
+    as `device_1d.members`.
+    """
 
     name: str
     key: str
     window_seconds: int
+    second: str = ""
+    """The other key of a pair, which comes later in VELOCITY_KEYS; else empty."""
+    distinct: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +149,31 @@ def velocity_fact(path: str) -> tuple[Counter, Type]:
     match = _COUNTER.fullmatch(parts[1])
     if match is None:
         raise CelInvalid(f"{path}: {parts[1]} is not <key>_<window>, such as member_1h or ip_30m")
-    key, number, unit = match.groups()
-    if key not in VELOCITY_KEYS:
-        raise CelInvalid(f"{path} has no key {key}{did_you_mean(key, list(VELOCITY_KEYS))}")
+    key, second, number, unit = match.groups("")
+    _check_keys(path, key, second)
     seconds = int(number) * _SECONDS[unit]
     if seconds > WINDOW_SECONDS_MAX:
         raise CelInvalid(f"{path}: the window is longer than 90d; shorten it")
-    return Counter(parts[1], key, seconds), measure
+    distinct = DISTINCT_MEASURES.get(parts[2], "")
+    if not distinct:
+        return Counter(parts[1], key, seconds, second), measure
+    if second:
+        raise CelInvalid(f"{path}: {parts[2]} are counted under one key, not under two; leave one")
+    if distinct == key:
+        raise CelInvalid(f"{path} is always 1; count {parts[2]} under another key")
+    return Counter(f"{parts[1]}.{parts[2]}", key, seconds, distinct=distinct), measure
+
+
+def _check_keys(path: str, key: str, second: str) -> None:
+    for name in filter(None, (key, second)):
+        if name not in VELOCITY_KEYS:
+            raise CelInvalid(f"{path} has no key {name}{did_you_mean(name, list(VELOCITY_KEYS))}")
+    if second:
+        if key == second:
+            raise CelInvalid(f"{path} names {key} twice; write it once")
+        if VELOCITY_KEYS.index(key) > VELOCITY_KEYS.index(second):
+            right = path.replace(f"{key}_{second}", f"{second}_{key}", 1)
+            raise CelInvalid(f"{path} is not how this pair is written; did you mean {right}?")
 
 
 def flat_name(path: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
-from rules.facts import Counter, flat_name, velocity_fact
+from rules.facts import DISTINCT_MEASURES, Counter, flat_name, velocity_fact
 from rules.values import FraudRule, Operation
 
 
@@ -38,10 +38,23 @@ class FraudFacts(NamedTuple):
     counterparty: str = ""
     latitude: float | None = None
     longitude: float | None = None
+    member: str = ""
+
+
+# Facts and keys that FraudFacts has under another name.
+_FIELDS = {"order": "order_id", "id": "member"}
+
+
+def field_index(name: str) -> int:
+    """Where the value of `request.<name>`, `member.id|tier` or of a key stands in FraudFacts."""
+    return FraudFacts._fields.index(_FIELDS.get(name, name))
 
 
 Velocity = Mapping[str, Counts]
-"""By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0."""
+"""By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0.
+
+Of one that counts different values, such as `device_1d.members`, the count says how many.
+"""
 
 Getter = Callable[[FraudFacts, Velocity], Any]
 
@@ -106,7 +119,7 @@ def getter(path: str, digits: int) -> Getter:
         return _counter_getter(counter, measure, scale)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
-    index = FraudFacts._fields.index(name)
+    index = field_index(name)
     return lambda facts, _: facts[index]
 
 
@@ -115,4 +128,5 @@ def _counter_getter(counter: str, measure: str, scale: int) -> Getter:
         return lambda _, velocity: velocity.get(counter, NO_COUNTS).amount_minor / scale
     if measure == "points":
         return lambda _, velocity: velocity.get(counter, NO_COUNTS).points
-    return lambda _, velocity: velocity.get(counter, NO_COUNTS).count
+    name = f"{counter}.{measure}" if measure in DISTINCT_MEASURES else counter
+    return lambda _, velocity: velocity.get(name, NO_COUNTS).count

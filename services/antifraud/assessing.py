@@ -1,80 +1,99 @@
 """Decides a batch in the order given: an operation sees those before it (AF-01, AF-02)."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from antifraud.distinct import DistinctTrack
+from antifraud.series import Watch, watches
 from antifraud.values import Asked, Assessed
-from antifraud.velocity import Entry, Key, Track, Watch, watches_of
-from rules.compiled import CompiledProgram
-from rules.facts import velocity_fact
+from antifraud.velocity import Key, Track
 from rules.fraud import decide
 from rules.fraud_rules import Counts
-from rules.values import Operation
 
-PROGRAMS_MAX = 64
-
-
-@lru_cache(maxsize=PROGRAMS_MAX)
-def watches(program: CompiledProgram, kind: Operation) -> tuple[Watch, ...]:
-    """What has to be counted for the rules on one kind of operation, and nothing else."""
-    rules = program.antifraud.by_operation[kind].rules
-    paths = (path for rule in rules for path in rule.condition.facts)
-    counters = {velocity_fact(p)[0]: None for p in paths if p.startswith("velocity.")}
-    return watches_of(counters, kind.value)
+Tracked = tuple[Any, Watch, Any]
+"""The Track or DistinctTrack that an operation is counted under, and its entry in that one's form.
+"""
 
 
 class Step(NamedTuple):
-    """An operation, its entry, and the keys that it counts under."""
+    """An operation, and what it counts under."""
 
     asked: Asked
-    entry: Entry
-    tracks: tuple[tuple[Track, Watch], ...]
+    tracked: Sequence[Tracked]
+
+
+class Tracks:
+    """What operations add to each key, and the keys in the order of locking."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[Key, Any] = {}
+
+    def take(self, asked: Asked, watched: Iterable[Watch]) -> list[Tracked]:
+        """Notes an operation under every key that it names, and returns these."""
+        facts, plain = asked.facts, None
+        found: list[Tracked] = []
+        for watch in watched:
+            # Where the request names no such key, nothing is counted.
+            value: Any = facts[watch.fact] if watch.second is None else watch.key(facts)
+            if not value:
+                continue
+            entry: Any
+            if watch.distinct is None:
+                entry = plain = plain or Track.entry(asked, watch)
+            else:
+                entry = DistinctTrack.entry(asked, watch)
+                if entry is None:
+                    continue
+            key = Key(value, watch.number, watch.kind)
+            track = self._tracks.get(key)
+            if track is None:
+                track = Track() if watch.distinct is None else DistinctTrack()
+                self._tracks[key] = track
+            track.announce(entry, watch.windows_us)
+            found.append((track, watch, entry))
+        return found
+
+    def additions(self) -> list[tuple[Key, bytes]]:
+        """What each key is to take up, in the order of locking."""
+        return [(key, self._tracks[key].announced()) for key in sorted(self._tracks)]
+
+    def load(self, stored: Iterable[tuple[Key, bytes]]) -> None:
+        """Takes in what each key holds once the additions were appended to it."""
+        for key, row in stored:
+            self._tracks[key].load(row)
+
+    def untidy(self) -> list[tuple[Key, bytes]]:
+        """The keys whose rows should be replaced, in the order of locking."""
+        untidy = sorted(key for key, track in self._tracks.items() if track.is_untidy)
+        return [(key, self._tracks[key].tidied()) for key in untidy]
 
 
 class Batch:
     """The new operations of one call: what they add to each key, and then what is decided."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
-        self._tracks: dict[Key, Track] = {}
-        self._steps = [self._step(one) for one in asked]
-
-    def _step(self, asked: Asked) -> Step:
-        request_key, _, occurred_us, program, facts = asked
-        entry = (occurred_us, 1, facts.amount_minor, facts.points)
-        found = []
-        for watch in watches(program, facts.operation):
-            value = request_key[0] if watch.fact is None else facts[watch.fact]
-            # Where the request names no such key, nothing is counted.
-            if value:
-                key = Key(str(value), watch.number, watch.kind)
-                track = self._tracks.get(key)
-                if track is None:
-                    track = self._tracks[key] = Track()
-                track.announce(entry, watch.windows_us)
-                found.append((track, watch))
-        return Step(asked, entry, tuple(found))
+        self._tracks = tracks = Tracks()
+        self._steps = [
+            Step(one, tracks.take(one, watches(one.program, one.facts.operation))) for one in asked
+        ]
 
     def additions(self) -> list[tuple[Key, bytes]]:
         """What each key is to take up, in the order of locking."""
-        return [(key, self._tracks[key].announced()) for key in sorted(self._tracks)]
+        return self._tracks.additions()
 
     def decide(self, stored: Iterable[tuple[Key, bytes]]) -> list[Assessed]:
         """The decisions, in the order given.
 
         `stored` is what each key holds once the additions were appended to it.
         """
-        for key, row in stored:
-            self._tracks[key].load(row)
+        self._tracks.load(stored)
         return [self._decide(*step) for step in self._steps]
 
-    def _decide(
-        self, asked: Asked, entry: Entry, tracks: tuple[tuple[Track, Watch], ...]
-    ) -> Assessed:
-        if not tracks:
+    def _decide(self, asked: Asked, tracked: Sequence[Tracked]) -> Assessed:
+        if not tracked:
             return Assessed(asked, decide(asked.facts, asked.program))
         velocity: dict[str, Counts] = {}
-        for track, watch in tracks:
+        for track, watch, entry in tracked:
             for name, window_us in watch.counters:
                 velocity[name] = track.counts_with(entry, window_us)
             track.add(entry)
@@ -82,8 +101,4 @@ class Batch:
 
     def untidy(self) -> list[tuple[Key, bytes]]:
         """The keys whose rows should be replaced, in the order of locking."""
-        return [
-            (key, self._tracks[key].tidied())
-            for key in sorted(self._tracks)
-            if self._tracks[key].is_untidy
-        ]
+        return self._tracks.untidy()

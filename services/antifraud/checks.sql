@@ -34,3 +34,13 @@ INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessme
 WHERE
     t.kind IN (1, 3, 9, 11, 18)
     AND (a.action = 3 OR (a.action = 2 AND (t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)))
+
+-- check: the memory of a key stays small
+SELECT key, dimension, kind, length(entries) AS size
+FROM antifraud.velocity
+WHERE length(entries) > 32768
+
+-- check: a counter is filled from no assessment that may still be on its way
+SELECT version, cursor_time, safe_time
+FROM antifraud.velocity_fill
+WHERE cursor_time > safe_time

@@ -3,7 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Sequence
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from antifraud.values import Assessed
 
@@ -15,6 +15,17 @@ DECISIONS = Counter(
 RULE_HITS = Counter("laurel_antifraud_rule_hits_total", "Rules that fired", ("rule",))
 RULE_BREAKS = Counter(
     "laurel_antifraud_rule_breaks_total", "Rules that gave no answer and were left out", ("rule",)
+)
+FILLS = Gauge(
+    "laurel_antifraud_velocity_fills",
+    "Versions of the program whose new counters are being filled from stored assessments",
+)
+FILL_BEHIND = Gauge(
+    "laurel_antifraud_velocity_fill_behind_seconds",
+    "How far the fill that is furthest behind has still to go, by the times of assessments",
+)
+FILLED = Counter(
+    "laurel_antifraud_velocity_filled_total", "Stored assessments that were added to new counters"
 )
 
 

@@ -84,13 +84,13 @@ def _parse(operation: pb.Operation, index: int, instant: Instant) -> Asked:
     if has_origin:
         facts = FraudFacts(
             KINDS[operation.kind], points, amount_minor, tier=tier_id, order_id=order_id,
-            type=type_, counterparty=counterparty, **_places(operation.origin),
+            type=type_, counterparty=counterparty, member=member_id, **_places(operation.origin),
         )  # fmt: skip
     else:
         # Given by place, which is a third faster than by name.
         facts = FraudFacts(
             KINDS[operation.kind], points, amount_minor, "", "", "", "", "", tier_id, order_id,
-            type_, "", counterparty,
+            type_, "", counterparty, None, None, member_id,
         )  # fmt: skip
     return Asked((member_id, request_id), instant.time, instant.time_us, program, facts)
 

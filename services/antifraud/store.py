@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from antifraud import metrics
+from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
 from antifraud.errors import AssessedMeanwhile
 from antifraud.values import (
@@ -19,7 +20,7 @@ from antifraud.values import (
     fired_from_json,
     fired_to_json,
 )
-from antifraud.velocity import Key
+from antifraud.velocity import Key, key_columns
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError
@@ -44,6 +45,7 @@ class AssessmentStore:
         self._database = database
         self._clock = clock
         self._new_id = new_id
+        self._alarm = BrokenRuleAlarm(clock)
         self._look_first = 0
         """Batches that look for stored decisions before they count."""
 
@@ -66,6 +68,7 @@ class AssessmentStore:
                 if not attempts_left:
                     raise
         metrics.count(new)
+        self._alarm.tell(new)
         return [decided[one.request_key] for one in asked]
 
     async def _assess(
@@ -89,11 +92,11 @@ class AssessmentStore:
         additions = batch.additions()
         if not additions:
             return batch.decide(())
-        rows = await tx.fetch("add_velocity", *_key_columns(additions), self._clock())
+        rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
         assessed = batch.decide((Key(*row[:3]), row[3]) for row in rows)
         untidy = batch.untidy()
         if untidy:
-            await tx.execute("rewrite_velocity", *_key_columns(untidy))
+            await tx.execute("rewrite_velocity", *key_columns(untidy))
         return assessed
 
     async def _keep(
@@ -137,15 +140,6 @@ async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, De
         )
         for row in rows
     }
-
-
-def _key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
-    return [
-        [key.key for key, _ in rows],
-        [key.dimension for key, _ in rows],
-        [key.kind for key, _ in rows],
-        [entries for _, entries in rows],
-    ]
 
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:

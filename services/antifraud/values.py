@@ -91,5 +91,6 @@ def facts_of(row: Any) -> FraudFacts:
     """The facts of a stored assessment."""
     return FraudFacts(
         Operation(row["kind"]), row["points"], row["amount_minor"] or 0, tier=row["tier_id"],
-        order_id=row["order_id"], type=row["type"], **(row["context"] or {}),
+        order_id=row["order_id"], type=row["type"], member=row["member_id"],
+        **(row["context"] or {}),
     )  # fmt: skip

@@ -8,20 +8,17 @@ then the edges of its windows are blurred by so much, to the strict side.
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rules.facts import VELOCITY_KEYS, Counter
-from rules.fraud_rules import Counts, FraudFacts
+from antifraud.series import SECOND_US, Watch
+from antifraud.values import Asked
+from rules.fraud_rules import Counts
 
-SECOND_US = 1_000_000
 CELLS_PER_WINDOW = 30
 # Operations under way at the same time count for each other in whatever order they arrive.
 REORDER_US = 5 * SECOND_US
 STALE_MAX = 16
 INT64_MAX = 2**63 - 1
-
-MEMBER = "member"
-DIMENSIONS = {name: number for number, name in enumerate(VELOCITY_KEYS, 1)}
 
 # (time_us, count, amount_minor, points) of one operation, or of several that a busy key has merged;
 # then the time is that of the latest. A plain tuple: a batch looks at thousands of them.
@@ -39,30 +36,14 @@ class Key(NamedTuple):
     kind: int
 
 
-class Watch(NamedTuple):
-    """The counters that rules on one kind of operation read under one dimension."""
-
-    number: int
-    kind: int
-    fact: int | None
-    """Where the value of the key stands in FraudFacts; None for the member."""
-    counters: tuple[tuple[str, int], ...]
-    """(name, window in microseconds)"""
-    windows_us: tuple[int, ...]
-    """Shortest first."""
-
-
-def watches_of(counters: Iterable[Counter], kind: int) -> tuple[Watch, ...]:
-    """The counters by dimension, in the order of the contract."""
-    known = tuple(counters)
-    watches = []
-    for dimension in VELOCITY_KEYS:
-        own = tuple((c.name, c.window_seconds * SECOND_US) for c in known if c.key == dimension)
-        if own:
-            windows = tuple(sorted({window for _, window in own}))
-            fact = None if dimension == MEMBER else FraudFacts._fields.index(dimension)
-            watches.append(Watch(DIMENSIONS[dimension], kind, fact, own, windows))
-    return tuple(watches)
+def key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
+    """Keys and their entries, as the statements take them."""
+    return [
+        [key.key for key, _ in rows],
+        [key.dimension for key, _ in rows],
+        [key.kind for key, _ in rows],
+        [entries for _, entries in rows],
+    ]
 
 
 def pack(entries: Iterable[Entry]) -> bytes:
@@ -75,6 +56,11 @@ class Track:
 
     __slots__ = ("_added", "_announced", "_entries_max", "_stored", "_windows_us", "is_untidy")
 
+    @staticmethod
+    def entry(asked: Asked, _: Watch) -> Entry:
+        """What an operation adds."""
+        return (asked.occurred_us, 1, asked.facts.amount_minor, asked.facts.points)
+
     def __init__(self) -> None:
         self._announced: list[Entry] = []
         # Stays packed: most keys are looked at once.
@@ -86,7 +72,7 @@ class Track:
         """Whether the stored row should be replaced by `tidied()`."""
 
     def announce(self, entry: Entry, windows_us: tuple[int, ...]) -> None:
-        """Notes an operation that will be added, and the windows that look at it."""
+        """Notes an operation that will be added, and the windows that look at it or may later."""
         self._announced.append(entry)
         if windows_us != self._windows_us:
             # Operations of one batch may be decided by versions with other windows.
@@ -95,7 +81,8 @@ class Track:
 
     def announced(self) -> bytes:
         """What the stored row is to take up."""
-        return pack(self._announced)
+        first, *more = self._announced
+        return pack(self._announced) if more else _RECORD.pack(*first)
 
     def load(self, row: bytes) -> None:
         """Takes in the stored row, at whose end stands what was announced."""

@@ -104,6 +104,12 @@ class Desk:
         """What is to be done with one batch."""
         return [decision.action for decision in await self.assess(*operations)]
 
+    async def run(self, schedule: str) -> None:
+        """Does once what the service does by the clock."""
+        schedules = self.house.running["antifraud"].service.schedules
+        [found] = [one for one in schedules if one.name == schedule]
+        await found.run()
+
     async def list(self, member: str, **fields: object) -> pb.ListAssessmentsResponse:
         """One page of a member's assessments."""
         request = pb.ListAssessmentsRequest(member_id=member, **fields)  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ FROM made;
 -- The last accrual of each member, in the form of antifraud/velocity.py: little-endian time, count, amount, points.
 INSERT INTO antifraud.velocity (key, dimension, kind, entries, write_time)
 SELECT
-    member_id, 1, 1,
+    member_id, 1001, 1,
     reverse(int8send((extract(epoch FROM recorded) * 1000000)::bigint)) || reverse(int4send(1))
     || reverse(int8send(points * 100)) || reverse(int8send(points)),
     recorded

@@ -80,10 +80,19 @@ def test_af_02_every_fact_of_the_contract_can_be_read(compiled: Compile) -> None
         "request.store == 's' && request.device == 'd' && request.ip == 'i' && "
         "request.card == 'c' && member.tier == 'gold' && velocity.card_2d.amount == 3.5 && "
         "velocity.ip_10m.count == 0 && velocity.card_2d.count == 4 && velocity.card_2d.points == 5"
+        " && request.type == 'gift' && request.order == 'o' && request.staff == 'e' && "
+        "request.counterparty == 'r' && member.id == 'm' && velocity.staff_1d.members == 3 && "
+        "velocity.member_order_1d.count == 2"
     )
     program = compiled(("when: request.amount > 10000", f'when: "{condition}"'))
-    counts = {"card_2d": Counts(4, 350, 5)}
-    facts = FraudFacts(ACCRUAL, 7, 125, "web", "s", "d", "i", "c", "gold")
+    counts = {
+        "card_2d": Counts(4, 350, 5),
+        "staff_1d.members": Counts(3, 0, 0),
+        "member_order_1d": Counts(2, 0, 0),
+    }
+    facts = FraudFacts(
+        ACCRUAL, 7, 125, "web", "s", "d", "i", "c", "gold", "o", "gift", "e", "r", member="m"
+    )
     assert [fired.rule for fired in decide(facts, program, counts).fired] == ["absurd_purchase"]
     assert Counter("card_2d", "card", 172_800) in velocity_counters(program)
     assert not decide(facts._replace(tier="silver"), program, counts).fired

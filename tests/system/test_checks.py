@@ -285,6 +285,17 @@ ANTIFRAUD = {
         WHERE fired IS NULL
         """
     ),
+    "the memory of a key stays small": Damage(
+        "UPDATE antifraud.velocity SET entries = convert_to(repeat('x', 40000), 'UTF8')"
+    ),
+    "a counter is filled from no assessment that may still be on its way": Damage(
+        """
+        INSERT INTO antifraud.velocity_fill (
+            version, series, until_time, cursor_time, slice_us, safe_time, fence_time, fence_xid
+        )
+        SELECT 99, '[]', now(), now(), 1, now() - interval '1 minute', now(), 1
+        """
+    ),
 }
 
 PROGRAM = {

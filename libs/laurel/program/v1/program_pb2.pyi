@@ -1051,11 +1051,17 @@ class FraudRule(message.Message):
     name: builtins.str
     """Unique name within the program."""
     when: builtins.str
-    """CEL condition that makes it fire. Facts: `request.points` (int), `request.amount` (double, units of the currency),
-    `request.channel`, `request.store`, `request.device`, `request.ip`, `request.card` (strings), `member.tier` (string), and
-    `velocity.<key>_<window>.count|amount|points`, where key is `member`, `device`, `ip`, `card` or `store` and window is a number with m, h
-    or d, from 1m to 90d: the assessments of the same operation in the window up to and with this one, such as
-    `velocity.member_1h.count > 20`. Where the request names no such key, the counters are 0.
+    """CEL condition that makes it fire. Facts of the request: `request.points` (int), `request.amount` (double, units of the currency),
+    `request.channel`, `request.store`, `request.device`, `request.ip`, `request.card`, `request.type`, `request.order`, `request.staff`,
+    `request.counterparty` (strings, empty when unknown).
+    Of the member: `member.id`, `member.tier` (strings).
+    Counters: `velocity.<key>_<window>.<measure>`, over the assessments of the same operation in the window up to and with this one, such
+    as `velocity.member_1h.count > 20`. The key is `member`, `device`, `ip`, `card`, `store`, `staff` or `order`, or two of them in
+    this order, such as `member_device`. The window is a number with m, h or d, from 1m to 90d. The measure is `count`, `amount`, `points`,
+    or, under a single key, how many different ones there were: `members`, `devices`, `ips`, `cards`, `stores`; these end at 512, which
+    reads as 512 or more. Where the request names no such key, not both of two, or none of what is counted, the counter is 0.
+    Its cost is bounded: items of lists are counted as 100, macros such as `exists` inside of one another multiply, and a pattern of
+    `matches` is a text of at most 100 characters whose counted repetitions multiply to at most 50.
     """
     action: FraudAction.ValueType
     """What is done when it fires."""
