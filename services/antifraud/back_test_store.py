@@ -17,9 +17,9 @@ from kit.db import Database
 
 ASSESSMENTS_MAX = 1_000_000
 DEFAULT_RANGE = timedelta(days=30)
-PAGE = 1_000
-# Some two milliseconds: as long as a decision may wait for a back-test.
-CHUNK = 100
+PAGE = 500
+# Some half a millisecond: as long as a decision may wait for a back-test, but for a page that comes.
+CHUNK = 25
 PROGRESS_SECONDS = 0.5
 RETRY_AFTER_MS = 5_000
 _FIRST_SPAN = timedelta(hours=1)
