@@ -18,7 +18,7 @@ from kit.db import Database
 ASSESSMENTS_MAX = 1_000_000
 DEFAULT_RANGE = timedelta(days=30)
 PAGE = 500
-# Some half a millisecond: as long as a decision may wait for a back-test, but for a page that comes.
+# A millisecond or two: as long as a decision may wait for a back-test, but for a page that comes.
 CHUNK = 25
 PROGRESS_SECONDS = 0.5
 RETRY_AFTER_MS = 5_000
