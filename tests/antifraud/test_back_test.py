@@ -4,16 +4,29 @@ import asyncio
 import random
 from asyncio import gather
 from datetime import timedelta
+from uuid import uuid4
 
 import grpc
 import pytest
 from back_test_lab import LAB_PROGRAM, LAB_RULES, Lab, numbers, only, rule
-from fraud_desk import ACCRUAL, ALLOW, DENY, EARLY, LATE, NOON, REDEMPTION, REVIEW, operation
+from fraud_desk import (
+    ACCRUAL,
+    ALLOW,
+    DENY,
+    EARLY,
+    LATE,
+    NOON,
+    REDEMPTION,
+    REVIEW,
+    RULES,
+    operation,
+    program_with,
+)
 from google.rpc.error_details_pb2 import BadRequest
 from grpc import StatusCode
 
 from antifraud import back_test_store, drafts
-from antifraud.back_tests import Windows
+from antifraud.back_tests import BackTest, Past, Windows
 from antifraud.drafts import load_draft
 from antifraud.errors import TooManyKeys
 from antifraud.values import Asked
@@ -23,8 +36,9 @@ from kit.errors import status_of
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from rules.compiled import ProgramHistory, compile_program
 from rules.document import load
+from rules.fraud import Fired
 from rules.fraud_rules import FraudFacts
-from rules.values import Operation
+from rules.values import Action, Operation
 
 # The first rule of the lab, made stricter: from the second purchase in an hour on.
 STRICTER = only("""
@@ -78,6 +92,8 @@ async def assess_all(lab: Lab, operations: list[pb.Operation], seed: int) -> Non
             size = dice.choice([1, 7, 60])
             batches.append(left[:size])
             left = left[size:]
+        # Some that were assessed before come again: such a batch is undone and runs anew.
+        batches.append(dice.sample(operations, 5) if dice.random() < 0.3 else [])
         await gather(*[lab.assess(*batch) for batch in batches if batch])
 
 
@@ -317,6 +333,28 @@ async def test_an_answer_that_cannot_be_rebuilt_is_taken_from_what_was_recorded(
     bad = BadRequest()
     assert any(one.Unpack(bad) for one in status_of(caught.value).details)
     assert "reads request.channel, which no stored" in bad.field_violations[0].description
+
+
+def test_what_a_version_did_not_ask_is_told_as_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AF-05: recorded answers are there from the version on that asked."""
+    monkeypatch.setattr(drafts, "STORED_FACTS", drafts.STORED_FACTS - {"request.channel"})
+    without = compile_program(1, load(program_with(RULES)).program, EARLY)
+    asking = compile_program(2, load(LAB_PROGRAM).program, LATE)
+    draft = load_draft(LAB_PROGRAM, "draft.yaml", ProgramHistory([without, asking]))
+    test = BackTest(draft, NOON)
+    watched = (Fired("watcher", Action.DENY, 700, {}, shadow=True),)
+    test.take([past(1, ()), past(2, watched), past(2, ()), past(3, ())])
+    assert test.unanswered["watcher"] == 2
+    assert test.rules["watcher"].measure.hit_count == 1
+    assert test.changes == {}
+
+
+def past(version: int, fired: tuple[Fired, ...]) -> Past:
+    """An accrual that was allowed by a version of the program."""
+    return Past(
+        uuid4(), new_id(), new_id(), FraudFacts(Operation.ACCRUAL, 10), Action.ALLOW, fired,
+        version, NOON, NOON, is_complete=True, is_fraud=None,
+    )  # fmt: skip
 
 
 def test_windows_that_need_too_much_memory_are_refused() -> None:
