@@ -4,6 +4,7 @@ It asks nobody but the program service, and that not in the hot path: the progra
 sliding windows that its rules read are kept in Postgres.
 """
 
+from antifraud.back_test_store import BackTestStore
 from antifraud.fill_store import FillStore
 from antifraud.service import AntifraudService
 from antifraud.store import CONSTRAINTS, AssessmentStore
@@ -24,12 +25,13 @@ async def wire(runtime: Runtime) -> Service:
     store = AssessmentStore(database, clock=runtime.clock, new_id=runtime.new_id)
     fills = FillStore(database, feed, clock=runtime.clock)
     pause = runtime.settings.schedule_seconds
+    back_tests = BackTestStore(database, clock=runtime.clock)
     return Service(
         database=database,
         servicers=[
             (
                 add_AntifraudServiceServicer_to_server,
-                AntifraudService(store, feed),
+                AntifraudService(store, feed, back_tests),
                 "laurel.antifraud.v1.AntifraudService",
             )
         ],

@@ -16,6 +16,8 @@ CROSS JOIN LATERAL (
     -- allow, review, challenge, deny
     SELECT coalesce((array_agg((rule ->> 'action')::integer ORDER BY array_position('{1,2,4,3}', (rule ->> 'action')::integer) DESC))[1], 1) AS action
     FROM jsonb_array_elements(a.fired) AS rule
+    -- A shadow rule is recorded and decides nothing.
+    WHERE (rule ->> 'shadow')::boolean IS NOT TRUE
 ) AS f
 WHERE a.action <> f.action
 
@@ -23,7 +25,9 @@ WHERE a.action <> f.action
 SELECT a.member_id, a.request_id, a.score, f.score AS of_rules
 FROM antifraud.assessment AS a
 CROSS JOIN LATERAL (
-    SELECT least(coalesce(sum((rule ->> 'score')::integer), 0), 1000) AS score FROM jsonb_array_elements(a.fired) AS rule
+    SELECT least(coalesce(sum((rule ->> 'score')::integer), 0), 1000) AS score
+    FROM jsonb_array_elements(a.fired) AS rule
+    WHERE (rule ->> 'shadow')::boolean IS NOT TRUE
 ) AS f
 WHERE a.score <> f.score
 

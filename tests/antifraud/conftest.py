@@ -9,6 +9,7 @@ import pytest
 # Helpers of one folder: `antifraud` itself is the service.
 sys.path.append(str(Path(__file__).parent))
 
+from back_test_lab import LAB_PROGRAM, Lab
 from fraud_desk import EARLY, EARLY_RULES, LATE, RULES, Desk, program_with
 
 from house import Ground, House
@@ -29,3 +30,18 @@ async def fraud_house(ground: Ground) -> AsyncIterator[House]:
 def desk(fraud_house: House) -> Desk:
     """The anti-fraud service with the rules of `fraud_desk`."""
     return Desk(fraud_house)
+
+
+@pytest.fixture(scope="module")
+async def lab_house(ground: Ground) -> AsyncIterator[House]:
+    """A house whose rules are those of `fraud_desk` and one that only watches."""
+    async with ground.house() as house:
+        await house.apply(LAB_PROGRAM, effective_time=to_timestamp(EARLY))
+        await house.start("antifraud")
+        yield house
+
+
+@pytest.fixture
+def lab(lab_house: House) -> Lab:
+    """The anti-fraud service; back-tests look at what is assessed from now on."""
+    return Lab(lab_house).open()

@@ -191,12 +191,15 @@ class FiredRule(message.Message):
     ACTION_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
     FACTS_FIELD_NUMBER: builtins.int
+    SHADOW_FIELD_NUMBER: builtins.int
     rule: builtins.str
     """Name of the rule in the program."""
     action: program_pb2.FraudAction.ValueType
     """What it asked for."""
     score: builtins.int
     """What it added to the score."""
+    shadow: builtins.bool
+    """Whether it only watched: its action and its score are what it would have added, and neither counted."""
     @builtins.property
     def facts(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """The facts that its condition read, such as `velocity.member_1h.count` = `21`."""
@@ -208,10 +211,11 @@ class FiredRule(message.Message):
         action: program_pb2.FraudAction.ValueType = ...,
         score: builtins.int = ...,
         facts: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        shadow: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "facts", b"facts", "rule", b"rule", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "facts", b"facts", "rule", b"rule", "score", b"score", "shadow", b"shadow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,9 +251,9 @@ class Assessment(message.Message):
     member_id: builtins.str
     """The member."""
     action: program_pb2.FraudAction.ValueType
-    """The strictest action of the rules that fired; ALLOW when none did."""
+    """The strictest action of the rules that fired, but for shadow rules; ALLOW when none did."""
     score: builtins.int
-    """Sum of the scores of the rules that fired, at most 1000."""
+    """Sum of the scores of the rules that fired, but for shadow rules; at most 1000."""
     program_version: builtins.int
     """Version of the program that decided."""
     points: builtins.int

@@ -1048,6 +1048,7 @@ class FraudRule(message.Message):
     WHEN_FIELD_NUMBER: builtins.int
     ACTION_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
+    SHADOW_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Unique name within the program."""
     when: builtins.str
@@ -1067,6 +1068,10 @@ class FraudRule(message.Message):
     """What is done when it fires."""
     score: builtins.int
     """How much it adds to the score when it fires, 0 to 1000."""
+    shadow: builtins.bool
+    """Whether it only watches: it is evaluated and recorded where it fires, with the action and the score that it would have had, and neither
+    counts for the decision. So a rule shows what it does before it does anything.
+    """
     @builtins.property
     def operations(self) -> containers.RepeatedScalarFieldContainer[FraudOperation.ValueType]:
         """The operations it looks at."""
@@ -1079,10 +1084,11 @@ class FraudRule(message.Message):
         when: builtins.str = ...,
         action: FraudAction.ValueType = ...,
         score: builtins.int = ...,
+        shadow: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "name", b"name", "operations", b"operations", "score", b"score", "when", b"when"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "name", b"name", "operations", b"operations", "score", b"score", "shadow", b"shadow", "when", b"when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
