@@ -1,5 +1,6 @@
 """A rule that names a new counter finds it filled from the stored assessments (AF-02)."""
 
+import json
 import random
 from asyncio import create_task, gather, sleep
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import asyncpg
 import pytest
 from fraud_desk import ACCRUAL, REDEMPTION, Desk, operation, program_with
 from opentelemetry.trace import NoOpTracer
@@ -15,7 +17,7 @@ from prometheus_client import REGISTRY
 from antifraud.fill_store import FillStore
 from house import Ground, House, new_id
 from kit.clock import to_timestamp
-from kit.db import open_database
+from kit.db import load_queries, open_database
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from rules.feed import ProgramFeed
 
@@ -271,3 +273,42 @@ async def test_assessments_from_before_there_were_amounts_are_filled_too(town: T
     await town.desk.assess(operation("m-9", at=town.clock.now))
     page = await town.desk.stub.ListAssessments(request)
     assert page.assessments[0].fired_rules[0].facts == {"velocity.member_1h.count": "4"}
+
+
+async def test_a_step_reads_no_more_than_its_slice_of_time(town: Town) -> None:
+    """By the index of page ranges, whatever the planner thinks of a slice that it cannot see."""
+    connection = await asyncpg.connect(
+        town.house.settings.database_url,
+        server_settings={"search_path": "antifraud", "plan_cache_mode": "force_generic_plan"},
+    )
+    statements = load_queries("antifraud")
+    try:
+        await connection.execute(MANY_ASSESSMENTS)
+        async with connection.transaction():
+            await connection.execute(statements["read_by_time"])
+            types = "timestamptz, timestamptz, smallint[], bigint"
+            sql = statements["find_assessments_between"]
+            await connection.execute(f"PREPARE step ({types}) AS {sql}")
+            plan = await connection.fetchval(
+                "EXPLAIN (ANALYZE, FORMAT json) "
+                "EXECUTE step (now() - interval '3 hours', now() - interval '2 hours', '{1}', 2001)"
+            )
+    finally:
+        await connection.close()
+    scan = json.loads(plan)[0]["Plan"]["Plans"][0]
+    assert scan["Plans"][0]["Index Name"] == "assessment_create_time"
+    assert scan["Actual Rows"] == 360
+    assert scan["Rows Removed by Index Recheck"] < 3000
+
+
+MANY_ASSESSMENTS = """
+INSERT INTO assessment (
+    member_id, request_id, assessment_id, kind, action, score, program_version, points,
+    amount_minor, occurred_time, create_time
+)
+SELECT
+    'm' || n, 'r' || n, gen_random_uuid(), 1, 1, 0, 1, 1,
+    1, now(), now() - n * interval '10 seconds'
+FROM generate_series(30000, 1, -1) AS n;
+SELECT brin_summarize_new_values('assessment_create_time');
+"""

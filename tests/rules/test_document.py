@@ -42,6 +42,8 @@ antifraud:
     - {name: big, operations: [accrual], when: request.amount > 5, action: deny}
 """
 
+ENDLESS = "[1].all(x, [2].all(y, [3].all(z, [4].all(w, x + y + z + w > 0))))"
+
 
 def mistakes(text: str) -> tuple[Mistake, ...]:
     with pytest.raises(ProgramInvalid) as caught:
@@ -194,6 +196,9 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
         ("id: five", "id: off", "benefits[1].id", "as in line 17"),
         ("when: request.amount > 5", "when: request.amount", ".when", "of type double"),
         ("when: request.amount > 5", "when: velocity.member_1y.count > 5", ".when", "member_1y"),
+        ("when: request.amount > 5", "when: velocity.ip_1h.ips > 5", ".when", "always 1"),
+        ("when: request.amount > 5", f"when: '{ENDLESS}'", ".when", "may cost too much"),
+        ("when: request.amount > 5", "when: request.ip.matches(request.ip)", ".when", "written"),
     ],
 )
 def test_pg_01_one_slip_is_one_mistake(before: str, after: str, path: str, words: str) -> None:
