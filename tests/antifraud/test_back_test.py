@@ -367,7 +367,7 @@ def test_windows_that_need_too_much_memory_are_refused() -> None:
         at = NOON + timedelta(days=days)
         asked = Asked(
             (member, new_id()), at, int(at.timestamp()) * 1_000_000, draft.program,
-            FraudFacts(Operation.ACCRUAL, 10),
+            FraudFacts(Operation.ACCRUAL, 10, member=member),
         )  # fmt: skip
         return windows.decide([asked], at)[0].decision.score
 
