@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
-from rules.facts import Counter, flat_name, velocity_fact
+from rules.facts import PROFILE_FACTS, Counter, flat_name, velocity_fact
+from rules.profile_facts import UNKNOWN
 from rules.values import FraudRule, Operation
 
 
@@ -40,8 +41,12 @@ class FraudFacts(NamedTuple):
     longitude: float | None = None
 
 
-Velocity = Mapping[str, Counts]
-"""By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0."""
+Velocity = Mapping[str, Any]
+"""By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0.
+
+By the path of a fact about the member, such as `member.age_days`, its value; one that is not in it
+is unknown.
+"""
 
 Getter = Callable[[FraudFacts, Velocity], Any]
 
@@ -104,6 +109,9 @@ def getter(path: str, digits: int) -> Getter:
     if root == "velocity":
         counter, _, measure = name.partition(".")
         return _counter_getter(counter, measure, scale)
+    if path in PROFILE_FACTS:
+        unknown = UNKNOWN[path]
+        return lambda _, known: known.get(path, unknown)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
     index = FraudFacts._fields.index(name)

@@ -4,12 +4,18 @@ It asks nobody but the program service, and that not in the hot path: the progra
 sliding windows that its rules read are kept in Postgres.
 """
 
+from collections.abc import Sequence
+
+from antifraud.profile_events import MEMBER_EVENTS, SPEND_EVENTS, note_events, reads_refunds
+from antifraud.profile_store import ProfileStore
 from antifraud.service import AntifraudService
 from antifraud.store import CONSTRAINTS, AssessmentStore
+from kit.db import Transaction
 from kit.events import Consumer
 from kit.schedule import Schedule
 from kit.server import Runtime, Service
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import add_AntifraudServiceServicer_to_server
+from laurel.event.v1.event_pb2 import Event
 from rules.feed import ProgramFeed
 
 
@@ -18,16 +24,29 @@ async def wire(runtime: Runtime) -> Service:
     database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
     store = AssessmentStore(database, clock=runtime.clock, new_id=runtime.new_id)
+    profiles = ProfileStore(database, clock=runtime.clock)
+
+    async def take_events(tx: Transaction, events: Sequence[Event]) -> None:
+        await feed.handle_event(tx, events)
+        await note_events(tx, events, runtime.clock)
+
+    def ignores(events: Sequence[Event]) -> bool:
+        spend = events[0].WhichOneof("payload") in SPEND_EVENTS
+        return spend and not reads_refunds(feed.known)
+
     return Service(
         database=database,
         servicers=[
             (
                 add_AntifraudServiceServicer_to_server,
-                AntifraudService(store, feed),
+                AntifraudService(store, feed, profiles),
                 "laurel.antifraud.v1.AntifraudService",
             )
         ],
-        consumer=Consumer(("program_applied",), feed.handle_event),
-        schedules=[Schedule("prune_velocity", runtime.settings.schedule_seconds, store.prune)],
+        consumer=Consumer(("program_applied", *MEMBER_EVENTS, *SPEND_EVENTS), take_events, ignores),
+        schedules=[
+            Schedule("prune_velocity", runtime.settings.schedule_seconds, store.prune),
+            Schedule("prune_gifts", runtime.settings.schedule_seconds, profiles.prune),
+        ],
         loops=[feed.loop],
     )

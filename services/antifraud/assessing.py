@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from antifraud.profiles import Profiles
 from antifraud.values import Asked, Assessed
 from antifraud.velocity import Entry, Key, Track, Watch, watches_of
 from rules.compiled import CompiledProgram
 from rules.facts import velocity_fact
 from rules.fraud import decide
-from rules.fraud_rules import Counts
 from rules.values import Operation
 
 PROGRAMS_MAX = 64
@@ -59,21 +59,35 @@ class Batch:
         """What each key is to take up, in the order of locking."""
         return [(key, self._tracks[key].announced()) for key in sorted(self._tracks)]
 
-    def decide(self, stored: Iterable[tuple[Key, bytes]]) -> list[Assessed]:
+    def decide(
+        self, stored: Iterable[tuple[Key, bytes]], profiles: Profiles | None = None
+    ) -> list[Assessed]:
         """The decisions, in the order given.
 
-        `stored` is what each key holds once the additions were appended to it.
+        `stored` is what each key holds once the additions were appended to it; `profiles` the
+        members, where a rule reads of them.
         """
         for key, row in stored:
             self._tracks[key].load(row)
-        return [self._decide(*step) for step in self._steps]
+        if profiles is None:
+            return [self._decide(*step) for step in self._steps]
+        assessed = []
+        for step in self._steps:
+            one = self._decide(*step, profiles.facts_of(step.asked))
+            profiles.learn(step.asked, one.decision)
+            assessed.append(one)
+        return assessed
 
     def _decide(
-        self, asked: Asked, entry: Entry, tracks: tuple[tuple[Track, Watch], ...]
+        self,
+        asked: Asked,
+        entry: Entry,
+        tracks: tuple[tuple[Track, Watch], ...],
+        known: dict[str, Any] | None = None,
     ) -> Assessed:
+        velocity: dict[str, Any] = known or {}
         if not tracks:
-            return Assessed(asked, decide(asked.facts, asked.program))
-        velocity: dict[str, Counts] = {}
+            return Assessed(asked, decide(asked.facts, asked.program, velocity))
         for track, watch in tracks:
             for name, window_us in watch.counters:
                 velocity[name] = track.counts_with(entry, window_us)

@@ -45,6 +45,11 @@ class AntifraudServiceStub:
                 request_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsRequest.SerializeToString,
                 response_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsResponse.FromString,
                 _registered_method=True)
+        self.ReportActivities = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ReportActivities',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
+                _registered_method=True)
 
 
 class AntifraudServiceServicer:
@@ -67,6 +72,15 @@ class AntifraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportActivities(self, request, context):
+        """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
+        latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
+        Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AntifraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +93,11 @@ def add_AntifraudServiceServicer_to_server(servicer, server):
                     servicer.ListAssessments,
                     request_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsRequest.FromString,
                     response_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsResponse.SerializeToString,
+            ),
+            'ReportActivities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportActivities,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +155,33 @@ class AntifraudService:
             '/laurel.antifraud.v1.AntifraudService/ListAssessments',
             laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsRequest.SerializeToString,
             laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportActivities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ReportActivities',
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1056,6 +1056,17 @@ class FraudRule(message.Message):
     `velocity.<key>_<window>.count|amount|points`, where key is `member`, `device`, `ip`, `card` or `store` and window is a number with m, h
     or d, from 1m to 90d: the assessments of the same operation in the window up to and with this one, such as
     `velocity.member_1h.count > 20`. Where the request names no such key, the counters are 0.
+    Facts about the member, at the moment of the operation and as far as they are known: `member.known` (bool), `member.age_days` (int,
+    since enrolment; -1 unknown), `member.status` (`active`, `frozen`, `closed` or empty), `member.tags` (list of string),
+    `member.minutes_since_profile_change`, `member.minutes_since_login`, `member.minutes_since_new_device` and
+    `request.device_age_minutes` (ints; 1,000,000,000 for never and where no device is named; a device that the member uses for the first
+    time has age 0, and is new unless it is the very first), `member.refund_ratio` (double, 0 to 1: spend returned over spend of 90 days),
+    `member.refund_count` (int); `history.count` (int), `history.points_mean`, `history.points_deviation`, `history.amount_mean`,
+    `history.amount_deviation` (doubles, of the member's earlier operations of the same kind that took effect; a deviation is 0 below two);
+    `travel.km`, `travel.kmh` (doubles, from where the member was last, in a minute at least); `gifts.senders` (int, members who gave to
+    the receiver of this gift in 30 days, it included; 0 where it is none), `gifts.cycle` (bool, in 30 days and at most 4 steps the
+    receiver's gifts came to the giver). Devices, history, places and gifts are remembered of the kinds of operation whose rules read
+    any of these facts.
     """
     action: FraudAction.ValueType
     """What is done when it fires."""
