@@ -6,7 +6,7 @@ sliding windows that its rules read are kept in Postgres.
 
 from collections.abc import Sequence
 
-from antifraud.profile_events import MEMBER_EVENTS, SPEND_EVENTS, note_events, reads_refunds
+from antifraud.profile_events import MEMBER_EVENTS, SPEND_EVENTS, changes_nothing, note_events
 from antifraud.profile_store import ProfileStore
 from antifraud.service import AntifraudService
 from antifraud.store import CONSTRAINTS, AssessmentStore
@@ -31,8 +31,8 @@ async def wire(runtime: Runtime) -> Service:
         await note_events(tx, events, runtime.clock)
 
     def ignores(events: Sequence[Event]) -> bool:
-        spend = events[0].WhichOneof("payload") in SPEND_EVENTS
-        return spend and not reads_refunds(feed.known)
+        # Points are booked all the time: where no rule asks for it, that must cost no transaction.
+        return changes_nothing(events, feed.known)
 
     return Service(
         database=database,

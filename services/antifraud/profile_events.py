@@ -1,6 +1,7 @@
 """What other services tell of members, by their events."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from google.type.money_pb2 import Money
 
@@ -19,13 +20,21 @@ SPEND_EVENTS = ("points_accrued", "accrual_reversed")
 STATUSES = {"FREEZE": FROZEN, "UNFREEZE": ACTIVE, "CLOSE": CLOSED}
 
 
-def reads_refunds(history: ProgramHistory | None) -> bool:
-    """Whether a rule of any version reads of refunds; while none is known, one may."""
-    if history is None:
-        return True
+@lru_cache(maxsize=2)
+def reads_refunds(history: ProgramHistory) -> bool:
+    """Whether a rule of any version reads of refunds."""
     versions = (history.version(number) for number in history.versions())
     rules = (rule for version in versions for rule in version.antifraud.rules)
     return any(path in REFUND_FACTS for rule in rules for path in rule.condition.facts)
+
+
+def changes_nothing(events: Sequence[Event], history: ProgramHistory | None) -> bool:
+    """Whether a message tells of spend alone, and no rule reads of refunds."""
+    if history is None or events[0].WhichOneof("payload") not in SPEND_EVENTS:
+        return False
+    # What a version has decided that is not known here may have come with such a rule.
+    newest = max(event.program_version for event in events)
+    return newest <= history.newest.version and not reads_refunds(history)
 
 
 async def note_events(tx: Transaction, events: Sequence[Event], clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -14,6 +15,8 @@ from kit.db import Database, Transaction
 
 # Of one member, as many gifts given and received are looked at.
 GIFTS_PER_MEMBER_MAX = 256
+# What a batch looks at, at most, is so much for each of its gifts above what one search does.
+LOOKED_AT_MORE = 20
 PRUNE_PAGE = 2000
 # The window, and a day for what is late.
 GIFT_AGE = timedelta(microseconds=WINDOW_US, days=1)
@@ -29,14 +32,28 @@ async def open_profiles(tx: Transaction, asked: Sequence[Asked], now: datetime) 
     if profiles is None:
         return None
     profiles.load(await _lock(tx, profiles.member_ids(), now))
-    gifts = profiles.gifts()
-    if gifts:
-        since = time_of(min(gift.last_us for gift in gifts) - WINDOW_US)
-        receivers = sorted({gift.receiver for gift in gifts})
-        limits = (LOOKED_AT_MAX, GIFTS_PER_MEMBER_MAX, STEPS_MAX)
-        rows = await tx.fetch("find_gifts", receivers, since, *limits)
-        profiles.load_gifts(Gift(row[0], row[1], micros_of(row[2])) for row in rows)
+    if profiles.gifts():
+        await _load_gifts(tx, profiles)
     return profiles
+
+
+async def _load_gifts(tx: Transaction, profiles: Profiles) -> None:
+    """What the receivers were given, and where their gifts lead, a step at a time."""
+    gifts = profiles.gifts()
+    since = time_of(min(gift.last_us for gift in gifts) - WINDOW_US)
+    receivers = sorted({gift.receiver for gift in gifts})
+    received = await tx.fetch("gifts_received", receivers, since, GIFTS_PER_MEMBER_MAX)
+    profiles.load_gifts(_gift(row) for row in received)
+    left = LOOKED_AT_MAX + LOOKED_AT_MORE * len(gifts)
+    seen, following = set(receivers), receivers
+    for _ in range(STEPS_MAX):
+        rows = await tx.fetch("gifts_given", following, since, GIFTS_PER_MEMBER_MAX, left)
+        profiles.load_gifts(_gift(row) for row in rows)
+        left -= len(rows)
+        following = sorted({row[1] for row in rows} - seen)
+        if not following or left <= 0:
+            break
+        seen.update(following)
 
 
 async def close_profiles(tx: Transaction, profiles: Profiles) -> None:
@@ -84,6 +101,10 @@ class ProfileStore:
             async with self._database.transaction() as tx:
                 row = await tx.fetchrow("prune_gifts", *last, old, PRUNE_PAGE)
             last = (row[0], row[1]) if row is not None else None
+
+
+def _gift(row: Any) -> Gift:
+    return Gift(row[0], row[1], micros_of(row[2]))
 
 
 async def _lock(

@@ -1,5 +1,6 @@
 """The members of a batch: what the rules see of each, and what each operation adds to it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -55,7 +56,8 @@ class Profiles:
 
     def __init__(self, asked: Sequence[Asked]) -> None:
         self._member_ids: set[str] = set()
-        self._profiles: dict[str, Profile] = {}
+        # Whose row is not loaded is not known: so past operations can be gone through again.
+        self._profiles: defaultdict[str, Profile] = defaultdict(Profile)
         self._changed: set[str] = set()
         self._graph = GiftGraph()
         self._gifts: list[Gift] = []

@@ -10,6 +10,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 from fraud_desk import EARLY, EARLY_RULES, LATE, RULES, Desk, program_with
+from member_desk import DECIDING, WITNESS, MemberDesk
 
 from house import Ground, House
 from kit.clock import to_timestamp
@@ -29,3 +30,21 @@ async def fraud_house(ground: Ground) -> AsyncIterator[House]:
 def desk(fraud_house: House) -> Desk:
     """The anti-fraud service with the rules of `fraud_desk`."""
     return Desk(fraud_house)
+
+
+@pytest.fixture(scope="session")
+async def member_house(ground: Ground) -> AsyncIterator[House]:
+    """A house whose rules from 2000 read every fact about the member; those from 1990 read none."""
+    async with ground.house() as house:
+        program = program_with(WITNESS + DECIDING)
+        patient = program.replace("deadline_ms: 500", "deadline_ms: 20000")
+        await house.apply(program_with(EARLY_RULES), effective_time=to_timestamp(EARLY))
+        await house.apply(patient, effective_time=to_timestamp(LATE))
+        await house.start("antifraud")
+        yield house
+
+
+@pytest.fixture
+def booth(member_house: House) -> MemberDesk:
+    """The anti-fraud service with the rules of `member_desk`."""
+    return MemberDesk(member_house)

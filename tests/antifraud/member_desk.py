@@ -63,6 +63,11 @@ DECIDING = """
       when: "'employee' in member.tags && request.channel == 'store'"
       action: deny
       score: 100
+    - name: refund_abuse
+      operations: [redemption]
+      when: member.refund_ratio > 0.2 && member.refund_count > 1 && request.points > 4000
+      action: review
+      score: 300
     - {name: ring, operations: [redemption], when: gifts.cycle, action: deny, score: 900}
     - {name: collector, operations: [redemption], when: gifts.senders > 5, action: deny, score: 700}
 """  # noqa: E501

@@ -4,8 +4,10 @@ from statistics import mean, stdev
 
 import orjson
 import pytest
+from fraud_desk import EARLY, EARLY_RULES, program_with
 from hypothesis import given
 from hypothesis import strategies as st
+from member_desk import WITNESS
 
 from antifraud.gifts import LOOKED_AT_MAX, WINDOW_US, Gift, GiftGraph
 from antifraud.profile import (
@@ -17,7 +19,7 @@ from antifraud.profile import (
     profile_of,
     state_of,
 )
-from antifraud.profile_events import reads_refunds
+from antifraud.profile_events import changes_nothing
 from antifraud.profile_store import _packed
 from antifraud.profile_views import (
     EARTH_RADIUS_KM,
@@ -27,6 +29,9 @@ from antifraud.profile_views import (
     distance_km,
     minutes_since,
 )
+from laurel.event.v1.event_pb2 import Event, MemberEnrolled, PointsAccrued
+from rules.compiled import ProgramHistory, compile_program
+from rules.document import load
 from rules.facts import PROFILE_FACTS, Type
 from rules.fraud_rules import FraudFacts
 from rules.profile_facts import GIFT_FACTS, NEVER_MINUTES, UNKNOWN
@@ -213,5 +218,20 @@ def test_a_search_ends() -> None:
     assert graph.closes_cycle(Gift("giver", "near", 0))
 
 
-def test_refunds_may_be_read_while_no_program_is_known() -> None:
-    assert reads_refunds(None)
+# Events
+
+
+def history_of(rules: str) -> ProgramHistory:
+    return ProgramHistory([compile_program(1, load(program_with(rules)).program, EARLY)])
+
+
+def test_events_of_spend_are_passed_over_unless_a_rule_may_read_of_refunds() -> None:
+    reading, silent = history_of(WITNESS), history_of(EARLY_RULES)
+    accrued = Event(points_accrued=PointsAccrued(), program_version=1)
+    later = Event(points_accrued=PointsAccrued(), program_version=2)
+    enrolled = Event(member_enrolled=MemberEnrolled())
+    assert changes_nothing([accrued], silent)
+    assert not changes_nothing([accrued], reading)
+    assert not changes_nothing([accrued], None)
+    assert not changes_nothing([accrued, later], silent)
+    assert not changes_nothing([enrolled], silent)

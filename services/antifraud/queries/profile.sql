@@ -17,43 +17,29 @@ SET state = changed.state::jsonb
 FROM unnest($1::text[], $2::text[]) AS changed (member_id, state)
 WHERE profile.member_id = changed.member_id
 
--- name: find_gifts
--- The gifts since $2 that lead on from members $1 in $5 steps, and those that they received. A CTE is computed as far as it is
--- read: the limit $3 ends the search, nearest first.
-WITH RECURSIVE step (giver, receiver, last_time, depth) AS (
-    SELECT first.giver, first.receiver, first.last_time, 1
-    FROM unnest($1::text[]) AS seed (member_id)
-    CROSS JOIN LATERAL (
-        SELECT giver, receiver, last_time
-        FROM gift
-        WHERE giver = seed.member_id AND last_time > $2::timestamptz
-        LIMIT $4
-    ) AS first
-    UNION
-    SELECT next.giver, next.receiver, next.last_time, step.depth + 1
-    FROM step
-    CROSS JOIN LATERAL (
-        SELECT giver, receiver, last_time
-        FROM gift
-        WHERE giver = step.receiver AND last_time > $2::timestamptz
-        LIMIT $4
-    ) AS next
-    WHERE step.depth < $5
-),
-reached AS (
-    SELECT giver, receiver, last_time FROM step LIMIT $3
-)
-SELECT giver, receiver, last_time FROM reached
-UNION
-SELECT received.giver, received.receiver, received.last_time
-FROM unnest($1::text[]) AS seed (member_id)
+-- name: gifts_given
+-- What each of the members gave since $2: of one $3 gifts at most, of all $4.
+SELECT found.giver, found.receiver, found.last_time
+FROM unnest($1::text[]) AS asked (member_id)
 CROSS JOIN LATERAL (
     SELECT giver, receiver, last_time
     FROM gift
-    WHERE receiver = seed.member_id AND last_time > $2::timestamptz
+    WHERE giver = asked.member_id AND last_time > $2::timestamptz
+    LIMIT $3
+) AS found
+LIMIT $4
+
+-- name: gifts_received
+-- What each of the members was given since $2, the latest $3 of one.
+SELECT found.giver, found.receiver, found.last_time
+FROM unnest($1::text[]) AS asked (member_id)
+CROSS JOIN LATERAL (
+    SELECT giver, receiver, last_time
+    FROM gift
+    WHERE receiver = asked.member_id AND last_time > $2::timestamptz
     ORDER BY last_time DESC
-    LIMIT $4
-) AS received
+    LIMIT $3
+) AS found
 
 -- name: add_gifts
 INSERT INTO gift AS known (giver, receiver, last_time)

@@ -1056,7 +1056,7 @@ class FraudRule(message.Message):
     `velocity.<key>_<window>.count|amount|points`, where key is `member`, `device`, `ip`, `card` or `store` and window is a number with m, h
     or d, from 1m to 90d: the assessments of the same operation in the window up to and with this one, such as
     `velocity.member_1h.count > 20`. Where the request names no such key, the counters are 0.
-    Facts about the member, at the moment of the operation and as far as they are known: `member.known` (bool), `member.age_days` (int,
+    Facts about the member, at the moment of the operation and as far as they are known: `member.known` (bool, enrolled or reported of), `member.age_days` (int,
     since enrolment; -1 unknown), `member.status` (`active`, `frozen`, `closed` or empty), `member.tags` (list of string),
     `member.minutes_since_profile_change`, `member.minutes_since_login`, `member.minutes_since_new_device` and
     `request.device_age_minutes` (ints; 1,000,000,000 for never and where no device is named; a device that the member uses for the first
