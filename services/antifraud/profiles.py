@@ -37,17 +37,20 @@ def needs(program: CompiledProgram, kind: Operation) -> Needs | None:
 
 
 @lru_cache(maxsize=PROGRAMS_MAX)
-def reads_members(program: CompiledProgram) -> bool:
-    """Whether any rule of a version reads what is known of members."""
-    return any(needs(program, kind) is not None for kind in Operation)
+def kinds_reading(program: CompiledProgram) -> tuple[Operation, ...]:
+    """The kinds of operation on which a rule of a version reads what is known of members."""
+    return tuple(kind for kind in Operation if needs(program, kind) is not None)
 
 
 def profiles_of(asked: Sequence[Asked]) -> "Profiles | None":
     """The members that the rules want to know more of; None where they read nothing of it."""
-    # Nearly always one program: the other operations cost nothing here.
-    if not any(reads_members(program) for program in {one.program for one in asked}):
+    # Nearly always one program. Looked for in a tuple, a kind needs no hash: others cost nothing.
+    programs = {one.program for one in asked}
+    kinds = tuple(kind for program in programs for kind in kinds_reading(program))
+    reading = [one for one in asked if one.facts.operation in kinds] if kinds else []
+    if not reading:
         return None
-    profiles = Profiles(asked)
+    profiles = Profiles(reading)
     return profiles if profiles.member_ids() else None
 
 
