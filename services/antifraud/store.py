@@ -9,6 +9,7 @@ from antifraud import metrics
 from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
 from antifraud.errors import AssessedMeanwhile
+from antifraud.profile_store import close_profiles, open_profiles
 from antifraud.values import (
     Asked,
     Assessed,
@@ -90,10 +91,14 @@ class AssessmentStore:
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:
         batch = Batch(new)
         additions = batch.additions()
-        if not additions:
-            return batch.decide(())
-        rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
-        assessed = batch.decide((Key(*row[:3]), row[3]) for row in rows)
+        rows: Sequence[Any] = ()
+        if additions:
+            rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
+        # Behind the keys, as everywhere: two batches must not deadlock.
+        profiles = await open_profiles(tx, new, self._clock())
+        assessed = batch.decide(((Key(*row[:3]), row[3]) for row in rows), profiles)
+        if profiles is not None:
+            await close_profiles(tx, profiles)
         untidy = batch.untidy()
         if untidy:
             await tx.execute("rewrite_velocity", *key_columns(untidy))

@@ -56,6 +56,11 @@ class AntifraudServiceStub:
                 request_serializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportRequest.SerializeToString,
                 response_deserializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportResponse.FromString,
                 _registered_method=True)
+        self.ReportActivities = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ReportActivities',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
+                _registered_method=True)
 
 
 class AntifraudServiceServicer:
@@ -99,6 +104,15 @@ class AntifraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportActivities(self, request, context):
+        """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
+        latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
+        Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AntifraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -121,6 +135,11 @@ def add_AntifraudServiceServicer_to_server(servicer, server):
                     servicer.GetRuleReport,
                     request_deserializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportRequest.FromString,
                     response_serializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportResponse.SerializeToString,
+            ),
+            'ReportActivities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportActivities,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -232,6 +251,33 @@ class AntifraudService:
             '/laurel.antifraud.v1.AntifraudService/GetRuleReport',
             laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportRequest.SerializeToString,
             laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportActivities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ReportActivities',
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

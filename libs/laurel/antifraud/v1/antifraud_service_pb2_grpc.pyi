@@ -37,6 +37,11 @@ class AntifraudServiceStub:
     Errors: INVALID_ARGUMENT with reason TIME_RANGE_INVALID; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them;
     FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
     """
+    ReportActivities: aio.UnaryUnaryMultiCallable[antifraud_service_pb2.ReportActivitiesRequest, antifraud_service_pb2.ReportActivitiesResponse]
+    """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
+    latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
+    Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+    """
 
 class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
     """Decides whether points may move, before they do."""
@@ -83,6 +88,17 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         """Tells what each rule, shadow rules included, has picked out in a time range, and how right it was by the labels.
         Errors: INVALID_ARGUMENT with reason TIME_RANGE_INVALID; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them;
         FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+        """
+
+    @abc_1.abstractmethod
+    def ReportActivities(
+        self,
+        request: antifraud_service_pb2.ReportActivitiesRequest,
+        context: aio.ServicerContext[antifraud_service_pb2.ReportActivitiesRequest, abc.Awaitable[antifraud_service_pb2.ReportActivitiesResponse]],
+    ) -> abc.Awaitable[antifraud_service_pb2.ReportActivitiesResponse]:
+        """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
+        latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
+        Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
         """
 
 def add_AntifraudServiceServicer_to_server(servicer: AntifraudServiceServicer, server: aio.Server) -> None: ...
