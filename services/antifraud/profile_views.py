@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from antifraud.profile import ACTIVE, DAY_US, NO_SERIES, REFUND_DAYS, STATUSES, Profile, Series
-from antifraud.velocity import REORDER_US, SECOND_US
+from antifraud.series import SECOND_US
+from antifraud.velocity import REORDER_US
 from rules.fraud_rules import FraudFacts
 from rules.profile_facts import NEVER_MINUTES
 
