@@ -7,6 +7,7 @@ from typing import Any
 import cel as engine
 
 from rules.cel_check import check
+from rules.cel_plain import compile_plain, to_python
 from rules.cel_tokens import CelInvalid
 from rules.facts import FactSchema, Type, flat_name
 
@@ -65,17 +66,31 @@ def try_out(condition: Condition, schema: FactSchema) -> None:
 
 
 class Conditions:
-    """Several conditions over the same facts, evaluated in one go of the engine."""
+    """Several conditions over the same facts, evaluated in one go; plain ones need no engine."""
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self._conditions = tuple(conditions)
-        self._combined = engine.compile(f"[{','.join(f'({c.flat})' for c in conditions)}]")
+        plain = {index: to_python(c.flat) for index, c in enumerate(conditions)}
+        sources = {index: source for index, source in plain.items() if source is not None}
+        others = [index for index in plain if index not in sources]
+        rest = [conditions[index] for index in others]
+        self._plain = compile_plain(list(sources.values()))
+        self._combined = (
+            engine.compile(f"[{','.join(f'({c.flat})' for c in rest)}]") if rest else None
+        )
+        self._names = tuple({flat_name(fact): None for c in rest for fact in c.facts})
+        given = {index: place for place, index in enumerate([*sources, *others])}
+        self._places = [given[index] for index in range(len(given))]
 
     def evaluate(self, values: dict[str, Any]) -> Sequence[bool | None]:
         """Returns one answer for each condition over flat variables; None where it broke."""
         try:
-            answers: list[bool] = self._combined.execute(values)
-            return answers
+            answers = self._plain(values)
+            if self._combined is None:
+                return answers
+            read = {name: values[name] for name in self._names}
+            found = (*answers, *self._combined.execute(read))
+            return [found[place] for place in self._places]
         except _ENGINE_ERRORS:
             # One broken rule must not silence the others: ask each alone.
             return [evaluate_one(condition, values) for condition in self._conditions]

@@ -293,6 +293,7 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
             condition=compile_condition(rule.when, FRAUD_FACTS),
             action=Action(rule.action),
             score=rule.score,
+            shadow=rule.shadow,
         )
         for rule in antifraud.rules
     )

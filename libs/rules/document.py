@@ -9,9 +9,9 @@ from rules.checks import check_program
 from rules.mistakes import Mistake, ProgramInvalid, Report, TooManyMistakes
 from rules.reading import read_into
 from rules.schema import check_schema
-from rules.yaml_tree import YamlInvalid, parse
+from rules.yaml_tree import Fields, Scalar, YamlInvalid, parse
 
-__all__ = ["LoadedProgram", "Mistake", "ProgramInvalid", "load"]
+__all__ = ["LoadedProgram", "Mistake", "ProgramInvalid", "load", "top_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,18 @@ class LoadedProgram:
     places: Mapping[str, tuple[int, int]]
 
 
-def load(source_yaml: str, file: str = "program.yaml") -> LoadedProgram:
-    """Reads and checks a document of at most 1 MiB.
+def load(
+    source_yaml: str, file: str = "program.yaml", base: Program | None = None
+) -> LoadedProgram:
+    """Reads and checks a document of at most 1 MiB; what is not written in it is as in `base`.
 
-    Raises ProgramInvalid with every mistake, the first 1,000 where there are more.
+    Items of lists join those of `base`. Raises ProgramInvalid with every mistake, the first 1,000
+    where there are more.
     """
     report = Report(file)
     program = Program()
+    if base is not None:
+        program.CopyFrom(base)
     try:
         root = parse(source_yaml)
     except YamlInvalid as invalid:
@@ -43,3 +48,14 @@ def load(source_yaml: str, file: str = "program.yaml") -> LoadedProgram:
     if mistakes:
         raise ProgramInvalid(mistakes)
     return LoadedProgram(program, report.places)
+
+
+def top_fields(source_yaml: str) -> frozenset[str]:
+    """The names that stand at the top of a document; none where it cannot be read."""
+    try:
+        root = parse(source_yaml)
+    except YamlInvalid:
+        return frozenset()
+    if not isinstance(root, Fields):
+        return frozenset()
+    return frozenset(key.text for key, _ in root.entries if isinstance(key, Scalar))

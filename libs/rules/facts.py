@@ -77,6 +77,30 @@ REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
         "member.tier": Type.STRING,
     }
 )
+# What is known of the member beyond the request and its windows.
+PROFILE_FACTS: Mapping[str, Type] = MappingProxyType(
+    {
+        "member.known": Type.BOOL,
+        "member.age_days": Type.INT,
+        "member.status": Type.STRING,
+        "member.tags": Type.STRINGS,
+        "member.minutes_since_profile_change": Type.INT,
+        "member.minutes_since_login": Type.INT,
+        "member.minutes_since_new_device": Type.INT,
+        "request.device_age_minutes": Type.INT,
+        "history.count": Type.INT,
+        "history.points_mean": Type.DOUBLE,
+        "history.points_deviation": Type.DOUBLE,
+        "history.amount_mean": Type.DOUBLE,
+        "history.amount_deviation": Type.DOUBLE,
+        "travel.km": Type.DOUBLE,
+        "travel.kmh": Type.DOUBLE,
+        "member.refund_ratio": Type.DOUBLE,
+        "member.refund_count": Type.INT,
+        "gifts.senders": Type.INT,
+        "gifts.cycle": Type.BOOL,
+    }
+)
 VELOCITY_KEYS = ("member", "device", "ip", "card", "store", "staff", "order")
 DISTINCT_MEASURES: Mapping[str, str] = MappingProxyType(
     {"members": "member", "devices": "device", "ips": "ip", "cards": "card", "stores": "store"}
@@ -84,9 +108,11 @@ DISTINCT_MEASURES: Mapping[str, str] = MappingProxyType(
 """By the measure, the key whose different values it counts."""
 VELOCITY_MEASURES: Mapping[str, Type] = MappingProxyType(
     {
-        "count": Type.INT, "amount": Type.DOUBLE, "points": Type.INT,
+        "count": Type.INT,
+        "amount": Type.DOUBLE,
+        "points": Type.INT,
         **dict.fromkeys(DISTINCT_MEASURES, Type.INT),
-    }  # fmt: skip
+    }
 )
 
 
@@ -132,7 +158,7 @@ class FactSchema:
 
 
 EARN_FACTS = FactSchema(ACTIVITY_FACTS, velocity=False, purchases=True)
-FRAUD_FACTS = FactSchema(REQUEST_FACTS, velocity=True)
+FRAUD_FACTS = FactSchema({**REQUEST_FACTS, **PROFILE_FACTS}, velocity=True)
 
 
 def velocity_fact(path: str) -> tuple[Counter, Type]:

@@ -1,5 +1,6 @@
 """Whether points may move (AF-02)."""
 
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,10 +20,14 @@ class Fired(NamedTuple):
     action: Action
     score: int
     facts: dict[str, str]
+    shadow: bool = False
+    """Whether it only watched: then its action and score count for nothing."""
 
 
 class FraudDecision(NamedTuple):
-    """The strictest action of the rules that fired; `broken` names rules that gave no answer."""
+    """The strictest action of the rules that fired and do not only watch; `broken` names rules that
+    gave no answer.
+    """
 
     action: Action
     score: int
@@ -52,9 +57,18 @@ def decide(
     for rule, answer in zip(chosen.rules, answers, strict=True):
         if answer:
             read = {path: str(values[flat_name(path)]) for path in rule.condition.facts}
-            fired.append(Fired(rule.name, rule.action, rule.score, read))
+            fired.append(Fired(rule.name, rule.action, rule.score, read, rule.shadow))
         elif answer is None:
             broken.append(rule.name)
-    action = max((f.action for f in fired), default=Action.ALLOW, key=strictness)
-    score = min(sum(f.score for f in fired), SCORE_MAX)
-    return FraudDecision(action, score, tuple(fired), tuple(broken))
+    return decision_of(fired, broken)
+
+
+def decision_of(fired: Iterable[Fired], broken: Iterable[str] = ()) -> FraudDecision:
+    """What the rules that fired, in the order of the program, decide together."""
+    known = tuple(fired)
+    action, score = Action.ALLOW, 0
+    for one in known:
+        if not one.shadow:
+            action = max(action, one.action, key=strictness)
+            score += one.score
+    return FraudDecision(action, min(score, SCORE_MAX), known, tuple(broken))

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
-from rules.facts import DISTINCT_MEASURES, Counter, flat_name, velocity_fact
+from rules.facts import (
+    DISTINCT_MEASURES,
+    PROFILE_FACTS,
+    Counter,
+    flat_name,
+    velocity_fact,
+)
+from rules.profile_facts import UNKNOWN
 from rules.values import FraudRule, Operation
 
 
@@ -50,10 +57,13 @@ def field_index(name: str) -> int:
     return FraudFacts._fields.index(_FIELDS.get(name, name))
 
 
-Velocity = Mapping[str, Counts]
+Velocity = Mapping[str, Any]
 """By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0.
 
-Of one that counts different values, such as `device_1d.members`, the count says how many.
+By the path of a fact about the member, such as `member.age_days`, its value; one that is not in it
+is unknown.
+
+Of a counter of different values, such as `device_1d.members`, the count says how many.
 """
 
 Getter = Callable[[FraudFacts, Velocity], Any]
@@ -117,6 +127,9 @@ def getter(path: str, digits: int) -> Getter:
     if root == "velocity":
         counter, _, measure = name.partition(".")
         return _counter_getter(counter, measure, scale)
+    if path in PROFILE_FACTS:
+        unknown = UNKNOWN[path]
+        return lambda _, known: known.get(path, unknown)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
     index = field_index(name)

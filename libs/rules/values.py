@@ -253,6 +253,8 @@ class FraudRule:
     condition: Condition
     action: Action
     score: int
+    shadow: bool = False
+    """Whether it is recorded and decides nothing."""
 
 
 class Period(IntEnum):

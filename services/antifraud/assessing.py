@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from antifraud.distinct import DistinctTrack
+from antifraud.profiles import Profiles
 from antifraud.series import Watch, watches
 from antifraud.values import Asked, Assessed
 from antifraud.velocity import Key, Track
 from rules.fraud import decide
-from rules.fraud_rules import Counts
 
-Tracked = tuple[Track, Watch, tuple[int, int, int, int]]
-"""What an operation is counted under, and its entry there; that of a DistinctTrack has a form of
-its own, which only itself looks at."""
+Tracked = tuple[Any, Watch, Any]
+"""The Track or DistinctTrack that an operation is counted under, and its entry in that one's form.
+"""
 
 
 class Step(NamedTuple):
@@ -30,10 +30,11 @@ class Tracks:
 
     def take(self, asked: Asked, watched: Iterable[Watch]) -> list[Tracked]:
         """Notes an operation under every key that it names, and returns these."""
-        facts, plain, found = asked.facts, None, []
+        facts, plain = asked.facts, None
+        found: list[Tracked] = []
         for watch in watched:
             # Where the request names no such key, nothing is counted.
-            value = facts[watch.fact] if watch.second is None else watch.key(facts)
+            value: Any = facts[watch.fact] if watch.second is None else watch.key(facts)
             if not value:
                 continue
             entry: Any
@@ -63,11 +64,8 @@ class Tracks:
 
     def untidy(self) -> list[tuple[Key, bytes]]:
         """The keys whose rows should be replaced, in the order of locking."""
-        return [
-            (key, self._tracks[key].tidied())
-            for key in sorted(self._tracks)
-            if self._tracks[key].is_untidy
-        ]
+        untidy = sorted(key for key, track in self._tracks.items() if track.is_untidy)
+        return [(key, self._tracks[key].tidied()) for key in untidy]
 
 
 class Batch:
@@ -83,18 +81,33 @@ class Batch:
         """What each key is to take up, in the order of locking."""
         return self._tracks.additions()
 
-    def decide(self, stored: Iterable[tuple[Key, bytes]]) -> list[Assessed]:
+    def decide(
+        self, stored: Iterable[tuple[Key, bytes]], profiles: Profiles | None = None
+    ) -> list[Assessed]:
         """The decisions, in the order given.
 
-        `stored` is what each key holds once the additions were appended to it.
+        `stored` is what each key holds once the additions were appended to it; `profiles` the
+        members, where a rule reads of them.
         """
         self._tracks.load(stored)
-        return [self._decide(*step) for step in self._steps]
+        if profiles is None:
+            return [self._decide(*step) for step in self._steps]
+        assessed = []
+        for step in self._steps:
+            one = self._decide(*step, profiles.facts_of(step.asked))
+            profiles.learn(step.asked, one.decision)
+            assessed.append(one)
+        return assessed
 
-    def _decide(self, asked: Asked, tracked: Sequence[Tracked]) -> Assessed:
+    def _decide(
+        self,
+        asked: Asked,
+        tracked: Sequence[Tracked],
+        known: dict[str, Any] | None = None,
+    ) -> Assessed:
+        velocity: dict[str, Any] = known or {}
         if not tracked:
-            return Assessed(asked, decide(asked.facts, asked.program))
-        velocity: dict[str, Counts] = {}
+            return Assessed(asked, decide(asked.facts, asked.program, velocity))
         for track, watch, entry in tracked:
             for name, window_us in watch.counters:
                 velocity[name] = track.counts_with(entry, window_us)

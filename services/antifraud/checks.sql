@@ -16,6 +16,8 @@ CROSS JOIN LATERAL (
     -- allow, review, challenge, deny
     SELECT coalesce((array_agg((rule ->> 'action')::integer ORDER BY array_position('{1,2,4,3}', (rule ->> 'action')::integer) DESC))[1], 1) AS action
     FROM jsonb_array_elements(a.fired) AS rule
+    -- A shadow rule is recorded and decides nothing.
+    WHERE (rule ->> 'shadow')::boolean IS NOT TRUE
 ) AS f
 WHERE a.action <> f.action
 
@@ -23,7 +25,9 @@ WHERE a.action <> f.action
 SELECT a.member_id, a.request_id, a.score, f.score AS of_rules
 FROM antifraud.assessment AS a
 CROSS JOIN LATERAL (
-    SELECT least(coalesce(sum((rule ->> 'score')::integer), 0), 1000) AS score FROM jsonb_array_elements(a.fired) AS rule
+    SELECT least(coalesce(sum((rule ->> 'score')::integer), 0), 1000) AS score
+    FROM jsonb_array_elements(a.fired) AS rule
+    WHERE (rule ->> 'shadow')::boolean IS NOT TRUE
 ) AS f
 WHERE a.score <> f.score
 
@@ -34,3 +38,45 @@ INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessme
 WHERE
     t.kind IN (1, 3, 9, 11, 18)
     AND (a.action = 3 OR (a.action = 2 AND (t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)))
+
+-- check: the memory of a key stays small
+SELECT key, dimension, kind, length(entries) AS size
+FROM antifraud.velocity
+WHERE length(entries) > 32768
+
+-- check: a counter is filled from no assessment that may still be on its way
+SELECT version, cursor_time, safe_time
+FROM antifraud.velocity_fill
+WHERE cursor_time > safe_time
+
+-- check: what is remembered of a member is of bounded size, and nothing was last before it was first
+SELECT member_id, state
+FROM antifraud.profile
+WHERE
+    jsonb_array_length(coalesce(state -> 'devices', '[]')) > 32
+    OR jsonb_array_length(coalesce(state -> 'refunds', '[]')) > 90
+    OR jsonb_array_length(coalesce(state #> '{tags,1}', '[]')) > 32
+    OR EXISTS (
+        SELECT 1 FROM jsonb_array_elements(state -> 'devices') AS device
+        WHERE (device ->> 1)::bigint > (device ->> 2)::bigint OR (device ->> 1)::bigint < (state ->> 'first_device')::bigint
+    )
+
+-- check: a member's own history is of operations that were assessed and not refused
+SELECT p.member_id, h.kind, h.series ->> 0 AS counted, a.number AS assessed
+FROM antifraud.profile AS p
+CROSS JOIN LATERAL jsonb_each(p.state -> 'history') AS h (kind, series)
+LEFT JOIN (
+    SELECT member_id, kind, count(*) AS number
+    FROM antifraud.assessment
+    WHERE action = 1 OR (action = 2 AND kind = 1)
+    GROUP BY member_id, kind
+) AS a ON a.member_id = p.member_id AND a.kind = h.kind::smallint
+WHERE (h.series ->> 0)::bigint > coalesce(a.number, 0)
+
+-- check: a gift that is remembered was assessed and not refused
+SELECT g.giver, g.receiver, g.last_time
+FROM antifraud.gift AS g
+LEFT JOIN antifraud.assessment AS a ON
+    a.member_id = g.giver AND a.occurred_time = g.last_time AND a.context ->> 'counterparty' = g.receiver
+    AND (a.action = 1 OR (a.action = 2 AND a.kind = 1))
+WHERE a.member_id IS NULL

@@ -1,8 +1,8 @@
 """How many different values a key was seen with lately (AF-02).
 
-Every operation adds a record of 24 bytes: when its value was seen first and last, and a hash of it.
-A busy key keeps one record for each value, of the 512 that were seen last. Its windows then err to
-the strict side only for operations told late: what was seen before and after their window may count.
+Every operation adds a record of 24 bytes: when its value was seen first and last, and a hash.
+A busy key keeps one record for each value, of the 512 that were seen last. Its windows then err
+for what is told late, to the strict side: what was seen before and after them counts as within.
 """
 
 import struct
@@ -104,11 +104,13 @@ def pack(records: Iterable[Sighting]) -> bytes:
 def merge(records: Iterable[Sighting], horizon_us: int) -> list[Sighting]:
     """One record for each value, oldest first: the 512 that were seen last within the horizon."""
     merged: dict[int, Sighting] = {}
-    for first, last, hash_ in records:
+    for record in records:
+        first, last, hash_ = record
         other = merged.get(hash_)
-        if other is not None:
-            first, last = min(first, other[0]), max(last, other[1])
-        merged[hash_] = (first, last, hash_)
+        if other is None:
+            merged[hash_] = record
+        else:
+            merged[hash_] = (min(first, other[0]), max(last, other[1]), hash_)
     latest_us = max(last for _, last, _ in merged.values())
     fresh = [record for record in merged.values() if record[1] > latest_us - horizon_us]
     return sorted(fresh, key=lambda record: record[1])[-DISTINCT_MAX:]

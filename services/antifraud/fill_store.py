@@ -97,6 +97,7 @@ class FillStore:
             kinds = sorted({kind for kind, _ in fill.starts})
             # At a single microsecond there is nothing left to halve.
             limit = ROWS_MAX + 1 if end - begin > MICROSECOND else None
+            await tx.execute("read_by_time")
             rows = await tx.fetch("find_assessments_between", begin, end, kinds, limit)
             if len(rows) > ROWS_MAX and limit is not None:
                 half_us = max(1, (end - begin) // MICROSECOND // 2)

@@ -13,6 +13,9 @@ DECISIONS = Counter(
     ("operation", "action"),
 )
 RULE_HITS = Counter("laurel_antifraud_rule_hits_total", "Rules that fired", ("rule",))
+SHADOW_HITS = Counter(
+    "laurel_antifraud_shadow_hits_total", "Shadow rules that fired and decided nothing", ("rule",)
+)
 RULE_BREAKS = Counter(
     "laurel_antifraud_rule_breaks_total", "Rules that gave no answer and were left out", ("rule",)
 )
@@ -34,7 +37,8 @@ def count(assessed: Sequence[Assessed]) -> None:
     decisions = Tally((a.asked.facts.operation, a.decision.action) for a in assessed)
     for (operation, action), number in decisions.items():
         DECISIONS.labels(operation.name.lower(), action.name.lower()).inc(number)
-    for rule, number in Tally(f.rule for a in assessed for f in a.decision.fired).items():
-        RULE_HITS.labels(rule).inc(number)
+    hits = Tally((f.rule, f.shadow) for a in assessed for f in a.decision.fired)
+    for (rule, shadow), number in hits.items():
+        (SHADOW_HITS if shadow else RULE_HITS).labels(rule).inc(number)
     for rule, number in Tally(name for a in assessed for name in a.decision.broken).items():
         RULE_BREAKS.labels(rule).inc(number)

@@ -65,4 +65,5 @@ def _render_fired(fired: Fired) -> pb.FiredRule:
         action=fired.action.value,  # type: ignore[arg-type]
         score=fired.score,
         facts=fired.facts,
+        shadow=fired.shadow,
     )

@@ -44,10 +44,10 @@ class Watch(NamedTuple):
 
     def key(self, facts: FraudFacts) -> str:
         """What an operation is counted under; empty where it names no such key."""
-        value: str = facts[self.fact]
+        value = str(facts[self.fact])
         if self.second is None or not value:
             return value
-        second: str = facts[self.second]
+        second = facts[self.second]
         # The length says where the one ends and the other begins.
         return f"{len(value)} {value} {second}" if second else ""
 

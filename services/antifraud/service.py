@@ -1,14 +1,27 @@
 """The calls of AntifraudService, by what they are about."""
 
+from antifraud.activity_calls import ActivityCalls
 from antifraud.assess_calls import AssessCalls
+from antifraud.back_test_calls import BackTestCalls
+from antifraud.back_test_store import BackTestStore
+from antifraud.profile_store import ProfileStore
 from antifraud.store import AssessmentStore
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceServicer
 from rules.feed import ProgramFeed
 
 
-class AntifraudService(AssessCalls, AntifraudServiceServicer):
+class AntifraudService(AssessCalls, ActivityCalls, BackTestCalls, AntifraudServiceServicer):
     """The calls of laurel.antifraud.v1."""
 
-    def __init__(self, store: AssessmentStore, feed: ProgramFeed) -> None:
+    def __init__(
+        self,
+        store: AssessmentStore,
+        feed: ProgramFeed,
+        *,
+        back_tests: BackTestStore,
+        profiles: ProfileStore,
+    ) -> None:
         self._store = store
+        self._back_tests = back_tests
         self._feed = feed
+        self._profiles = profiles

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from antifraud import metrics
+from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
 from antifraud.errors import AssessedMeanwhile
+from antifraud.profile_store import close_profiles, open_profiles
 from antifraud.values import (
     Asked,
     Assessed,
@@ -44,6 +46,7 @@ class AssessmentStore:
         self._database = database
         self._clock = clock
         self._new_id = new_id
+        self._alarm = BrokenRuleAlarm(clock)
         self._look_first = 0
         """Batches that look for stored decisions before they count."""
 
@@ -66,6 +69,7 @@ class AssessmentStore:
                 if not attempts_left:
                     raise
         metrics.count(new)
+        self._alarm.tell(new)
         return [decided[one.request_key] for one in asked]
 
     async def _assess(
@@ -87,10 +91,14 @@ class AssessmentStore:
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:
         batch = Batch(new)
         additions = batch.additions()
-        if not additions:
-            return batch.decide(())
-        rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
-        assessed = batch.decide((Key(*row[:3]), row[3]) for row in rows)
+        rows: Sequence[Any] = ()
+        if additions:
+            rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
+        # Behind the keys, as everywhere: two batches must not deadlock.
+        profiles = await open_profiles(tx, new, self._clock())
+        assessed = batch.decide(((Key(*row[:3]), row[3]) for row in rows), profiles)
+        if profiles is not None:
+            await close_profiles(tx, profiles)
         untidy = batch.untidy()
         if untidy:
             await tx.execute("rewrite_velocity", *key_columns(untidy))

@@ -59,15 +59,26 @@ class Assessment(NamedTuple):
 
 def fired_to_json(fired: tuple[Fired, ...]) -> str | None:
     """The rules that fired as they are stored; None where there are none."""
-    return orjson.dumps([one._asdict() for one in fired]).decode() if fired else None
+    return orjson.dumps([_stored(one) for one in fired]).decode() if fired else None
 
 
 def fired_from_json(stored: list[dict[str, Any]] | None) -> tuple[Fired, ...]:
     """The rules that fired, in the order of the program."""
     return tuple(
-        Fired(one["rule"], Action(one["action"]), one["score"], one["facts"])
+        Fired(
+            one["rule"], Action(one["action"]), one["score"], one["facts"],
+            one.get("shadow", False),
+        )
         for one in stored or ()
-    )
+    )  # fmt: skip
+
+
+def _stored(fired: Fired) -> dict[str, Any]:
+    stored = fired._asdict()
+    if not fired.shadow:
+        # As rows from before shadow rules have it.
+        del stored["shadow"]
+    return stored
 
 
 # What of the facts is stored under one key, each only where it is known.

@@ -81,7 +81,8 @@ class Track:
 
     def announced(self) -> bytes:
         """What the stored row is to take up."""
-        return pack(self._announced)
+        first, *more = self._announced
+        return pack(self._announced) if more else _RECORD.pack(*first)
 
     def load(self, row: bytes) -> None:
         """Takes in the stored row, at whose end stands what was announced."""

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 from grpc import StatusCode
 
-from kit.errors import LaurelError, Violation
+from kit.errors import LaurelError
 from rules.document import Mistake
-
-# An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default, in base64.
-VIOLATION_BYTES_MAX = 4096
+from rules.telling import violations_of
 
 
 class ProgramInvalid(LaurelError):
@@ -24,15 +22,7 @@ class ProgramInvalid(LaurelError):
     @classmethod
     def of(cls, mistakes: Sequence[Mistake]) -> "ProgramInvalid":
         """The error for these mistakes; the last ones are left out where they do not fit."""
-        violations: list[Violation] = []
-        room = VIOLATION_BYTES_MAX
-        for mistake in mistakes:
-            place = f"{mistake.file}:{mistake.line}:{mistake.column}: {mistake.reason}"
-            violation = Violation(mistake.path or "source_yaml", place)
-            room -= len(violation.field.encode()) + len(place.encode()) + 8
-            if room < 0 and violations:
-                break
-            violations.append(violation)
+        violations = violations_of(mistakes)
         return cls(violations=violations, mistake_count=len(mistakes), told_count=len(violations))
 
 

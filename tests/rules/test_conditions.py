@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rules.cel import Conditions, compile_condition, try_out
 from rules.cel_check import LENGTH_MAX
+from rules.cel_plain import to_python
 from rules.cel_tokens import CelInvalid
 from rules.facts import EARN_FACTS, FRAUD_FACTS, Counter, velocity_fact
 
@@ -143,11 +144,88 @@ def test_a_broken_condition_does_not_silence_the_others() -> None:
     assert conditions.evaluate({"request_points": 0}) == [False, None, True]
 
 
+PLAIN = [
+    "request.amount > 1000",
+    "!(request.points < 5) && request.ip != '10.0.0.1' || request.points in [1, -2, 3]",
+    "(request.points > 5) == (request.amount <= 2.5)",
+    'member.tier in ["gold", "diamond"] && velocity.member_1h.count >= 3',
+]
+NOT_PLAIN = [
+    "request.points < 5 == true",
+    "!(request.points < 5) == false",
+    "request.points + 1 > 5",
+    "request.points - 1 > 5",
+    "size(request.ip) > 3",
+    "request.ip.contains('a')",
+    "request.ip == '\\x41'",
+    "request.points > 1 ? true : false",
+    "[request.points] == [1]",
+    "[true][0]",
+    "request.points > 0x10",
+]
+
+
+@pytest.mark.parametrize("source", PLAIN)
+def test_comparisons_are_plain(source: str) -> None:
+    assert to_python(compile_condition(source, FRAUD_FACTS).flat) is not None
+
+
+@pytest.mark.parametrize("source", NOT_PLAIN)
+def test_what_python_may_read_otherwise_is_left_to_the_engine(source: str) -> None:
+    assert to_python(compile_condition(source, FRAUD_FACTS).flat) is None
+
+
+def test_plain_conditions_and_others_answer_in_their_order() -> None:
+    sources = [
+        "request.points > 5", "request.points + 1 > 5", "request.points < 5",
+        "100 / request.points > 1", "request.points == 10",
+    ]  # fmt: skip
+    conditions = Conditions([compile_condition(source, FRAUD_FACTS) for source in sources])
+    assert conditions.evaluate({"request_points": 10}) == [True, True, False, True, True]
+    assert conditions.evaluate({"request_points": 0}) == [False, False, True, None, False]
+
+
+_COMPARED = st.one_of(
+    st.tuples(
+        st.sampled_from(["request.points", "request.amount", "-3", "2.5", "7"]),
+        st.sampled_from(["<", "<=", "==", "!=", ">", ">="]),
+        st.sampled_from(["request.points", "request.amount", "3", "-1.5"]),
+    ).map(" ".join),
+    st.sampled_from(
+        ["request.ip in ['a', 'b']", "request.ip < 'b'", "request.points in [3, 4]", "true"]
+    ),
+)
+
+
+def _join(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.tuples(inner, st.sampled_from(["&&", "||"]), inner).map(" ".join),
+        inner.map(lambda e: f"({e})"),
+        inner.map(lambda e: f"!({e})"),
+        st.tuples(inner, inner).map(lambda t: f"({t[0]}) == ({t[1]})"),
+        inner.map(lambda e: f"{e} == true"),
+    )
+
+
+@given(
+    st.recursive(_COMPARED, _join, max_leaves=8), st.integers(-3, 8),
+    st.sampled_from([-1.5, 0.0, 2.5, 3.0]), st.sampled_from(["", "a", "b", "c"]),
+)  # fmt: skip
+def test_a_plain_condition_answers_as_the_engine_does(
+    source: str, points: int, amount: float, ip: str
+) -> None:
+    condition = compile_condition(source, FRAUD_FACTS)
+    values = {"request_points": points, "request_amount": amount, "request_ip": ip}
+    assert Conditions([condition]).evaluate(values) == (condition.program.execute(values),) or (
+        to_python(condition.flat) is None
+    )
+
+
 def test_a_hundred_of_the_longest_conditions_are_evaluated_together() -> None:
     source = " && ".join(f"velocity.member_{n}m.count > {n}" for n in range(1, 55))
     condition = compile_condition(source, FRAUD_FACTS)
     values = {f"velocity_member_{n}m_count": 100 for n in range(1, 55)}
-    assert Conditions([condition] * 100).evaluate(values) == [True] * 100
+    assert list(Conditions([condition] * 100).evaluate(values)) == [True] * 100
 
 
 # Expressions put together at random: what the checker accepts must never end in a wrong type.

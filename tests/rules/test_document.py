@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from house import SAMPLE
 from laurel.program.v1.program_pb2 import Channel, FraudAction, FraudOperation, Rounding
 from rules.compiled import compile_program
-from rules.document import Mistake, ProgramInvalid, load
+from rules.document import Mistake, ProgramInvalid, load, top_fields
 from rules.mistakes import MISTAKES_MAX
 
 FULL = SAMPLE.with_name("full.yaml")
@@ -41,6 +41,8 @@ antifraud:
   rules:
     - {name: big, operations: [accrual], when: request.amount > 5, action: deny}
 """
+
+ENDLESS = "[1].all(x, [2].all(y, [3].all(z, [4].all(w, x + y + z + w > 0))))"
 
 
 def mistakes(text: str) -> tuple[Mistake, ...]:
@@ -194,6 +196,9 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
         ("id: five", "id: off", "benefits[1].id", "as in line 17"),
         ("when: request.amount > 5", "when: request.amount", ".when", "of type double"),
         ("when: request.amount > 5", "when: velocity.member_1y.count > 5", ".when", "member_1y"),
+        ("when: request.amount > 5", "when: velocity.ip_1h.ips > 5", ".when", "always 1"),
+        ("when: request.amount > 5", f"when: '{ENDLESS}'", ".when", "may cost too much"),
+        ("when: request.amount > 5", "when: request.ip.matches(request.ip)", ".when", "written"),
     ],
 )
 def test_pg_01_one_slip_is_one_mistake(before: str, after: str, path: str, words: str) -> None:
@@ -451,3 +456,21 @@ def test_a_damaged_document_is_refused_or_can_be_compiled(data: st.DataObject) -
     except ProgramInvalid:
         return
     compile_program(1, program, datetime(1997, 1, 1, tzinfo=UTC))
+
+
+def test_what_a_document_does_not_say_is_as_in_its_base() -> None:
+    base = load(MINIMAL).program
+    del base.antifraud.rules[:]
+    part = MINIMAL[MINIMAL.index("antifraud:") :].replace("  deadline_ms: 500\n", "")
+    assert load(part, base=base).program == load(MINIMAL).program
+    with pytest.raises(ProgramInvalid) as caught:
+        load(part.replace("amount", "amuont"), "part.yaml", base)
+    assert [(m.line, m.path) for m in caught.value.mistakes] == [(3, "antifraud.rules[0].when")]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [("a: 1\nb: {c: 2}", {"a", "b"}), ("- a", set()), ("{", set()), ("", set()), ("[1]: 2", set())],
+)
+def test_the_names_at_the_top_of_a_document(source: str, names: set[str]) -> None:
+    assert top_fields(source) == names

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from rules.compiled import CompiledProgram
+from rules.diff import Difference, differences
+from rules.document import ProgramInvalid, load
 from rules.facts import Counter
 from rules.fraud import Fired, decide, velocity_counters
 from rules.fraud_rules import Counts, FraudFacts
@@ -103,3 +105,45 @@ def test_af_02_each_counter_of_the_program_is_named_once(program: CompiledProgra
         Counter("member_1h", "member", 3_600),
         Counter("member_1d", "member", 86_400),
     )
+
+
+def test_af_05_a_shadow_rule_is_told_and_neither_its_action_nor_its_score_counts(
+    compiled: Compile,
+) -> None:
+    program = compiled(("score: 1000", "score: 1000\n      shadow: true"))
+    assert [rule.name for rule in program.antifraud.rules if rule.shadow] == ["absurd_purchase"]
+    decision = decide(FraudFacts(ACCRUAL, 1, 1_000_001), program)
+    assert (decision.action, decision.score) == (Action.REVIEW, 300)
+    assert [(f.rule, f.action, f.score, f.shadow) for f in decision.fired] == [
+        ("large_purchase", Action.REVIEW, 300, False),
+        ("absurd_purchase", Action.DENY, 1000, True),
+    ]
+
+
+def test_af_05_where_only_a_shadow_rule_fires_all_is_allowed(compiled: Compile) -> None:
+    program = compiled(("score: 600", "score: 600\n      shadow: true"))
+    decision = decide(FraudFacts(REDEMPTION, 60_000), program)
+    assert (decision.action, decision.score, len(decision.fired)) == (Action.ALLOW, 0, 1)
+
+
+def test_af_05_the_counters_of_a_shadow_rule_are_counters_of_the_program(
+    compiled: Compile,
+) -> None:
+    shadow = "request.points > 50000"
+    program = compiled((shadow, "velocity.card_2d.count > 1\n      shadow: true"))
+    assert Counter("card_2d", "card", 172_800) in velocity_counters(program)
+
+
+def test_af_05_a_diff_shows_that_a_rule_only_watches(sample_text: str) -> None:
+    text = sample_text.replace("score: 600", "score: 600\n      shadow: true")
+    found = differences(load(sample_text).program, load(text).program)
+    assert found == (Difference("antifraud.rules[large_redemption].shadow", "false", "true"),)
+
+
+def test_af_05_shadow_is_true_or_false_and_a_mistake_has_its_line(sample_text: str) -> None:
+    text = sample_text.replace("score: 600", "score: 600\n      shadow: perhaps")
+    with pytest.raises(ProgramInvalid) as caught:
+        load(text)
+    [mistake] = caught.value.mistakes
+    assert mistake.path == "antifraud.rules[3].shadow"
+    assert mistake.line == text[: text.index("shadow: perhaps")].count("\n") + 1

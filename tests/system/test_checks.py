@@ -41,6 +41,8 @@ HOLD_LEDGER = "what the ledger says of a hold equals the hold"
 WINDOW_USED = "what holds use of a day of a promotion window is what is counted for the member"
 POOL_MOVES = "what went into a pool and out of it is what both transactions say"
 DELIVERIES = "every message has a delivery, and every delivery a message"
+OWN_HISTORY = "a member's own history is of operations that were assessed and not refused"
+GIFTS = "a gift that is remembered was assessed and not refused"
 LINES_BACK = "what went back of a line is what the refunds name of it"
 
 
@@ -73,6 +75,14 @@ def checkout(where: str) -> str:
     return one("checkout.checkout", "checkout_id", where)
 
 
+# Without a rule that reads of them, anti-fraud remembers neither members nor gifts.
+MEMBERS = """
+    - name: ring
+      operations: [redemption]
+      when: gifts.cycle && history.count > 0
+      action: review
+      score: 100
+"""
 WINDOW = """\
   windows:
     - name: double
@@ -283,8 +293,31 @@ ANTIFRAUD = {
         """
         UPDATE antifraud.assessment SET action = 3, fired = '[{"action": 3, "score": 0}]'
         WHERE fired IS NULL
+        """,
+        also=(OWN_HISTORY, GIFTS),
+    ),
+    "what is remembered of a member is of bounded size, "
+    "and nothing was last before it was first": Damage(
+        'UPDATE antifraud.profile SET state = state || \'{"devices": [["d", 2, 1]]}\''
+    ),
+    OWN_HISTORY: Damage(
+        """
+        UPDATE antifraud.profile
+        SET state = jsonb_set(state, '{history,2,0}', '99') WHERE state #> '{history,2}' IS NOT NULL
         """
     ),
+    "the memory of a key stays small": Damage(
+        "UPDATE antifraud.velocity SET entries = convert_to(repeat('x', 40000), 'UTF8')"
+    ),
+    "a counter is filled from no assessment that may still be on its way": Damage(
+        """
+        INSERT INTO antifraud.velocity_fill (
+            version, series, until_time, cursor_time, slice_us, safe_time, fence_time, fence_xid
+        )
+        SELECT 99, '[]', now(), now(), 1, now() - interval '1 minute', now(), 1
+        """
+    ),
+    GIFTS: Damage("UPDATE antifraud.gift SET receiver = 'nobody'"),
 }
 
 PROGRAM = {
@@ -503,7 +536,8 @@ async def books(ground: Ground) -> AsyncIterator[House]:
     """A house in which something of every kind was written."""
     async with ground.house() as house:
         program = SAMPLE.read_text().replace("pending_days: 14", "pending_days: 0")
-        await house.apply(program.replace("  points_min: 100 ", f"{WINDOW}  points_min: 100 "))
+        program = program.replace("  points_min: 100 ", f"{WINDOW}  points_min: 100 ")
+        await house.apply(program.rstrip() + MEMBERS)
         await house.start(*SERVICES)
         town = Town(house)
         for member in ("ada", "bea", "cai"):

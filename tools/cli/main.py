@@ -22,6 +22,9 @@ app.command(
 app.command("cli.replay:replay", name="replay", help="Replay a CSV file of orders.")
 app.command("cli.imports:import_app", name="import", help="Bring balances and history.")
 app.command("cli.member:member", name="member", help="Look at members.")
+app.command(
+    "cli.fraud:fraud", name="fraud", help="Try draft rules of anti-fraud on the past, and measure."
+)
 app.command("cli.demo:demo", name="demo", help="Tell the story of 69,659 real orders.")
 
 

@@ -34,6 +34,10 @@ UPDATE velocity_fill
 SET safe_time = $2, fence_time = $3, fence_xid = pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 WHERE version = $1
 
+-- name: read_by_time
+-- For this transaction: the planner, who plans without values, takes any slice for a share of the whole table, and would read all of it.
+SELECT set_config('enable_seqscan', 'off', true)
+
 -- name: find_assessments_between
 SELECT
     member_id, request_id, kind, program_version, points, amount_minor, tier_id, type, order_id, occurred_time, create_time, context

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
+from laurel.antifraud.v1 import backtests_pb2 as laurel_dot_antifraud_dot_v1_dot_backtests__pb2
 from laurel.program.v1 import program_pb2 as laurel_dot_program_dot_v1_dot_program__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+laurel/antifraud/v1/antifraud_service.proto\x12\x13laurel.antifraud.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1flaurel/program/v1/program.proto\"\xa3\x03\n\tOperation\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12;\n\x04kind\x18\x02 \x01(\x0e\x32!.laurel.program.v1.FraudOperationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x17\n\x06points\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\"\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\x39\n\roccurred_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x06origin\x18\x07 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x18\n\x07tier_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1a\n\x08order_id\x18\t \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x15\n\x04type\x18\n \x01(\tB\x07\xbaH\x04r\x02(@\x12(\n\x16\x63ounterparty_member_id\x18\x0b \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"\xf1\x01\n\x06Origin\x12\x19\n\x07\x63hannel\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\x05store\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x18\n\x06\x64\x65vice\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x13\n\x02ip\x18\x04 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x16\n\x04\x63\x61rd\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0fstaff_member_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12/\n\x08location\x18\x07 \x01(\x0b\x32\x1d.laurel.antifraud.v1.Location\x12\x18\n\x06region\x18\x14 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"q\n\x08Location\x12\x31\n\x10latitude_degrees\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12\x32\n\x11longitude_degrees\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"\xc0\x01\n\tFiredRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x38\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32).laurel.antifraud.v1.FiredRule.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x04\n\nAssessment\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12/\n\x04kind\x18\x03 \x01(\x0e\x32!.laurel.program.v1.FraudOperation\x12\x11\n\tmember_id\x18\x04 \x01(\t\x12.\n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x06 \x01(\x05\x12\x33\n\x0b\x66ired_rules\x18\x07 \x03(\x0b\x32\x1e.laurel.antifraud.v1.FiredRule\x12\x17\n\x0fprogram_version\x18\x08 \x01(\x05\x12\x0e\n\x06points\x18\t \x01(\x03\x12\x31\n\roccurred_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06\x61mount\x18\x0c \x01(\x0b\x32\x12.google.type.Money\x12+\n\x06origin\x18\r \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x0f\n\x07tier_id\x18\x0e \x01(\t\x12\x10\n\x08order_id\x18\x0f \x01(\t\x12\x0c\n\x04type\x18\x10 \x01(\t\x12\x1e\n\x16\x63ounterparty_member_id\x18\x11 \x01(\t\"Z\n\x12\x42\x61tchAssessRequest\x12\x44\n\noperations\x18\x01 \x03(\x0b\x32\x1e.laurel.antifraud.v1.OperationB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"G\n\x13\x42\x61tchAssessResponse\x12\x30\n\tdecisions\x18\x01 \x03(\x0b\x32\x1d.laurel.antifraud.v1.Decision\"y\n\x08\x44\x65\x63ision\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x17\n\x0fprogram_version\x18\x04 \x01(\x05\"\xae\x01\n\x16ListAssessmentsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x38\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudActionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"h\n\x17ListAssessmentsResponse\x12\x34\n\x0b\x61ssessments\x18\x01 \x03(\x0b\x32\x1f.laurel.antifraud.v1.Assessment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe2\x01\n\x10\x41ntifraudService\x12`\n\x0b\x42\x61tchAssess\x12\'.laurel.antifraud.v1.BatchAssessRequest\x1a(.laurel.antifraud.v1.BatchAssessResponse\x12l\n\x0fListAssessments\x12+.laurel.antifraud.v1.ListAssessmentsRequest\x1a,.laurel.antifraud.v1.ListAssessmentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+laurel/antifraud/v1/antifraud_service.proto\x12\x13laurel.antifraud.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a#laurel/antifraud/v1/backtests.proto\x1a\x1flaurel/program/v1/program.proto\"\xa3\x03\n\tOperation\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12;\n\x04kind\x18\x02 \x01(\x0e\x32!.laurel.program.v1.FraudOperationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x17\n\x06points\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\"\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\x39\n\roccurred_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x06origin\x18\x07 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x18\n\x07tier_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1a\n\x08order_id\x18\t \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x15\n\x04type\x18\n \x01(\tB\x07\xbaH\x04r\x02(@\x12(\n\x16\x63ounterparty_member_id\x18\x0b \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"\xf1\x01\n\x06Origin\x12\x19\n\x07\x63hannel\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\x05store\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x18\n\x06\x64\x65vice\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x13\n\x02ip\x18\x04 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x16\n\x04\x63\x61rd\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0fstaff_member_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12/\n\x08location\x18\x07 \x01(\x0b\x32\x1d.laurel.antifraud.v1.Location\x12\x18\n\x06region\x18\x14 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"q\n\x08Location\x12\x31\n\x10latitude_degrees\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12\x32\n\x11longitude_degrees\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"\xd0\x01\n\tFiredRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x38\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32).laurel.antifraud.v1.FiredRule.FactsEntry\x12\x0e\n\x06shadow\x18\x05 \x01(\x08\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x04\n\nAssessment\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12/\n\x04kind\x18\x03 \x01(\x0e\x32!.laurel.program.v1.FraudOperation\x12\x11\n\tmember_id\x18\x04 \x01(\t\x12.\n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x06 \x01(\x05\x12\x33\n\x0b\x66ired_rules\x18\x07 \x03(\x0b\x32\x1e.laurel.antifraud.v1.FiredRule\x12\x17\n\x0fprogram_version\x18\x08 \x01(\x05\x12\x0e\n\x06points\x18\t \x01(\x03\x12\x31\n\roccurred_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06\x61mount\x18\x0c \x01(\x0b\x32\x12.google.type.Money\x12+\n\x06origin\x18\r \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x0f\n\x07tier_id\x18\x0e \x01(\t\x12\x10\n\x08order_id\x18\x0f \x01(\t\x12\x0c\n\x04type\x18\x10 \x01(\t\x12\x1e\n\x16\x63ounterparty_member_id\x18\x11 \x01(\t\"Z\n\x12\x42\x61tchAssessRequest\x12\x44\n\noperations\x18\x01 \x03(\x0b\x32\x1e.laurel.antifraud.v1.OperationB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"G\n\x13\x42\x61tchAssessResponse\x12\x30\n\tdecisions\x18\x01 \x03(\x0b\x32\x1d.laurel.antifraud.v1.Decision\"y\n\x08\x44\x65\x63ision\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x17\n\x0fprogram_version\x18\x04 \x01(\x05\"\xae\x01\n\x16ListAssessmentsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x38\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudActionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"h\n\x17ListAssessmentsResponse\x12\x34\n\x0b\x61ssessments\x18\x01 \x03(\x0b\x32\x1f.laurel.antifraud.v1.Assessment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf0\x01\n\x08\x41\x63tivity\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12;\n\x04kind\x18\x02 \x01(\x0e\x32!.laurel.antifraud.v1.ActivityKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x39\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x06origin\x18\x04 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12 \n\x04tags\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10 \x18\x01\"\x06r\x04 \x01(@\"^\n\x17ReportActivitiesRequest\x12\x43\n\nactivities\x18\x01 \x03(\x0b\x32\x1d.laurel.antifraud.v1.ActivityB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"8\n\x18ReportActivitiesResponse\x12\x1c\n\x14\x63hanged_member_count\x18\x01 \x01(\x05*\x87\x01\n\x0c\x41\x63tivityKind\x12\x1d\n\x19\x41\x43TIVITY_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43TIVITY_KIND_LOGIN\x10\x01\x12 \n\x1c\x41\x43TIVITY_KIND_PROFILE_CHANGE\x10\x02\x12\x1d\n\x19\x41\x43TIVITY_KIND_TAGS_CHANGE\x10\x03\x32\x96\x04\n\x10\x41ntifraudService\x12`\n\x0b\x42\x61tchAssess\x12\'.laurel.antifraud.v1.BatchAssessRequest\x1a(.laurel.antifraud.v1.BatchAssessResponse\x12l\n\x0fListAssessments\x12+.laurel.antifraud.v1.ListAssessmentsRequest\x1a,.laurel.antifraud.v1.ListAssessmentsResponse\x12Y\n\x08\x42\x61\x63kTest\x12$.laurel.antifraud.v1.BackTestRequest\x1a%.laurel.antifraud.v1.BackTestResponse0\x01\x12\x66\n\rGetRuleReport\x12).laurel.antifraud.v1.GetRuleReportRequest\x1a*.laurel.antifraud.v1.GetRuleReportResponse\x12o\n\x10ReportActivities\x12,.laurel.antifraud.v1.ReportActivitiesRequest\x1a-.laurel.antifraud.v1.ReportActivitiesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -83,28 +84,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTASSESSMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTASSESSMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTASSESSMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\010'
-  _globals['_OPERATION']._serialized_start=189
-  _globals['_OPERATION']._serialized_end=608
-  _globals['_ORIGIN']._serialized_start=611
-  _globals['_ORIGIN']._serialized_end=852
-  _globals['_LOCATION']._serialized_start=854
-  _globals['_LOCATION']._serialized_end=967
-  _globals['_FIREDRULE']._serialized_start=970
-  _globals['_FIREDRULE']._serialized_end=1162
-  _globals['_FIREDRULE_FACTSENTRY']._serialized_start=1118
-  _globals['_FIREDRULE_FACTSENTRY']._serialized_end=1162
-  _globals['_ASSESSMENT']._serialized_start=1165
-  _globals['_ASSESSMENT']._serialized_end=1707
-  _globals['_BATCHASSESSREQUEST']._serialized_start=1709
-  _globals['_BATCHASSESSREQUEST']._serialized_end=1799
-  _globals['_BATCHASSESSRESPONSE']._serialized_start=1801
-  _globals['_BATCHASSESSRESPONSE']._serialized_end=1872
-  _globals['_DECISION']._serialized_start=1874
-  _globals['_DECISION']._serialized_end=1995
-  _globals['_LISTASSESSMENTSREQUEST']._serialized_start=1998
-  _globals['_LISTASSESSMENTSREQUEST']._serialized_end=2172
-  _globals['_LISTASSESSMENTSRESPONSE']._serialized_start=2174
-  _globals['_LISTASSESSMENTSRESPONSE']._serialized_end=2278
-  _globals['_ANTIFRAUDSERVICE']._serialized_start=2281
-  _globals['_ANTIFRAUDSERVICE']._serialized_end=2507
+  _globals['_ACTIVITY'].fields_by_name['member_id']._loaded_options = None
+  _globals['_ACTIVITY'].fields_by_name['member_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
+  _globals['_ACTIVITY'].fields_by_name['kind']._loaded_options = None
+  _globals['_ACTIVITY'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_ACTIVITY'].fields_by_name['occurred_time']._loaded_options = None
+  _globals['_ACTIVITY'].fields_by_name['occurred_time']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_ACTIVITY'].fields_by_name['tags']._loaded_options = None
+  _globals['_ACTIVITY'].fields_by_name['tags']._serialized_options = b'\272H\017\222\001\014\020 \030\001\"\006r\004 \001(@'
+  _globals['_REPORTACTIVITIESREQUEST'].fields_by_name['activities']._loaded_options = None
+  _globals['_REPORTACTIVITIESREQUEST'].fields_by_name['activities']._serialized_options = b'\272H\r\222\001\n\010\001\020\350\007\"\003\330\001\003'
+  _globals['_ACTIVITYKIND']._serialized_start=2731
+  _globals['_ACTIVITYKIND']._serialized_end=2866
+  _globals['_OPERATION']._serialized_start=226
+  _globals['_OPERATION']._serialized_end=645
+  _globals['_ORIGIN']._serialized_start=648
+  _globals['_ORIGIN']._serialized_end=889
+  _globals['_LOCATION']._serialized_start=891
+  _globals['_LOCATION']._serialized_end=1004
+  _globals['_FIREDRULE']._serialized_start=1007
+  _globals['_FIREDRULE']._serialized_end=1215
+  _globals['_FIREDRULE_FACTSENTRY']._serialized_start=1171
+  _globals['_FIREDRULE_FACTSENTRY']._serialized_end=1215
+  _globals['_ASSESSMENT']._serialized_start=1218
+  _globals['_ASSESSMENT']._serialized_end=1760
+  _globals['_BATCHASSESSREQUEST']._serialized_start=1762
+  _globals['_BATCHASSESSREQUEST']._serialized_end=1852
+  _globals['_BATCHASSESSRESPONSE']._serialized_start=1854
+  _globals['_BATCHASSESSRESPONSE']._serialized_end=1925
+  _globals['_DECISION']._serialized_start=1927
+  _globals['_DECISION']._serialized_end=2048
+  _globals['_LISTASSESSMENTSREQUEST']._serialized_start=2051
+  _globals['_LISTASSESSMENTSREQUEST']._serialized_end=2225
+  _globals['_LISTASSESSMENTSRESPONSE']._serialized_start=2227
+  _globals['_LISTASSESSMENTSRESPONSE']._serialized_end=2331
+  _globals['_ACTIVITY']._serialized_start=2334
+  _globals['_ACTIVITY']._serialized_end=2574
+  _globals['_REPORTACTIVITIESREQUEST']._serialized_start=2576
+  _globals['_REPORTACTIVITIESREQUEST']._serialized_end=2670
+  _globals['_REPORTACTIVITIESRESPONSE']._serialized_start=2672
+  _globals['_REPORTACTIVITIESRESPONSE']._serialized_end=2728
+  _globals['_ANTIFRAUDSERVICE']._serialized_start=2869
+  _globals['_ANTIFRAUDSERVICE']._serialized_end=3403
 # @@protoc_insertion_point(module_scope)

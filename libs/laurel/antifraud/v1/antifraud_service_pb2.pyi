@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.type import money_pb2 as money_pb2
 from laurel.program.v1 import program_pb2 as program_pb2
 import builtins as builtins
@@ -20,6 +21,33 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _ActivityKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ActivityKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ActivityKind.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    ACTIVITY_KIND_UNSPECIFIED: _ActivityKind.ValueType  # 0
+    """Not stated."""
+    ACTIVITY_KIND_LOGIN: _ActivityKind.ValueType  # 1
+    """Logged in."""
+    ACTIVITY_KIND_PROFILE_CHANGE: _ActivityKind.ValueType  # 2
+    """Changed what the account is reached or secured by, such as address, phone or password."""
+    ACTIVITY_KIND_TAGS_CHANGE: _ActivityKind.ValueType  # 3
+    """Was given other tags."""
+
+class ActivityKind(_ActivityKind, metaclass=_ActivityKindEnumTypeWrapper):
+    """What a member did."""
+
+ACTIVITY_KIND_UNSPECIFIED: ActivityKind.ValueType  # 0
+"""Not stated."""
+ACTIVITY_KIND_LOGIN: ActivityKind.ValueType  # 1
+"""Logged in."""
+ACTIVITY_KIND_PROFILE_CHANGE: ActivityKind.ValueType  # 2
+"""Changed what the account is reached or secured by, such as address, phone or password."""
+ACTIVITY_KIND_TAGS_CHANGE: ActivityKind.ValueType  # 3
+"""Was given other tags."""
 
 @typing.final
 class Operation(message.Message):
@@ -191,12 +219,15 @@ class FiredRule(message.Message):
     ACTION_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
     FACTS_FIELD_NUMBER: builtins.int
+    SHADOW_FIELD_NUMBER: builtins.int
     rule: builtins.str
     """Name of the rule in the program."""
     action: program_pb2.FraudAction.ValueType
     """What it asked for."""
     score: builtins.int
     """What it added to the score."""
+    shadow: builtins.bool
+    """Whether it only watched: its action and its score are what it would have added, and neither counted."""
     @builtins.property
     def facts(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """The facts that its condition read, such as `velocity.member_1h.count` = `21`."""
@@ -208,10 +239,11 @@ class FiredRule(message.Message):
         action: program_pb2.FraudAction.ValueType = ...,
         score: builtins.int = ...,
         facts: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        shadow: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "facts", b"facts", "rule", b"rule", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "facts", b"facts", "rule", b"rule", "score", b"score", "shadow", b"shadow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,9 +279,9 @@ class Assessment(message.Message):
     member_id: builtins.str
     """The member."""
     action: program_pb2.FraudAction.ValueType
-    """The strictest action of the rules that fired; ALLOW when none did."""
+    """The strictest action of the rules that fired, but for shadow rules; ALLOW when none did."""
     score: builtins.int
-    """Sum of the scores of the rules that fired, at most 1000."""
+    """Sum of the scores of the rules that fired, but for shadow rules; at most 1000."""
     program_version: builtins.int
     """Version of the program that decided."""
     points: builtins.int
@@ -440,5 +472,91 @@ class ListAssessmentsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["assessments", b"assessments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Activity(message.Message):
+    """Something a member did where no points moved."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    member_id: builtins.str
+    """The member."""
+    kind: ActivityKind.ValueType
+    """What it was."""
+    @builtins.property
+    def occurred_time(self) -> timestamp_pb2.Timestamp:
+        """When it happened in the world, at most 5 minutes ahead."""
+
+    @builtins.property
+    def origin(self) -> Origin:
+        """Where it came from. Its device counts as used by the member, its location as where the member was; of a TAGS_CHANGE, which is no deed
+        of the member, none must be given.
+        """
+
+    @builtins.property
+    def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """All tags that the member has from then on, such as `employee`; none takes them away. Only of a TAGS_CHANGE."""
+
+    def __init__(
+        self,
+        *,
+        member_id: builtins.str = ...,
+        kind: ActivityKind.ValueType = ...,
+        occurred_time: timestamp_pb2.Timestamp | None = ...,
+        origin: Origin | None = ...,
+        tags: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["occurred_time", b"occurred_time", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["kind", b"kind", "member_id", b"member_id", "occurred_time", b"occurred_time", "origin", b"origin", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReportActivitiesRequest(message.Message):
+    """Request of ReportActivities."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACTIVITIES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def activities(self) -> containers.RepeatedCompositeFieldContainer[Activity]:
+        """1 to 1,000 reports. A mistake in one refuses them all, and is named by `activities[<index>].<field>`."""
+
+    def __init__(
+        self,
+        *,
+        activities: abc.Iterable[Activity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["activities", b"activities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReportActivitiesResponse(message.Message):
+    """Response of ReportActivities."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHANGED_MEMBER_COUNT_FIELD_NUMBER: builtins.int
+    changed_member_count: builtins.int
+    """Of how many members something new was learnt."""
+    def __init__(
+        self,
+        *,
+        changed_member_count: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changed_member_count", b"changed_member_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

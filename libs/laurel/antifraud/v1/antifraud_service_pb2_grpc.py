@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from laurel.antifraud.v1 import antifraud_service_pb2 as laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2
+from laurel.antifraud.v1 import backtests_pb2 as laurel_dot_antifraud_dot_v1_dot_backtests__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -45,6 +46,21 @@ class AntifraudServiceStub:
                 request_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsRequest.SerializeToString,
                 response_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsResponse.FromString,
                 _registered_method=True)
+        self.BackTest = channel.unary_stream(
+                '/laurel.antifraud.v1.AntifraudService/BackTest',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.BackTestRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.BackTestResponse.FromString,
+                _registered_method=True)
+        self.GetRuleReport = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/GetRuleReport',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportResponse.FromString,
+                _registered_method=True)
+        self.ReportActivities = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ReportActivities',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
+                _registered_method=True)
 
 
 class AntifraudServiceServicer:
@@ -67,6 +83,36 @@ class AntifraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BackTest(self, request, context):
+        """Tries draft rules on what was assessed in a time range, in the order in which it was, and tells what they would have picked out and
+        decided otherwise. Windows are counted anew, as BatchAssess counts them. Nothing is stored; a caller who leaves ends it.
+        Errors: INVALID_ARGUMENT with reason RULES_INVALID and one BadRequest field violation for every mistake of the draft, also where a rule
+        reads facts that stored assessments do not hold; INVALID_ARGUMENT with reason TIME_RANGE_INVALID; RESOURCE_EXHAUSTED with reason
+        BACK_TEST_RUNNING while the process runs another one; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them, or
+        with reason TOO_MANY_KEYS where their windows need too much memory; FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRuleReport(self, request, context):
+        """Tells what each rule, shadow rules included, has picked out in a time range, and how right it was by the labels.
+        Errors: INVALID_ARGUMENT with reason TIME_RANGE_INVALID; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them;
+        FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportActivities(self, request, context):
+        """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
+        latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
+        Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AntifraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +125,21 @@ def add_AntifraudServiceServicer_to_server(servicer, server):
                     servicer.ListAssessments,
                     request_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsRequest.FromString,
                     response_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsResponse.SerializeToString,
+            ),
+            'BackTest': grpc.unary_stream_rpc_method_handler(
+                    servicer.BackTest,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.BackTestRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.BackTestResponse.SerializeToString,
+            ),
+            'GetRuleReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRuleReport,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportResponse.SerializeToString,
+            ),
+            'ReportActivities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportActivities,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +197,87 @@ class AntifraudService:
             '/laurel.antifraud.v1.AntifraudService/ListAssessments',
             laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsRequest.SerializeToString,
             laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ListAssessmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/BackTest',
+            laurel_dot_antifraud_dot_v1_dot_backtests__pb2.BackTestRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_backtests__pb2.BackTestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRuleReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/GetRuleReport',
+            laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_backtests__pb2.GetRuleReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportActivities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ReportActivities',
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

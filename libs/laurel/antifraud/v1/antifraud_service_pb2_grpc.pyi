@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as abc
 from grpc import aio as aio
 from laurel.antifraud.v1 import antifraud_service_pb2 as antifraud_service_pb2
+from laurel.antifraud.v1 import backtests_pb2 as backtests_pb2
 import abc as abc_1
 
 
@@ -23,6 +24,24 @@ class AntifraudServiceStub:
     """
     ListAssessments: aio.UnaryUnaryMultiCallable[antifraud_service_pb2.ListAssessmentsRequest, antifraud_service_pb2.ListAssessmentsResponse]
     """Lists the assessments of a member, newest first."""
+    BackTest: aio.UnaryStreamMultiCallable[backtests_pb2.BackTestRequest, backtests_pb2.BackTestResponse]
+    """Tries draft rules on what was assessed in a time range, in the order in which it was, and tells what they would have picked out and
+    decided otherwise. Windows are counted anew, as BatchAssess counts them. Nothing is stored; a caller who leaves ends it.
+    Errors: INVALID_ARGUMENT with reason RULES_INVALID and one BadRequest field violation for every mistake of the draft, also where a rule
+    reads facts that stored assessments do not hold; INVALID_ARGUMENT with reason TIME_RANGE_INVALID; RESOURCE_EXHAUSTED with reason
+    BACK_TEST_RUNNING while the process runs another one; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them, or
+    with reason TOO_MANY_KEYS where their windows need too much memory; FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+    """
+    GetRuleReport: aio.UnaryUnaryMultiCallable[backtests_pb2.GetRuleReportRequest, backtests_pb2.GetRuleReportResponse]
+    """Tells what each rule, shadow rules included, has picked out in a time range, and how right it was by the labels.
+    Errors: INVALID_ARGUMENT with reason TIME_RANGE_INVALID; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them;
+    FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+    """
+    ReportActivities: aio.UnaryUnaryMultiCallable[antifraud_service_pb2.ReportActivitiesRequest, antifraud_service_pb2.ReportActivitiesResponse]
+    """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
+    latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
+    Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+    """
 
 class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
     """Decides whether points may move, before they do."""
@@ -45,5 +64,41 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[antifraud_service_pb2.ListAssessmentsRequest, abc.Awaitable[antifraud_service_pb2.ListAssessmentsResponse]],
     ) -> abc.Awaitable[antifraud_service_pb2.ListAssessmentsResponse]:
         """Lists the assessments of a member, newest first."""
+
+    @abc_1.abstractmethod
+    def BackTest(
+        self,
+        request: backtests_pb2.BackTestRequest,
+        context: aio.ServicerContext[backtests_pb2.BackTestRequest, abc.AsyncIterator[backtests_pb2.BackTestResponse]],
+    ) -> abc.AsyncIterator[backtests_pb2.BackTestResponse]:
+        """Tries draft rules on what was assessed in a time range, in the order in which it was, and tells what they would have picked out and
+        decided otherwise. Windows are counted anew, as BatchAssess counts them. Nothing is stored; a caller who leaves ends it.
+        Errors: INVALID_ARGUMENT with reason RULES_INVALID and one BadRequest field violation for every mistake of the draft, also where a rule
+        reads facts that stored assessments do not hold; INVALID_ARGUMENT with reason TIME_RANGE_INVALID; RESOURCE_EXHAUSTED with reason
+        BACK_TEST_RUNNING while the process runs another one; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them, or
+        with reason TOO_MANY_KEYS where their windows need too much memory; FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+        """
+
+    @abc_1.abstractmethod
+    def GetRuleReport(
+        self,
+        request: backtests_pb2.GetRuleReportRequest,
+        context: aio.ServicerContext[backtests_pb2.GetRuleReportRequest, abc.Awaitable[backtests_pb2.GetRuleReportResponse]],
+    ) -> abc.Awaitable[backtests_pb2.GetRuleReportResponse]:
+        """Tells what each rule, shadow rules included, has picked out in a time range, and how right it was by the labels.
+        Errors: INVALID_ARGUMENT with reason TIME_RANGE_INVALID; FAILED_PRECONDITION with reason TOO_MANY_ASSESSMENTS above 1,000,000 of them;
+        FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+        """
+
+    @abc_1.abstractmethod
+    def ReportActivities(
+        self,
+        request: antifraud_service_pb2.ReportActivitiesRequest,
+        context: aio.ServicerContext[antifraud_service_pb2.ReportActivitiesRequest, abc.Awaitable[antifraud_service_pb2.ReportActivitiesResponse]],
+    ) -> abc.Awaitable[antifraud_service_pb2.ReportActivitiesResponse]:
+        """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
+        latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
+        Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+        """
 
 def add_AntifraudServiceServicer_to_server(servicer: AntifraudServiceServicer, server: aio.Server) -> None: ...

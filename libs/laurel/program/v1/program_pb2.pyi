@@ -1048,6 +1048,7 @@ class FraudRule(message.Message):
     WHEN_FIELD_NUMBER: builtins.int
     ACTION_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
+    SHADOW_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Unique name within the program."""
     when: builtins.str
@@ -1060,6 +1061,17 @@ class FraudRule(message.Message):
     this order, such as `member_device`. The window is a number with m, h or d, from 1m to 90d. The measure is `count`, `amount`, `points`,
     or, under a single key, how many different ones there were: `members`, `devices`, `ips`, `cards`, `stores`; these end at 512, which
     reads as 512 or more. Where the request names no such key, not both of two, or none of what is counted, the counter is 0.
+    Facts about the member, at the moment of the operation and as far as they are known: `member.known` (bool, enrolled or reported of), `member.age_days` (int,
+    since enrolment; -1 unknown), `member.status` (`active`, `frozen`, `closed` or empty), `member.tags` (list of string),
+    `member.minutes_since_profile_change`, `member.minutes_since_login`, `member.minutes_since_new_device` and
+    `request.device_age_minutes` (ints; 1,000,000,000 for never and where no device is named; a device that the member uses for the first
+    time has age 0, and is new unless it is the very first), `member.refund_ratio` (double, 0 to 1: spend returned over spend of 90 days),
+    `member.refund_count` (int); `history.count` (int), `history.points_mean`, `history.points_deviation`, `history.amount_mean`,
+    `history.amount_deviation` (doubles, of the member's earlier operations of the same kind that took effect; a deviation is 0 below two);
+    `travel.km`, `travel.kmh` (doubles, from where the member was last, in a minute at least); `gifts.senders` (int, members who gave to
+    the receiver of this gift in 30 days, it included; 0 where it is none), `gifts.cycle` (bool, in 30 days and at most 4 steps the
+    receiver's gifts came to the giver). Devices, history, places and gifts are remembered of the kinds of operation whose rules read
+    any of these facts.
     Its cost is bounded: items of lists are counted as 100, macros such as `exists` inside of one another multiply, and a pattern of
     `matches` is a text of at most 100 characters whose counted repetitions multiply to at most 50.
     """
@@ -1067,6 +1079,10 @@ class FraudRule(message.Message):
     """What is done when it fires."""
     score: builtins.int
     """How much it adds to the score when it fires, 0 to 1000."""
+    shadow: builtins.bool
+    """Whether it only watches: it is evaluated and recorded where it fires, with the action and the score that it would have had, and neither
+    counts for the decision. So a rule shows what it does before it does anything.
+    """
     @builtins.property
     def operations(self) -> containers.RepeatedScalarFieldContainer[FraudOperation.ValueType]:
         """The operations it looks at."""
@@ -1079,10 +1095,11 @@ class FraudRule(message.Message):
         when: builtins.str = ...,
         action: FraudAction.ValueType = ...,
         score: builtins.int = ...,
+        shadow: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "name", b"name", "operations", b"operations", "score", b"score", "when", b"when"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "name", b"name", "operations", b"operations", "score", b"score", "shadow", b"shadow", "when", b"when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
