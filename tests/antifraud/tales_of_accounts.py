@@ -23,44 +23,44 @@ def a_phone_that_jumps_to_the_next_town(tale: Tale) -> None:
     tale.does("a", PURCHASE, 0.5, dollars=30, location=SALEM)
 
 
-@tells("impossible_travel_spending", fires=True)
+@tells("impossible_travel_to_spend", fires=True)
 def spent_in_denver_within_an_hour(tale: Tale) -> None:
     tale.does("a", ORDER, points=200, location=BOSTON)
     tale.does("a", ORDER, HOUR, points=200, location=DENVER)
 
 
-@tells("impossible_travel_spending", fires=False)
+@tells("impossible_travel_to_spend", fires=False)
 def spent_in_denver_on_the_next_day(tale: Tale) -> None:
     tale.does("a", ORDER, points=200, location=BOSTON)
     tale.does("a", ORDER, DAY, points=200, location=DENVER)
 
 
-@tells("spending_after_profile_change", fires=True)
+@tells("after_profile_change", fires=True)
 def spent_minutes_after_a_change(tale: Tale) -> None:
     tale.reports("a", PROFILE_CHANGE, 0, device="d")
     tale.does("a", ORDER, 5, points=200, device="d")
 
 
-@tells("spending_after_profile_change", fires=False)
+@tells("after_profile_change", fires=False)
 def spent_a_week_after_a_change(tale: Tale) -> None:
     tale.reports("a", PROFILE_CHANGE, 0, device="d")
     tale.does("a", ORDER, 7 * DAY, points=200, device="d")
 
 
-@tells("spending_from_new_device", fires=True)
+@tells("from_new_device", fires=True)
 def spent_minutes_after_a_new_device(tale: Tale) -> None:
     tale.reports("a", LOG_IN, 0, device="old")
     tale.reports("a", LOG_IN, 9 * DAY, device="new")
     tale.does("a", ORDER, 9 * DAY + 5, points=200, device="new")
 
 
-@tells("spending_from_new_device", fires=False)
+@tells("from_new_device", fires=False)
 def spent_from_the_first_device(tale: Tale) -> None:
     tale.reports("a", LOG_IN, 0, device="only")
     tale.does("a", ORDER, 5, points=150, device="only")
 
 
-@tells("spending_from_new_device", fires=False)
+@tells("from_new_device", fires=False)
 def spent_a_little_days_after_a_new_device(tale: Tale) -> None:
     tale.reports("a", LOG_IN, 0, device="old")
     tale.reports("a", LOG_IN, 9 * DAY, device="new")
@@ -162,7 +162,7 @@ def spent_after_an_order_came_back(tale: Tale) -> None:
     tale.does("a", ORDER, 20 * DAY, points=200)
 
 
-@tells("refund_abuse_earning", fires=True)
+@tells("refund_abuse_to_earn", fires=True)
 def bought_after_three_of_four_orders_came_back(tale: Tale) -> None:
     for n in range(4):
         tale.does("a", PURCHASE, n * DAY, dollars=200)
@@ -171,14 +171,14 @@ def bought_after_three_of_four_orders_came_back(tale: Tale) -> None:
     tale.does("a", PURCHASE, 20 * DAY, dollars=200)
 
 
-@tells("refund_abuse_earning", fires=False)
+@tells("refund_abuse_to_earn", fires=False)
 def a_record_bought_after_three_came_back(tale: Tale) -> None:
     for n in range(3):
         tale.returns("a", (10 + n) * DAY, dollars=20)
     tale.does("a", PURCHASE, 20 * DAY, dollars=20)
 
 
-@tells("refund_abuse_earning", fires=False)
+@tells("refund_abuse_to_earn", fires=False)
 def returns_of_last_year(tale: Tale) -> None:
     for n in range(3):
         tale.returns("a", n * DAY, dollars=200)

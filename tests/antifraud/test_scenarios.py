@@ -1,4 +1,4 @@
-"""The sample rules stop fraud and spare honest members (AF-01, AF-02), as `make scenarios` shows."""
+"""The sample rules stop fraud and spare honest members (AF-01, AF-02): see `make scenarios`."""
 
 import ast
 from collections.abc import AsyncIterator

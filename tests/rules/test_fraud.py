@@ -37,7 +37,7 @@ def busy(count: int, points: int = 0, window: str = "member_1h") -> dict[str, Co
             FraudFacts(REDEMPTION, 1),
             busy(2, 100_001, "member_1d"),
             Action.DENY,
-            ["draining_account"],
+            ["draining_account", "large_spending"],
         ),
     ],
 )

@@ -160,7 +160,10 @@ class Honest:
             # The till had read the card of somebody else of the household.
             other = chance.choice(person.household)
             earlier = one.time - minutes(chance.uniform(2, 10))
-            yield self._deed(other, earlier, PURCHASE, points, place, cents=one.cents, order=order)
+            if other.enrolled < earlier:
+                yield self._deed(
+                    other, earlier, PURCHASE, points, place, cents=one.cents, order=order
+                )
         yield self._deed(person, one.time, PURCHASE, points, place, cents=one.cents, order=order)
 
     def _return(self, person: Person, one: Bought, order: str) -> Return:
