@@ -12,8 +12,8 @@ from typing import Any
 
 from rules.cel import Condition, Conditions, compile_condition, evaluate_one
 from rules.cel_tokens import tokens
-from rules.facts import FRAUD_FACTS, Type, flat_name, velocity_fact
-from rules.fraud_rules import FraudFacts, OperationRules
+from rules.facts import FRAUD_FACTS, REQUEST_FACTS, Type, flat_name, velocity_fact
+from rules.fraud_rules import FraudFacts, Getter, OperationRules
 
 SHAPES_MAX = 1024
 CONDITIONS_MAX = 1024
@@ -47,6 +47,32 @@ def shape_of(facts: FraudFacts) -> Shape:
         facts.store != "", facts.staff != "", facts.order_id != "", facts.counterparty != "",
         facts.latitude is not None,
     )  # fmt: skip
+
+
+def may_read(rules: OperationRules, facts: FraudFacts, paths: frozenset[str]) -> bool:
+    """Whether a rule that can fire on an operation gets to read any of these facts, which lie
+    outside of the request: one that is false by what the request says does not.
+    """
+    for getters, guards in _readers(awake(rules, facts), paths):
+        if False not in guards.evaluate({name: get(facts, {}) for name, get in getters}):
+            return True
+    return False
+
+
+@lru_cache(maxsize=SHAPES_MAX)
+def _readers(
+    rules: OperationRules, paths: frozenset[str]
+) -> tuple[tuple[tuple[tuple[str, Getter], ...], Conditions], ...]:
+    """For each rule that reads any of the facts, its parts that read of the request alone."""
+    found = []
+    for rule in rules.rules:
+        if paths.isdisjoint(rule.condition.facts):
+            continue
+        guards = [p for p in parts_of(rule.condition) if REQUEST_FACTS.keys() >= {*p.facts}]
+        names = {flat_name(path) for guard in guards for path in guard.facts}
+        getters = tuple((name, get) for name, get in rules.getters if name in names)
+        found.append((getters, Conditions(guards)))
+    return tuple(found)
 
 
 @lru_cache(maxsize=SHAPES_MAX)

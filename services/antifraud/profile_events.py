@@ -20,21 +20,26 @@ SPEND_EVENTS = ("points_accrued", "accrual_reversed")
 STATUSES = {"FREEZE": FROZEN, "UNFREEZE": ACTIVE, "CLOSE": CLOSED}
 
 
-@lru_cache(maxsize=2)
-def reads_refunds(history: ProgramHistory) -> bool:
-    """Whether a rule of any version reads of refunds."""
+@lru_cache(maxsize=4)
+def reads_refunds(history: ProgramHistory, payload: str) -> bool:
+    """Whether a rule of any version reads what such events tell.
+
+    How often a member returned something does not depend on what was bought.
+    """
+    facts = {"member.refund_ratio"} if payload == "points_accrued" else REFUND_FACTS
     versions = (history.version(number) for number in history.versions())
     rules = (rule for version in versions for rule in version.antifraud.rules)
-    return any(path in REFUND_FACTS for rule in rules for path in rule.condition.facts)
+    return any(path in facts for rule in rules for path in rule.condition.facts)
 
 
 def changes_nothing(events: Sequence[Event], history: ProgramHistory | None) -> bool:
-    """Whether a message tells of spend alone, and no rule reads of refunds."""
-    if history is None or events[0].WhichOneof("payload") not in SPEND_EVENTS:
+    """Whether a message tells of spend alone, and no rule reads of it."""
+    payload = events[0].WhichOneof("payload") or ""
+    if history is None or payload not in SPEND_EVENTS:
         return False
     # What a version has decided that is not known here may have come with such a rule.
     newest = max(event.program_version for event in events)
-    return newest <= history.newest.version and not reads_refunds(history)
+    return newest <= history.newest.version and not reads_refunds(history, payload)
 
 
 async def note_events(tx: Transaction, events: Sequence[Event], clock: Clock) -> None:

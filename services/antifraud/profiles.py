@@ -9,6 +9,7 @@ from antifraud.gifts import Gift, GiftGraph
 from antifraud.profile import Place, Profile
 from antifraud.profile_views import VIEWS, Moment, View
 from antifraud.values import Asked
+from rules.awake import may_read
 from rules.compiled import CompiledProgram
 from rules.facts import PROFILE_FACTS
 from rules.fraud import FraudDecision
@@ -16,6 +17,8 @@ from rules.profile_facts import GIFT_FACTS
 from rules.values import Action, Operation
 
 PROGRAMS_MAX = 64
+MEMBER_FACTS = frozenset(PROFILE_FACTS)
+HISTORY_FACTS = frozenset(path for path in PROFILE_FACTS if path.startswith("history."))
 
 
 class Needs(NamedTuple):
@@ -23,6 +26,7 @@ class Needs(NamedTuple):
 
     views: tuple[tuple[str, View], ...]
     gifts: bool
+    history: bool
 
 
 @lru_cache(maxsize=PROGRAMS_MAX)
@@ -33,7 +37,22 @@ def needs(program: CompiledProgram, kind: Operation) -> Needs | None:
     if not read:
         return None
     views = tuple((path, VIEWS[path]) for path in sorted(read - GIFT_FACTS))
-    return Needs(views, gifts=bool(read & GIFT_FACTS))
+    return Needs(views, gifts=bool(read & GIFT_FACTS), history=bool(read & HISTORY_FACTS))
+
+
+def needs_of(asked: Asked) -> Needs | None:
+    """What is to be looked up for one operation; None where no rule gets to read it.
+
+    One that names neither device nor place nor receiver leaves nothing to remember but history.
+    """
+    facts = asked.facts
+    found = needs(asked.program, facts.operation)
+    if found is None or found.history:
+        return found
+    if facts.device or facts.counterparty or facts.latitude is not None:
+        return found
+    rules = asked.program.antifraud.by_operation[facts.operation]
+    return found if may_read(rules, facts, MEMBER_FACTS) else None
 
 
 @lru_cache(maxsize=PROGRAMS_MAX)
@@ -64,8 +83,9 @@ class Profiles:
         self._changed: set[str] = set()
         self._graph = GiftGraph()
         self._gifts: list[Gift] = []
+        self._needs = {one.request_key: needs_of(one) for one in asked}
         for one in asked:
-            wanted = needs(one.program, one.facts.operation)
+            wanted = self._needs[one.request_key]
             if wanted is None:
                 continue
             gift = _gift_of(one) if wanted.gifts else None
@@ -94,7 +114,7 @@ class Profiles:
 
     def facts_of(self, asked: Asked) -> dict[str, Any]:
         """By its path, each fact that a rule on the operation reads."""
-        wanted = needs(asked.program, asked.facts.operation)
+        wanted = self._needs.get(asked.request_key)
         if wanted is None:
             return {}
         found: dict[str, Any] = {}
@@ -110,7 +130,7 @@ class Profiles:
 
     def learn(self, asked: Asked, decision: FraudDecision) -> None:
         """Notes an operation that was decided; those behind it in the batch see it."""
-        wanted = needs(asked.program, asked.facts.operation)
+        wanted = self._needs.get(asked.request_key)
         if wanted is None:
             return
         takes_effect = _takes_effect(asked, decision)

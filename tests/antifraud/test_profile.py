@@ -29,7 +29,7 @@ from antifraud.profile_views import (
     distance_km,
     minutes_since,
 )
-from laurel.event.v1.event_pb2 import Event, MemberEnrolled, PointsAccrued
+from laurel.event.v1.event_pb2 import AccrualReversed, Event, MemberEnrolled, PointsAccrued
 from rules.compiled import ProgramHistory, compile_program
 from rules.document import load
 from rules.facts import PROFILE_FACTS, Type
@@ -235,3 +235,17 @@ def test_events_of_spend_are_passed_over_unless_a_rule_may_read_of_refunds() -> 
     assert not changes_nothing([accrued], None)
     assert not changes_nothing([accrued, later], silent)
     assert not changes_nothing([enrolled], silent)
+
+
+def test_purchases_are_passed_over_where_rules_only_read_how_often_something_came_back() -> None:
+    counting = history_of("""
+    - name: returns
+      operations: [redemption]
+      when: member.refund_count > 2
+      action: review
+      score: 1
+""")
+    accrued = Event(points_accrued=PointsAccrued(), program_version=1)
+    returned = Event(accrual_reversed=AccrualReversed(), program_version=1)
+    assert changes_nothing([accrued], counting)
+    assert not changes_nothing([returned], counting)

@@ -1,23 +1,32 @@
 """Rules sleep where they cannot fire, and nobody can tell (AF-02)."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
-from rules.awake import NAMED, awake, parts_of
-from rules.cel import Condition, compile_condition
+from rules.awake import NAMED, awake, may_read, parts_of
+from rules.cel import Condition, Conditions, compile_condition
 from rules.compiled import CompiledProgram
-from rules.facts import FRAUD_FACTS
+from rules.facts import FRAUD_FACTS, PROFILE_FACTS
 from rules.fraud import decide
 from rules.fraud_rules import Counts, FraudFacts, OperationRules
 from rules.values import Operation
 
+Compile = Callable[..., CompiledProgram]
 PLAIN = FraudFacts(Operation.ACCRUAL, 30, 3011, order_id="o", type="purchase", member="m")
 
 
 def names(rules: OperationRules) -> list[str]:
     return [rule.name for rule in rules.rules]
+
+
+def alone(rules: OperationRules, name: str) -> OperationRules:
+    """As if the program had no other rule."""
+    chosen = tuple(rule for rule in rules.rules if rule.name == name)
+    return replace(rules, rules=chosen, conditions=Conditions([r.condition for r in chosen]))
 
 
 def condition(source: str) -> Condition:
@@ -39,6 +48,28 @@ def test_af_02_a_purchase_that_names_all_wakes_all_but_those_on_other_types(
     full = PLAIN._replace(channel="web", latitude=1.0, longitude=1.0, **named)
     rules = program.antifraud.by_operation[Operation.ACCRUAL]
     assert {*names(rules)} - {*names(awake(rules, full))} == {"check_in_burst", "busy_address"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "dollars", "reads"),
+    [
+        ("member.refund_count > 2", 10, True),
+        ("request.amount >= 50 && member.refund_count > 2", 10, False),
+        ("request.amount >= 50 && member.refund_count > 2", 60, True),
+        ("request.amount >= 50 || member.refund_count > 2", 10, True),
+        ("member.refund_count > 2 && travel.km > 1", 60, False),
+        ("request.amount >= 50", 60, False),
+        ("100 / request.points > 5 && member.refund_count > 2", 60, True),
+    ],
+)
+def test_af_02_members_are_looked_up_where_the_request_leaves_a_rule_open(
+    compiled: Compile, rule: str, dollars: int, reads: bool
+) -> None:
+    """The last one breaks at 0 points, and is asked for all the same."""
+    program = compiled(("when: request.amount > 1000\n", f"when: {rule}\n"))
+    only = program.antifraud.by_operation[Operation.ACCRUAL]
+    facts = PLAIN._replace(points=0, amount_minor=dollars * 100)
+    assert may_read(alone(only, "large_purchase"), facts, frozenset(PROFILE_FACTS)) is reads
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,18 @@ def test_af_02_each_counter_of_the_program_is_named_once(program: CompiledProgra
     assert velocity_counters(program) == (
         Counter("member_1h", "member", 3_600),
         Counter("member_1d", "member", 86_400),
+        Counter("device_1h", "device", 3_600),
+        Counter("ip_1d.members", "ip", 86_400, distinct="member"),
+        Counter("ip_7d.members", "ip", 604_800, distinct="member"),
+        Counter("device_1d.members", "device", 86_400, distinct="member"),
+        Counter("device_30d.members", "device", 2_592_000, distinct="member"),
+        Counter("store_order_30d", "store", 2_592_000, "order"),
+        Counter("member_store_7d", "member", 604_800, "store"),
+        Counter("device_7d.cards", "device", 604_800, distinct="card"),
+        Counter("card_7d.members", "card", 604_800, distinct="member"),
+        Counter("member_staff_1d", "member", 86_400, "staff"),
+        Counter("member_staff_30d", "member", 2_592_000, "staff"),
+        Counter("member_7d", "member", 604_800),
     )
 
 
