@@ -4,6 +4,7 @@ It asks nobody but the program service, and that not in the hot path: the progra
 sliding windows that its rules read are kept in Postgres.
 """
 
+from antifraud.case_store import CaseStore
 from antifraud.service import AntifraudService
 from antifraud.store import CONSTRAINTS, AssessmentStore
 from kit.events import Consumer
@@ -18,12 +19,13 @@ async def wire(runtime: Runtime) -> Service:
     database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
     store = AssessmentStore(database, clock=runtime.clock, new_id=runtime.new_id)
+    cases = CaseStore(database, clock=runtime.clock, new_id=runtime.new_id)
     return Service(
         database=database,
         servicers=[
             (
                 add_AntifraudServiceServicer_to_server,
-                AntifraudService(store, feed),
+                AntifraudService(store, feed, cases),
                 "laurel.antifraud.v1.AntifraudService",
             )
         ],

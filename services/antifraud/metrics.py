@@ -16,6 +16,7 @@ RULE_HITS = Counter("laurel_antifraud_rule_hits_total", "Rules that fired", ("ru
 RULE_BREAKS = Counter(
     "laurel_antifraud_rule_breaks_total", "Rules that gave no answer and were left out", ("rule",)
 )
+CASES = Counter("laurel_antifraud_cases_decided_total", "Cases that people decided", ("outcome",))
 
 
 def count(assessed: Sequence[Assessed]) -> None:
