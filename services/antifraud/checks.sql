@@ -45,12 +45,12 @@ WHERE
     )
 
 -- check: what is to be reviewed is in a case of its member, and nothing else is
-SELECT a.member_id, a.request_id, a.action, i.case_id, c.member_id AS case_member_id
+SELECT a.member_id, a.request_id, a.action, i.case_id, i.member_id AS item_member_id, c.member_id AS case_member_id
 FROM (SELECT member_id, request_id, assessment_id, action, kind FROM antifraud.assessment WHERE action = 2) AS a
-FULL JOIN antifraud.case_item AS i USING (member_id, request_id)
+FULL JOIN antifraud.case_item AS i ON i.member_id = a.member_id AND i.request_id = a.request_id
 LEFT JOIN antifraud.fraud_case AS c ON c.case_id = i.case_id
 WHERE
-    a.action IS NULL OR i.case_id IS NULL OR c.member_id IS DISTINCT FROM member_id
+    a.action IS NULL OR i.case_id IS NULL OR c.member_id IS DISTINCT FROM i.member_id
     OR (a.assessment_id, a.kind) IS DISTINCT FROM (i.assessment_id, i.kind)
 
 -- check: a case counts its assessments and has the highest of their scores
