@@ -335,6 +335,11 @@ LEFT JOIN antifraud.assessment AS a ON a.assessment_id::text = t.explanation ->>
 WHERE
     t.kind IN (1, 3, 18) AND a.assessment_id IS NULL
     AND NOT (t.kind = 1 AND t.explanation ->> 'assessment' IS NULL AND (t.explanation ->> 'review')::boolean IS TRUE)
+    -- Or anti-fraud gave no answer again when it was booked, and its verdict was known already.
+    AND NOT EXISTS (
+        SELECT 1 FROM points.review_verdict AS v
+        WHERE v.member_id = t.member_id AND v.request_id = t.request_id AND v.is_legitimate AND t.kind = 1
+    )
 
 -- check: a bonus names the activity that completed it
 SELECT t.member_id, t.transaction_id, t.explanation ->> 'cause' AS cause

@@ -66,7 +66,7 @@ def by_verdict(grant: Grant | RuleGrant, command: Accrue, book: Book) -> Grant |
     if isinstance(grant, RuleGrant):
         if not verdict.is_legitimate:
             raise errors.Denied(assessment_id=grant.assessment_id)
-        return replace(grant, under_review=False)
+        return replace(grant, under_review=False, lines=(_line(verdict),))
     if not verdict.is_legitimate:
         raise errors.Denied(assessment_id=grant.explanation.get("assessment", ""))
     explanation = {**grant.explanation, "review": False}

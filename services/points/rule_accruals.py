@@ -62,6 +62,8 @@ class RuleGrant:
     plan: Plan
     assessment_id: str
     under_review: bool
+    lines: tuple[list[object], ...] = ()
+    """What the explanation says beside what the rules did."""
 
 
 @dataclass(slots=True)
@@ -192,6 +194,7 @@ def _explanation(grant: RuleGrant, accrued: Accrued, earning: _Earning) -> dict[
         explanation["assessment"] = grant.assessment_id
     else:
         explanation["lines"].append(NO_ANSWER)
+    explanation["lines"] += grant.lines
     if command.origin.region:
         explanation["region"] = command.origin.region
     _explain_more(explanation, earning)

@@ -314,7 +314,9 @@ async def test_af_05_news_that_overtakes_the_booking_decides_it(
         else shop.do(member, "share", request_id=request_id, origin=origin)
     )
     if legitimate:
-        assert not (await call).explanation.under_review
+        booked = (await call).explanation
+        assert not booked.under_review
+        assert booked.lines[-1].rule == "review"
         assert (await shop.balance(member)).pending == 0
     else:
         assert (await refused(call)).reason == "DENIED"
