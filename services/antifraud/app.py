@@ -7,6 +7,7 @@ sliding windows that its rules read are kept in Postgres.
 from collections.abc import Sequence
 
 from antifraud.back_test_store import BackTestStore
+from antifraud.case_store import CaseStore
 from antifraud.fill_store import FillStore
 from antifraud.profile_events import MEMBER_EVENTS, SPEND_EVENTS, changes_nothing, note_events
 from antifraud.profile_store import ProfileStore
@@ -42,12 +43,15 @@ async def wire(runtime: Runtime) -> Service:
         # Points are booked all the time: where no rule asks for it, that must cost no transaction.
         return changes_nothing(events, feed.known)
 
+    cases = CaseStore(database, clock=runtime.clock, new_id=runtime.new_id)
     return Service(
         database=database,
         servicers=[
             (
                 add_AntifraudServiceServicer_to_server,
-                AntifraudService(store, feed, back_tests=back_tests, profiles=profiles),
+                AntifraudService(
+                    store, feed, back_tests=back_tests, cases=cases, profiles=profiles
+                ),
                 "laurel.antifraud.v1.AntifraudService",
             )
         ],

@@ -30,6 +30,7 @@ FILL_BEHIND = Gauge(
 FILLED = Counter(
     "laurel_antifraud_velocity_filled_total", "Stored assessments that were added to new counters"
 )
+CASES = Counter("laurel_antifraud_cases_decided_total", "Cases that people decided", ("outcome",))
 
 
 def count(assessed: Sequence[Assessed]) -> None:

@@ -4,13 +4,17 @@ from antifraud.activity_calls import ActivityCalls
 from antifraud.assess_calls import AssessCalls
 from antifraud.back_test_calls import BackTestCalls
 from antifraud.back_test_store import BackTestStore
+from antifraud.case_calls import CaseCalls
+from antifraud.case_store import CaseStore
 from antifraud.profile_store import ProfileStore
 from antifraud.store import AssessmentStore
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceServicer
 from rules.feed import ProgramFeed
 
 
-class AntifraudService(AssessCalls, ActivityCalls, BackTestCalls, AntifraudServiceServicer):
+class AntifraudService(
+    AssessCalls, ActivityCalls, BackTestCalls, CaseCalls, AntifraudServiceServicer
+):
     """The calls of laurel.antifraud.v1."""
 
     def __init__(
@@ -19,9 +23,11 @@ class AntifraudService(AssessCalls, ActivityCalls, BackTestCalls, AntifraudServi
         feed: ProgramFeed,
         *,
         back_tests: BackTestStore,
+        cases: CaseStore,
         profiles: ProfileStore,
     ) -> None:
         self._store = store
         self._back_tests = back_tests
         self._feed = feed
         self._profiles = profiles
+        self._cases = cases
