@@ -60,6 +60,7 @@ ACTIVITY_FACTS: Mapping[str, Type] = MappingProxyType(
         "clock.hour": Type.INT,
     }
 )
+EXTERNAL_SCORE = "external.score"
 REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
     {
         "request.points": Type.INT,
@@ -70,6 +71,7 @@ REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
         "request.ip": Type.STRING,
         "request.card": Type.STRING,
         "member.tier": Type.STRING,
+        EXTERNAL_SCORE: Type.INT,
     }
 )
 VELOCITY_KEYS = ("member", "device", "ip", "card", "store")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
-from rules.facts import Counter, flat_name, velocity_fact
+from rules.facts import EXTERNAL_SCORE, Counter, flat_name, velocity_fact
+from rules.fraud_fallbacks import Fallback, Fallbacks, fallback_of
 from rules.values import FraudRule, Operation
 
 
@@ -18,6 +19,8 @@ class Counts(NamedTuple):
 
 
 NO_COUNTS = Counts(0, 0, 0)
+NO_SCORE = -1
+"""The external engine gave no answer."""
 
 
 class FraudFacts(NamedTuple):
@@ -38,6 +41,8 @@ class FraudFacts(NamedTuple):
     counterparty: str = ""
     latitude: float | None = None
     longitude: float | None = None
+    external_score: int = NO_SCORE
+    external_reasons: tuple[str, ...] = ()
 
 
 Velocity = Mapping[str, Counts]
@@ -53,6 +58,8 @@ class OperationRules:
     rules: tuple[FraudRule, ...]
     conditions: Conditions
     getters: tuple[tuple[str, Getter], ...]
+    reads_external: bool
+    """Whether a condition reads the score of the external engine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,11 +70,20 @@ class Antifraud:
     by_operation: Mapping[Operation, OperationRules]
     counters: tuple[Counter, ...]
     deadline_ms: int
-    fallback_accrual_points_max: int
+    fallbacks: Fallbacks
+    external_deadline_ms: int
+
+    def fallback(self, operation: Operation, type_: str) -> Fallback:
+        """What is done with an operation of a type when no decision can be had."""
+        return fallback_of(self.fallbacks, operation, type_)
 
 
 def compile_antifraud(
-    rules: tuple[FraudRule, ...], digits: int, deadline_ms: int, fallback_accrual_points_max: int
+    rules: tuple[FraudRule, ...],
+    digits: int,
+    deadline_ms: int,
+    fallbacks: Fallbacks,
+    external_deadline_ms: int,
 ) -> Antifraud:
     """Prepares the rules so that an operation costs one evaluation of all their conditions."""
     return Antifraud(
@@ -75,7 +91,8 @@ def compile_antifraud(
         by_operation={o: _operation_rules(rules, o, digits) for o in Operation},
         counters=_counters(rules),
         deadline_ms=deadline_ms,
-        fallback_accrual_points_max=fallback_accrual_points_max,
+        fallbacks=fallbacks,
+        external_deadline_ms=external_deadline_ms,
     )
 
 
@@ -88,6 +105,7 @@ def _operation_rules(
         rules=chosen,
         conditions=Conditions([rule.condition for rule in chosen]),
         getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
+        reads_external=EXTERNAL_SCORE in paths,
     )
 
 
@@ -106,6 +124,8 @@ def getter(path: str, digits: int) -> Getter:
         return _counter_getter(counter, measure, scale)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
+    if path == EXTERNAL_SCORE:
+        return lambda facts, _: facts.external_score
     index = FraudFacts._fields.index(name)
     return lambda facts, _: facts[index]
 
