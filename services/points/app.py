@@ -18,6 +18,7 @@ from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
 from points.activity_desk import open_activity_desk
 from points.board_calls import BOARD_EVENTS, earned_of
+from points.case_events import settle_cases
 from points.counter import open_counter
 from points.fact_book import FactBook
 from points.fact_events import note_facts
@@ -31,6 +32,7 @@ from rules.feed import ProgramFeed
 
 LISTENED = (
     "program_applied", "tier_changed", "member_enrolled", "benefit_granted", "benefit_redeemed",
+    "case_decided",
 )  # fmt: skip
 BONUS_SECONDS = 5
 # What an order did not use is missed by its member: look often. It costs one probe of an index.
@@ -67,6 +69,7 @@ async def wire(runtime: Runtime) -> Service:
         await feed.handle_event(tx, events)
         await note_tiers(tx, events)
         await note_facts(tx, events)
+        await settle_cases(tx, events, feed, clock, new_id)
         if earned := earned_of(events):
             await reads.boards.add(tx, earned)
 

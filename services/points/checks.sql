@@ -376,3 +376,25 @@ LEFT JOIN (
 WHERE
     t.kind IS DISTINCT FROM 7 OR NOT 4 = ANY (t.sources)
     OR t.points[array_position(t.sources, 4::smallint)] <> d.points OR d.written_off <> coalesce(w.points, 0)
+
+-- check: what waits for a review stems from an accrual under review that is not settled
+SELECT l.member_id, l.lot_id, l.transaction_id
+FROM points.lot AS l
+LEFT JOIN points.transaction AS t ON t.transaction_id = l.transaction_id AND t.kind IN (1, 19)
+-- A bonus waits together with the accrual that completed it.
+LEFT JOIN points.review_verdict AS v ON v.accrual_transaction_id::text = coalesce(t.explanation ->> 'cause', t.transaction_id::text)
+WHERE
+    l.remaining > 0 AND l.pending AND l.mature_time IS NULL
+    AND ((t.explanation ->> 'review')::boolean IS NOT TRUE OR v.settle_time IS NOT NULL)
+
+-- check: a settled review is of an accrual that was under review, and was booked as it was decided
+SELECT v.member_id, v.request_id, v.accrual_transaction_id, v.transaction_id, s.kind
+FROM points.review_verdict AS v
+LEFT JOIN points.transaction AS t ON t.member_id = v.member_id AND t.transaction_id = v.accrual_transaction_id
+LEFT JOIN points.transaction AS s ON s.transaction_id = v.transaction_id
+WHERE
+    v.settle_time IS NOT NULL
+    AND (
+        t.request_id IS DISTINCT FROM v.request_id OR t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE
+        OR CASE WHEN v.is_legitimate THEN s.kind IS DISTINCT FROM 2 ELSE coalesce(s.kind, 7) <> 7 END
+    )

@@ -20,6 +20,7 @@ from points.posting import Desk
 from points.progress_store import load_counters, save_counters
 from points.promotions import days_of
 from points.reading import load_origins, posted_from_row
+from points.reviews import by_verdict
 from points.rule_accruals import RuleGrant
 from points.saving import save_commands
 from points.undoing import bonus_points
@@ -40,6 +41,7 @@ from points.values import (
     Refund,
     Release,
     Reverse,
+    Verdict,
     WindowDay,
 )
 from rules.compiled import ProgramHistory
@@ -178,10 +180,11 @@ class LedgerStore:
                 raise HoldMoved
         await load_uses(tx, book, days_of(commands, book.holds.values()))
         if reversals := [c for c in commands if isinstance(c, Reverse)]:
-            await _load_accruals(tx, book, reversals, desk.programs)
+            await load_accruals(tx, book, reversals, desk.programs)
         plans = [one.grant.plan for one in entries if isinstance(one.grant, RuleGrant)]
         await load_counters(tx, book, plans)
-        await _load_open_lots(tx, book, commands, desk)
+        await load_open_lots(tx, book, commands, desk)
+        await _load_verdicts(tx, book, entries)
         return book
 
 
@@ -196,10 +199,11 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
     try:
         match command:
             case Accrue():
-                if isinstance(entry.grant, RuleGrant):
-                    return rule_accruals.accrue(command, entry.grant, book, desk)
-                assert isinstance(entry.grant, Grant)
-                return accruals.accrue(command, entry.grant, book, desk)
+                assert entry.grant is not None
+                grant = by_verdict(entry.grant, command, book)
+                if isinstance(grant, RuleGrant):
+                    return rule_accruals.accrue(command, grant, book, desk)
+                return accruals.accrue(command, grant, book, desk)
             case Redeem():
                 return holds.redeem(command, entry.assessment_id, book, desk)
             case Hold():
@@ -214,6 +218,16 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
                 return returns.reverse(command, book, desk)
     except LaurelError as refusal:
         return refusal
+
+
+async def _load_verdicts(tx: Transaction, book: Book, entries: Sequence[Ready]) -> None:
+    """What was decided meanwhile about accruals that are to wait for a review."""
+    commands = [one.command for one in entries if one.grant is not None and one.grant.under_review]
+    accruals_ = [command for command in commands if isinstance(command, Accrue)]
+    if accruals_:
+        members, requests = [c.member_id for c in accruals_], [c.request_id for c in accruals_]
+        for row in await tx.fetch("load_verdicts", members, requests):
+            book.verdicts[row["request_id"]] = Verdict(*row)
 
 
 async def lock_accounts(
@@ -259,9 +273,10 @@ async def load_lots(tx: Transaction, book: Book, keys: Iterable[tuple[str, UUID]
         book.add_loaded_lots(LotState(*row) for row in rows)
 
 
-async def _load_accruals(
+async def load_accruals(
     tx: Transaction, book: Book, reversals: Sequence[Reverse], programs: ProgramHistory
 ) -> None:
+    """Loads accruals that are taken back, with their lots; the accounts are locked."""
     columns = [[c.member_id for c in reversals], [c.transaction_id for c in reversals]]
     for row in await tx.fetch("load_accruals", *columns):
         record = AccrualRecord(*row)
@@ -273,7 +288,7 @@ async def _load_accruals(
     book.add_loaded_lots(LotState(*row) for row in rows)
 
 
-async def _load_open_lots(
+async def load_open_lots(
     tx: Transaction, book: Book, commands: Sequence[Command], desk: Desk
 ) -> None:
     """Enough open lots for all that the batch may draw from each member, and no more."""
