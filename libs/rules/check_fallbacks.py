@@ -67,5 +67,7 @@ def _check_deadlines(program: Program, report: Report) -> None:
     own_ms = antifraud.external.deadline_ms or EXTERNAL_DEADLINE_MS
     whole_ms = antifraud.deadline_ms or DEADLINE_MS
     if own_ms >= whole_ms and report.faultless("antifraud.deadline_ms"):
-        reason = f"is {own_ms}; it must be below the {whole_ms} ms that a caller waits for a decision"
+        reason = (
+            f"is {own_ms}; it must be below the {whole_ms} ms that a caller waits for a decision"
+        )
         report.add(place, reason)
