@@ -72,6 +72,8 @@ class Antifraud:
     deadline_ms: int
     fallbacks: Fallbacks
     external_deadline_ms: int
+    reads_external: bool
+    """Whether any condition reads the score of the external engine."""
 
     def fallback(self, operation: Operation, type_: str) -> Fallback:
         """What is done with an operation of a type when no decision can be had."""
@@ -86,13 +88,15 @@ def compile_antifraud(
     external_deadline_ms: int,
 ) -> Antifraud:
     """Prepares the rules so that an operation costs one evaluation of all their conditions."""
+    by_operation = {o: _operation_rules(rules, o, digits) for o in Operation}
     return Antifraud(
         rules=rules,
-        by_operation={o: _operation_rules(rules, o, digits) for o in Operation},
+        by_operation=by_operation,
         counters=_counters(rules),
         deadline_ms=deadline_ms,
         fallbacks=fallbacks,
         external_deadline_ms=external_deadline_ms,
+        reads_external=any(one.reads_external for one in by_operation.values()),
     )
 
 

@@ -1,11 +1,14 @@
 """Anti-fraud: decides whether points may move, before they do.
 
 It asks nobody but the program service, and that not in the hot path: the program is cached, and the
-sliding windows that its rules read are kept in Postgres.
+sliding windows that its rules read are kept in Postgres. Where rules read the score of an external
+engine, that one is asked as well, once for a batch.
 """
 
+from antifraud.external import ExternalEngine
 from antifraud.service import AntifraudService
 from antifraud.store import CONSTRAINTS, AssessmentStore
+from kit.breaker import Breaker
 from kit.events import Consumer
 from kit.schedule import Schedule
 from kit.server import Runtime, Service
@@ -18,12 +21,14 @@ async def wire(runtime: Runtime) -> Service:
     database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
     store = AssessmentStore(database, clock=runtime.clock, new_id=runtime.new_id)
+    engine_channel = await runtime.outer_channel(runtime.settings.external_engine_addr)
+    engine = ExternalEngine(engine_channel, Breaker("antifraud.external"))
     return Service(
         database=database,
         servicers=[
             (
                 add_AntifraudServiceServicer_to_server,
-                AntifraudService(store, feed),
+                AntifraudService(store, feed, engine),
                 "laurel.antifraud.v1.AntifraudService",
             )
         ],

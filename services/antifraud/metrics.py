@@ -3,7 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Sequence
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from antifraud.values import Assessed
 
@@ -15,6 +15,16 @@ DECISIONS = Counter(
 RULE_HITS = Counter("laurel_antifraud_rule_hits_total", "Rules that fired", ("rule",))
 RULE_BREAKS = Counter(
     "laurel_antifraud_rule_breaks_total", "Rules that gave no answer and were left out", ("rule",)
+)
+EXTERNAL = Counter(
+    "laurel_antifraud_external_total",
+    "Operations that the external engine was to score, by what came of it",
+    ("outcome",),
+)
+EXTERNAL_SECONDS = Histogram(
+    "laurel_antifraud_external_seconds",
+    "Time that a batch waited for the external engine",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
 
