@@ -5,6 +5,7 @@ sliding windows that its rules read are kept in Postgres. Where rules read the s
 engine, that one is asked as well, once for a batch.
 """
 
+from antifraud.case_store import CaseStore
 from antifraud.external import ExternalEngine
 from antifraud.service import AntifraudService
 from antifraud.store import CONSTRAINTS, AssessmentStore
@@ -23,12 +24,13 @@ async def wire(runtime: Runtime) -> Service:
     store = AssessmentStore(database, clock=runtime.clock, new_id=runtime.new_id)
     engine_channel = await runtime.outer_channel(runtime.settings.external_engine_addr)
     engine = ExternalEngine(engine_channel, Breaker("antifraud.external"))
+    cases = CaseStore(database, clock=runtime.clock, new_id=runtime.new_id)
     return Service(
         database=database,
         servicers=[
             (
                 add_AntifraudServiceServicer_to_server,
-                AntifraudService(store, feed, engine),
+                AntifraudService(store, feed, engine, cases),
                 "laurel.antifraud.v1.AntifraudService",
             )
         ],

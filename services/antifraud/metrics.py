@@ -26,6 +26,7 @@ EXTERNAL_SECONDS = Histogram(
     "Time that a batch waited for the external engine",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+CASES = Counter("laurel_antifraud_cases_decided_total", "Cases that people decided", ("outcome",))
 
 
 def count(assessed: Sequence[Assessed]) -> None:

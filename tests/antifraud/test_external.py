@@ -40,7 +40,7 @@ class Engine(ExternalEngineServicer):
         self.requests: list[engine_pb2.BatchScoreRequest] = []
         self.answer: Answer = by_points
 
-    async def BatchScore(  # type: ignore[override]
+    async def BatchScore(  # the name in the contract  # noqa: N802
         self, request: engine_pb2.BatchScoreRequest, context: Any
     ) -> engine_pb2.BatchScoreResponse:
         """Answers."""
