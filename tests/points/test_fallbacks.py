@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from cli.check import run_checks
 from house import Ground, House, new_id, refused
 from laurel.antifraud.v1 import antifraud_service_pb2 as fraud_pb
+from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.accounts_pb2 import CloseAccountRequest
 from points_earning import Earner, calm_rules
@@ -159,6 +160,26 @@ async def test_many_runs_at_once_settle_once(ground: Ground, member: str) -> Non
         assert await earner.balance(member) == pb.Balance(active=200)
         kinds = [one.kind for one in await earner.transactions(member)]
         assert kinds.count(pb.TRANSACTION_KIND_MATURATION) == 20
+
+
+async def test_an_answer_that_points_did_not_live_to_book_is_the_answer_of_the_next_run(
+    ground: Ground, member: str
+) -> None:
+    """Killed between the answer and its transaction: anti-fraud has decided, nothing is settled."""
+    async with silent(ground, calm_program()) as earner:
+        await earner.accrue(member, "300")
+        await earner.accrue(member, "401")
+        house = earner.house
+        await house.start("antifraud")
+        rows = await house.fetch("SELECT operation FROM points.unassessed")
+        operations = [fraud_pb.Operation.FromString(row["operation"]) for row in rows]
+        stub = house.stub(AntifraudServiceStub, "antifraud")
+        await stub.BatchAssess(fraud_pb.BatchAssessRequest(operations=operations))
+        assert await earner.balance(member) == pb.Balance(pending=701)
+        await assess_late(house)
+        assert await earner.balance(member) == pb.Balance(active=300)
+        (count,) = await house.fetch("SELECT count(*) FROM antifraud.assessment")
+        assert count[0] == 2
 
 
 async def test_what_was_taken_back_or_forfeited_meanwhile_stays_so(
