@@ -10,17 +10,18 @@ from grpc import StatusCode
 from cli.check import run_checks
 from house import Ground, House, new_id, refused, usd
 from kit.clock import from_timestamp, to_timestamp
+from kit.clock import new_id as new_uuid
 from kit.events import STREAM
 from laurel.antifraud.v1 import antifraud_service_pb2 as fraud_pb
 from laurel.antifraud.v1 import cases_pb2 as cases
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
-from laurel.event.v1.event_pb2 import EventBatch, ReviewSettled
+from laurel.event.v1.event_pb2 import CaseDecided, Event, EventBatch, ReviewSettled
 from laurel.points.v1 import leaderboards_pb2 as boards
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.program.v1 import program_pb2
 from points_earning import Earner, calm_rules
-from points_ledger import events_of, settled
+from points_ledger import calm_program, events_of, settled
 from points_moving import Counter
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -298,6 +299,48 @@ async def test_af_05_a_decision_that_comes_before_the_booking_is_not_lost(
         assert await shop.growth(member) == 20_000
 
 
+@pytest.mark.parametrize("way", ["buy", "do"])
+@pytest.mark.parametrize("legitimate", [True, False])
+async def test_af_05_news_that_overtakes_the_booking_decides_it(
+    shop: Shop, member: str, legitimate: bool, way: str
+) -> None:
+    """Anti-fraud had said review, and the case was decided before points could book."""
+    request_id = new_id()
+    await tell(shop.house, member, request_id, legitimate)
+    origin, before = WATCHED, await shop.transactions(member)
+    call = (
+        shop.buy(member, "200", request_id=request_id, origin=origin)
+        if way == "buy"
+        else shop.do(member, "share", request_id=request_id, origin=origin)
+    )
+    if legitimate:
+        assert not (await call).explanation.under_review
+        assert (await shop.balance(member)).pending == 0
+    else:
+        assert (await refused(call)).reason == "DENIED"
+        assert await shop.transactions(member) == before
+    # The case itself, which is decided in the same way.
+    await shop.conclude(member, LEGITIMATE if legitimate else FRAUDULENT)
+    points = (250 if way == "buy" else 20) if legitimate else 0
+    assert await shop.balances(member) == (points, 0, 0)
+    assert await shop.told(member) == []
+
+
+async def tell(house: House, member: str, request_id: str, legitimate: bool) -> None:
+    """Publishes the news of a decision, and waits for its effect."""
+    decided = CaseDecided(
+        case_id=new_id(), request_id=request_id, kind="ACCRUAL", legitimate=legitimate
+    )
+    batch_id = str(new_uuid())
+    event = Event(event_id=batch_id, member_id=member, case_decided=decided)
+    batch = EventBatch(batch_id=batch_id, events=[event])
+    broker = house.running["points"].broker
+    assert broker is not None
+    js = await broker.jetstream()
+    await js.publish("laurel.antifraud.case_decided", batch.SerializeToString())
+    await house.settle()
+
+
 @pytest.mark.parametrize("outcome", [LEGITIMATE, FRAUDULENT])
 async def test_af_05_decisions_while_accruals_are_under_way_leave_nothing_waiting(
     shop: Shop, member: str, outcome: int
@@ -364,16 +407,33 @@ async def test_af_05_a_decision_while_points_is_down_takes_effect_when_it_is_bac
     ground: Ground,
 ) -> None:
     async with ground.house() as house:
-        program = calm_rules(deadline_ms=2000).replace("rules: []\n", RULES)
+        # Of rates alone, without rules.
+        program = calm_program(30, deadline_ms=2000).replace("rules: []\n", RULES)
         await house.apply(program, effective_time=to_timestamp(START))
         await house.start("antifraud", "points")
         shop = Shop(house)
-        await shop.watched("ada", "200")
+        now = datetime.now(UTC)
+        await shop.watched("ada", "200", at=now - timedelta(days=40))
+        await shop.watched("ada", "30")
+        await shop.watched("bea", "200")
         await house.stop("points")
         await shop.decide("ada", LEGITIMATE)
+        await shop.decide("bea", FRAUDULENT)
         await house.start("points")
         await house.settle()
-        assert await shop.balances("ada") == (250, 0, 0)
+        assert await shop.balances("ada") == (200, 30, 0)
+        assert await shop.balances("bea") == (0, 0, 0)
+        request_id = new_id()
+        await tell(house, "cai", request_id, legitimate=True)
+        booked = await shop.buy("cai", "7", request_id=request_id, origin=WATCHED)
+        assert not booked.explanation.under_review
+        assert booked.explanation.lines[-1].rule == "review"
+        await shop.conclude("cai", LEGITIMATE)
+        await shop.run_maturation(now + timedelta(days=31))
+        assert (await shop.balances("ada"))[:2] == (230, 0)
+        assert (await shop.balances("cai"))[:2] == (7, 0)
+        broken = [o for o in await run_checks(house.settings.database_url) if o.violations]
+        assert not broken, broken
 
 
 async def test_pt_07_a_redemption_goes_through_once_its_case_was_legitimate(
