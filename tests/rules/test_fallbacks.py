@@ -66,7 +66,10 @@ SMALL = "name: a, operation: accrual"
 @pytest.mark.parametrize(
     ("lines", "line", "path", "words"),
     [
-        ("- {name: a, operation: redemption, policy: pend, points_max: 5}", 0, "[0].policy", "refuse"),
+        (
+            "- {name: a, operation: redemption, policy: pend, points_max: 5}",
+            0, "[0].policy", "write refuse",
+        ),
         (f"- {{{SMALL}, policy: pend}}", 0, "[0].points_max", "must be 1 or more"),
         (f"- {{{SMALL}, policy: refuse, points_max: 5}}", 0, "[0].points_max", "no effect"),
         (f"- {{{SMALL}, policy: allow}}", 0, "[0].policy", "refuse, pend"),

@@ -1,5 +1,5 @@
-"""AF-06: anti-fraud is killed under a load of mixed writes. What follows is what the program states,
-nothing else; and once it is back, all that was pending is assessed.
+"""AF-06: anti-fraud is killed under a load of mixed writes. What follows is what the program
+states, nothing else; and once it is back, all that was pending is assessed.
 """
 
 import asyncio
