@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from cli.check import run_checks
 from house import Ground, House, new_id, refused
 from laurel.antifraud.v1 import antifraud_service_pb2 as fraud_pb
+from laurel.antifraud.v1 import cases_pb2 as cases
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.accounts_pb2 import CloseAccountRequest
@@ -116,6 +117,25 @@ async def test_what_was_pending_is_settled_by_the_answer_that_comes_later(
         assert sorted(row["action"] for row in rows) == [1, 1, 2, 3]
         kinds = [one.kind for one in await earner.transactions(denied)]
         assert kinds == [pb.TRANSACTION_KIND_ACCRUAL, pb.TRANSACTION_KIND_REVERSAL]
+
+
+async def test_a_review_that_comes_late_opens_a_case_which_settles_it(
+    ground: Ground, member: str
+) -> None:
+    async with silent(ground, calm_program()) as earner:
+        await earner.accrue(member, "301")
+        house = earner.house
+        await house.start("antifraud")
+        await assess_late(house)
+        stub = house.stub(AntifraudServiceStub, "antifraud")
+        (case,) = (await stub.ListCases(cases.ListCasesRequest(member_id=member))).cases
+        request = cases.DecideCaseRequest(
+            request_id=new_id(), case_id=case.case_id, operator="ann", reason="looked at it",
+            outcome=cases.CASE_OUTCOME_LEGITIMATE,
+        )  # fmt: skip
+        await stub.DecideCase(request)
+        await house.settle()
+        assert await earner.balance(member) == pb.Balance(active=301)
 
 
 async def test_what_is_allowed_later_waits_for_returns_like_any_other(
