@@ -6,6 +6,7 @@ from antifraud.back_test_calls import BackTestCalls
 from antifraud.back_test_store import BackTestStore
 from antifraud.case_calls import CaseCalls
 from antifraud.case_store import CaseStore
+from antifraud.external import ExternalEngine
 from antifraud.profile_store import ProfileStore
 from antifraud.store import AssessmentStore
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceServicer
@@ -22,11 +23,13 @@ class AntifraudService(
         store: AssessmentStore,
         feed: ProgramFeed,
         *,
+        engine: ExternalEngine,
         back_tests: BackTestStore,
         cases: CaseStore,
         profiles: ProfileStore,
     ) -> None:
         self._store = store
+        self._engine = engine
         self._back_tests = back_tests
         self._feed = feed
         self._profiles = profiles

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kit.batch import Batcher
+from kit.breaker import Breaker
 from kit.clock import from_timestamp
 from kit.db import Transaction
 from kit.events import Consumer
@@ -22,6 +23,7 @@ from points.case_events import settle_cases
 from points.counter import open_counter
 from points.fact_book import FactBook
 from points.fact_events import note_facts
+from points.late_assessments import LateAssessments
 from points.reads import open_reads
 from points.remote import AntifraudClient, TierClient
 from points.scheduled import ScheduledWork
@@ -35,6 +37,8 @@ LISTENED = (
     "case_decided",
 )  # fmt: skip
 BONUS_SECONDS = 5
+# Usually it costs one look into an empty table.
+LATE_SECONDS = 3
 # What an order did not use is missed by its member: look often. It costs one probe of an index.
 HOLD_SECONDS_MAX = 5.0
 PARTITION_SECONDS = 24 * 3600
@@ -45,7 +49,7 @@ async def wire(runtime: Runtime) -> Service:
     settings, clock, new_id = runtime.settings, runtime.clock, runtime.new_id
     database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
-    fraud = AntifraudClient(await runtime.channel("antifraud"))
+    fraud = AntifraudClient(await runtime.channel("antifraud"), Breaker("points.antifraud"))
     tier_client = TierClient(await runtime.channel("tier"))
     path = WritePath(
         LedgerStore(database, new_id), feed, fraud, TierBook(database, tier_client), clock, new_id,
@@ -62,6 +66,7 @@ async def wire(runtime: Runtime) -> Service:
         activities=activities, counter=open_counter(database, feed, fraud, clock, new_id),
         reads=reads,
     )  # fmt: skip
+    late = LateAssessments(database, feed, fraud, clock, new_id)
     hold_seconds = min(HOLD_SECONDS_MAX, settings.schedule_seconds)
     await scheduled.ensure_partitions()
 
@@ -89,6 +94,7 @@ async def wire(runtime: Runtime) -> Service:
             Schedule("expiry", settings.schedule_seconds, scheduled.run_expiry),
             Schedule("holds", hold_seconds, scheduled.run_holds),
             Schedule("team_bonuses", BONUS_SECONDS, activities.team_bonuses.run),
+            Schedule("late_assessments", LATE_SECONDS, late.run),
             Schedule("leaderboards", PARTITION_SECONDS, reads.boards.prune),
             Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),
         ],

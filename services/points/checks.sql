@@ -403,3 +403,11 @@ WHERE
         t.request_id IS DISTINCT FROM v.request_id OR t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE
         OR CASE WHEN v.is_legitimate THEN s.kind IS DISTINCT FROM 2 ELSE coalesce(s.kind, 7) <> 7 END
     )
+
+-- check: what anti-fraud has yet to be asked about is an accrual under review that has no assessment
+SELECT u.member_id, u.request_id, u.transaction_id
+FROM points.unassessed AS u
+LEFT JOIN points.transaction AS t ON t.member_id = u.member_id AND t.transaction_id = u.transaction_id
+WHERE
+    t.request_id IS DISTINCT FROM u.request_id OR t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE
+    OR t.explanation ->> 'assessment' IS NOT NULL

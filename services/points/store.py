@@ -23,6 +23,7 @@ from points.reading import load_origins, posted_from_row
 from points.reviews import by_verdict
 from points.rule_accruals import RuleGrant
 from points.saving import save_commands
+from points.unassessed import note_unassessed
 from points.undoing import bonus_points
 from points.values import (
     AccountState,
@@ -41,6 +42,7 @@ from points.values import (
     Refund,
     Release,
     Reverse,
+    Unassessed,
     Verdict,
     WindowDay,
 )
@@ -80,6 +82,8 @@ class Ready:
     command: Command
     grant: Grant | RuleGrant | None = None
     assessment_id: str = ""
+    operation: bytes = b""
+    """What anti-fraud is to be asked afterwards, where it gave no answer."""
 
 
 class LedgerStore:
@@ -162,6 +166,8 @@ class LedgerStore:
                 events = render_events([*(posted for _, posted in booked), *book.bonuses])
                 events += render_badges(book.counting.badges, desk)
                 await publish(tx, self._new_id, events)
+                if unassessed := _unassessed(entries, answers):
+                    await note_unassessed(tx, unassessed, desk)
         metrics.count(book.bonuses)
         return answers
 
@@ -186,6 +192,19 @@ class LedgerStore:
         await load_open_lots(tx, book, commands, desk)
         await _load_verdicts(tx, book, entries)
         return book
+
+
+def _unassessed(entries: Sequence[Ready], answers: Sequence[Answer]) -> list[Unassessed]:
+    """Accruals that were booked pending because anti-fraud gave no answer."""
+    return [
+        Unassessed(
+            answer.member_id, entry.command.request_id, answer.transaction_id, entry.operation
+        )
+        for entry, answer in zip(entries, answers, strict=True)
+        if entry.operation and isinstance(answer, Posted)
+        # Not where a verdict had come before it was booked.
+        if answer.explanation is not None and answer.explanation["review"]
+    ]
 
 
 def _member_of(command: Command, holders: Mapping[UUID, str]) -> str:

@@ -214,6 +214,15 @@ class LotMove(NamedTuple):
     accrual_transaction_id: UUID
 
 
+class Unassessed(NamedTuple):
+    """A booked accrual that anti-fraud has yet to be asked about, and the question."""
+
+    member_id: str
+    request_id: str
+    transaction_id: UUID
+    operation: bytes
+
+
 class Verdict(NamedTuple):
     """What was decided about the operation of a request, and why in words for its explanation."""
 

@@ -208,6 +208,13 @@ POINTS = {
     "nobody has more in a pool than they brought": Damage(
         "UPDATE points.pool_move SET points = 1", also=(POOL_MOVES,)
     ),
+    "what anti-fraud has yet to be asked about is an accrual under review "
+    "that has no assessment": Damage(
+        "INSERT INTO points.unassessed"
+        " (member_id, request_id, transaction_id, operation, record_time, due_time)"
+        " SELECT member_id, request_id, transaction_id, '', now(), now()"
+        " FROM points.transaction WHERE kind = 1 LIMIT 1"
+    ),
     "every gift and every donation was assessed by anti-fraud": Damage(
         "UPDATE points.transaction SET explanation = explanation - 'assessment' WHERE kind = 9"
     ),
