@@ -54,7 +54,16 @@ class Runtime:
 
     async def channel(self, service: str) -> grpc.aio.Channel:
         """A channel to another service, under this service's identity."""
-        channel = open_channel(self.settings.addr(service), self.certificates)
+        return self._open(self.settings.addr(service))
+
+    async def outer_channel(self, address: str | None) -> grpc.aio.Channel | None:
+        """The same to somebody else's service; None without an address. Its certificate must be of
+        Laurel's CA.
+        """
+        return None if address is None else self._open(address)
+
+    def _open(self, address: str) -> grpc.aio.Channel:
+        channel = open_channel(address, self.certificates)
         self.stack.push_async_callback(channel.close)
         return channel
 

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
         None, min_length=32, description="Secret that the sidecar in front of a native front shows"
     )
 
+    external_engine_addr: Address | None = Field(
+        None,
+        description="An anti-fraud engine of somebody else's; it is not asked when unset",
+    )
     share_port: bool = Field(
         False, description="Whether other processes of the same service may listen on its port, too"
     )

@@ -11,6 +11,7 @@ from rules.accrual_program import AccrualProgram, compile_accrual, is_plain, wal
 from rules.cel import compile_condition
 from rules.earn_rules import Earning, compile_earning
 from rules.facts import EARN_FACTS, FRAUD_FACTS
+from rules.fraud_fallbacks import DEADLINE_MS, EXTERNAL_DEADLINE_MS, compile_fallbacks
 from rules.fraud_rules import Antifraud, compile_antifraud
 from rules.money import MINOR_UNITS, scaled
 from rules.values import (
@@ -297,6 +298,8 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
         )
         for rule in antifraud.rules
     )
+    fallbacks = compile_fallbacks(antifraud.fallbacks, antifraud.fallback_accrual_points_max)
     return compile_antifraud(
-        rules, digits, antifraud.deadline_ms, antifraud.fallback_accrual_points_max
-    )
+        rules, digits, antifraud.deadline_ms or DEADLINE_MS, fallbacks,
+        antifraud.external.deadline_ms or EXTERNAL_DEADLINE_MS,
+    )  # fmt: skip

@@ -60,6 +60,7 @@ ACTIVITY_FACTS: Mapping[str, Type] = MappingProxyType(
         "clock.hour": Type.INT,
     }
 )
+EXTERNAL_SCORE = "external.score"
 REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
     {
         "request.points": Type.INT,
@@ -75,6 +76,7 @@ REQUEST_FACTS: Mapping[str, Type] = MappingProxyType(
         "request.counterparty": Type.STRING,
         "member.id": Type.STRING,
         "member.tier": Type.STRING,
+        EXTERNAL_SCORE: Type.INT,
     }
 )
 # What is known of the member beyond the request and its windows.

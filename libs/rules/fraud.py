@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 from rules.awake import awake
 from rules.compiled import CompiledProgram
-from rules.facts import Counter, flat_name
+from rules.facts import EXTERNAL_SCORE, Counter, flat_name
 from rules.fraud_rules import FraudFacts, Velocity
 from rules.values import Action, strictness
 
 SCORE_MAX = 1000
+EXTERNAL_REASONS = "external.reasons"
+"""Told beside the score that a rule has read; no condition can read it."""
 
 
 class Fired(NamedTuple):
@@ -57,6 +59,8 @@ def decide(
     for rule, answer in zip(chosen.rules, answers, strict=True):
         if answer:
             read = {path: str(values[flat_name(path)]) for path in rule.condition.facts}
+            if facts.external_reasons and EXTERNAL_SCORE in read:
+                read[EXTERNAL_REASONS] = "; ".join(facts.external_reasons)
             fired.append(Fired(rule.name, rule.action, rule.score, read, rule.shadow))
         elif answer is None:
             broken.append(rule.name)

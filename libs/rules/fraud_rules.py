@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from rules.cel import Conditions
 from rules.facts import (
     DISTINCT_MEASURES,
+    EXTERNAL_SCORE,
     PROFILE_FACTS,
     Counter,
     flat_name,
     velocity_fact,
 )
+from rules.fraud_fallbacks import Fallback, Fallbacks, fallback_of
 from rules.profile_facts import UNKNOWN
 from rules.values import FraudRule, Operation
 
@@ -25,6 +27,8 @@ class Counts(NamedTuple):
 
 
 NO_COUNTS = Counts(0, 0, 0)
+NO_SCORE = -1
+"""The external engine gave no answer."""
 
 
 class FraudFacts(NamedTuple):
@@ -46,6 +50,8 @@ class FraudFacts(NamedTuple):
     latitude: float | None = None
     longitude: float | None = None
     member: str = ""
+    external_score: int = NO_SCORE
+    external_reasons: tuple[str, ...] = ()
 
 
 # Facts and keys that FraudFacts has under another name.
@@ -76,6 +82,8 @@ class OperationRules:
     rules: tuple[FraudRule, ...]
     conditions: Conditions
     getters: tuple[tuple[str, Getter], ...]
+    reads_external: bool
+    """Whether a condition reads the score of the external engine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,19 +94,33 @@ class Antifraud:
     by_operation: Mapping[Operation, OperationRules]
     counters: tuple[Counter, ...]
     deadline_ms: int
-    fallback_accrual_points_max: int
+    fallbacks: Fallbacks
+    external_deadline_ms: int
+    reads_external: bool
+    """Whether any condition reads the score of the external engine."""
+
+    def fallback(self, operation: Operation, type_: str) -> Fallback:
+        """What is done with an operation of a type when no decision can be had."""
+        return fallback_of(self.fallbacks, operation, type_)
 
 
 def compile_antifraud(
-    rules: tuple[FraudRule, ...], digits: int, deadline_ms: int, fallback_accrual_points_max: int
+    rules: tuple[FraudRule, ...],
+    digits: int,
+    deadline_ms: int,
+    fallbacks: Fallbacks,
+    external_deadline_ms: int,
 ) -> Antifraud:
     """Prepares the rules so that an operation costs one evaluation of all their conditions."""
+    by_operation = {o: _operation_rules(rules, o, digits) for o in Operation}
     return Antifraud(
         rules=rules,
-        by_operation={o: _operation_rules(rules, o, digits) for o in Operation},
+        by_operation=by_operation,
         counters=_counters(rules),
         deadline_ms=deadline_ms,
-        fallback_accrual_points_max=fallback_accrual_points_max,
+        fallbacks=fallbacks,
+        external_deadline_ms=external_deadline_ms,
+        reads_external=any(one.reads_external for one in by_operation.values()),
     )
 
 
@@ -111,6 +133,7 @@ def _operation_rules(
         rules=chosen,
         conditions=Conditions([rule.condition for rule in chosen]),
         getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
+        reads_external=EXTERNAL_SCORE in paths,
     )
 
 
@@ -132,6 +155,8 @@ def getter(path: str, digits: int) -> Getter:
         return lambda _, known: known.get(path, unknown)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
+    if path == EXTERNAL_SCORE:
+        return lambda facts, _: facts.external_score
     index = field_index(name)
     return lambda facts, _: facts[index]
 

@@ -41,6 +41,15 @@ def strictness(action: Action) -> int:
     return _STRICTNESS[action]
 
 
+class FallbackPolicy(IntEnum):
+    """What is done with an operation that no decision can be had about; numbers as in the
+    contract.
+    """
+
+    REFUSE = 1
+    PEND = 2
+
+
 class Trigger(IntEnum):
     """The event that a message is sent on; numbers as in the contract."""
 

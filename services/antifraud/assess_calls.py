@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 
+from antifraud.external import ExternalEngine
 from antifraud.parse import parse_operations
 from antifraud.render import render_assessment, render_decision
 from antifraud.store import AssessmentStore
@@ -23,13 +24,16 @@ class AssessCalls:
 
     _store: AssessmentStore
     _feed: ProgramFeed
+    _engine: ExternalEngine
 
     async def BatchAssess(
         self, request: pb.BatchAssessRequest, context: Context
     ) -> pb.BatchAssessResponse:
         """See the contract."""
         history = await self._feed.ensure()
-        decided = await self._store.assess(parse_operations(request.operations, history))
+        asked = parse_operations(request.operations, history)
+        scored = await self._engine.add_scores(asked, request.operations)
+        decided = await self._store.assess(scored)
         return pb.BatchAssessResponse(decisions=[render_decision(one) for one in decided])
 
     async def ListAssessments(

@@ -3,7 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Sequence
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from antifraud.values import Assessed
 
@@ -30,6 +30,17 @@ FILL_BEHIND = Gauge(
 FILLED = Counter(
     "laurel_antifraud_velocity_filled_total", "Stored assessments that were added to new counters"
 )
+EXTERNAL = Counter(
+    "laurel_antifraud_external_total",
+    "Operations that the external engine was to score, by what came of it",
+    ("outcome",),
+)
+EXTERNAL_SECONDS = Histogram(
+    "laurel_antifraud_external_seconds",
+    "Time that a batch waited for the external engine",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+CASES = Counter("laurel_antifraud_cases_decided_total", "Cases that people decided", ("outcome",))
 
 
 def count(assessed: Sequence[Assessed]) -> None:

@@ -4,13 +4,18 @@ from antifraud.activity_calls import ActivityCalls
 from antifraud.assess_calls import AssessCalls
 from antifraud.back_test_calls import BackTestCalls
 from antifraud.back_test_store import BackTestStore
+from antifraud.case_calls import CaseCalls
+from antifraud.case_store import CaseStore
+from antifraud.external import ExternalEngine
 from antifraud.profile_store import ProfileStore
 from antifraud.store import AssessmentStore
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceServicer
 from rules.feed import ProgramFeed
 
 
-class AntifraudService(AssessCalls, ActivityCalls, BackTestCalls, AntifraudServiceServicer):
+class AntifraudService(
+    AssessCalls, ActivityCalls, BackTestCalls, CaseCalls, AntifraudServiceServicer
+):
     """The calls of laurel.antifraud.v1."""
 
     def __init__(
@@ -18,10 +23,14 @@ class AntifraudService(AssessCalls, ActivityCalls, BackTestCalls, AntifraudServi
         store: AssessmentStore,
         feed: ProgramFeed,
         *,
+        engine: ExternalEngine,
         back_tests: BackTestStore,
+        cases: CaseStore,
         profiles: ProfileStore,
     ) -> None:
         self._store = store
+        self._engine = engine
         self._back_tests = back_tests
         self._feed = feed
         self._profiles = profiles
+        self._cases = cases

@@ -8,6 +8,7 @@ from uuid import UUID
 from antifraud import metrics
 from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
+from antifraud.case_joining import by_outcome, join_cases
 from antifraud.errors import AssessedMeanwhile
 from antifraud.profile_store import close_profiles, open_profiles
 from antifraud.values import (
@@ -110,7 +111,9 @@ class AssessmentStore:
         # Ids in the order of deciding, so that a list shows it; rows in the order of the key.
         rows = [(one.asked, one.decision, self._new_id()) for one in assessed]
         rows.sort(key=lambda row: row[0].request_key)
-        await tx.execute("add_assessments", *_columns(rows), self._clock())
+        now = self._clock()
+        await tx.execute("add_assessments", *_columns(rows), now)
+        await join_cases(tx, rows, self._new_id, now)
         return {
             asked.request_key: Decided(
                 assessment_id, decision.action, decision.score, asked.program.version
@@ -124,7 +127,7 @@ class AssessmentStore:
         """The assessments of a member, newest first; only those of an action unless it is 0."""
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("list_assessments", member_id, action, before, limit)
-        return [_assessment(row) for row in rows]
+        return [assessment_of(row) for row in rows]
 
     async def prune(self) -> None:
         """Forgets keys that no window can reach any more, in small steps."""
@@ -139,12 +142,13 @@ class AssessmentStore:
 async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, Decided]:
     members, requests = zip(*(one.request_key for one in unique), strict=True)
     rows = await tx.fetch("find_assessments", list(members), list(requests))
-    return {
+    decided = {
         (row["member_id"], row["request_id"]): Decided(
             row["assessment_id"], Action(row["action"]), row["score"], row["program_version"]
         )
         for row in rows
     }
+    return await by_outcome(tx, unique, decided)
 
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:
@@ -177,7 +181,8 @@ def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any
     ]
 
 
-def _assessment(row: Any) -> Assessment:
+def assessment_of(row: Any) -> Assessment:
+    """A stored assessment."""
     return Assessment(
         assessment_id=row["assessment_id"],
         request_id=row["request_id"],

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kit.batch import Batcher
+from kit.breaker import Breaker
 from kit.clock import from_timestamp
 from kit.db import Transaction
 from kit.events import Consumer
@@ -18,9 +19,11 @@ from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
 from points.activity_desk import open_activity_desk
 from points.board_calls import BOARD_EVENTS, earned_of
+from points.case_events import settle_cases
 from points.counter import open_counter
 from points.fact_book import FactBook
 from points.fact_events import note_facts
+from points.late_assessments import LateAssessments
 from points.reads import open_reads
 from points.remote import AntifraudClient, TierClient
 from points.scheduled import ScheduledWork
@@ -31,8 +34,11 @@ from rules.feed import ProgramFeed
 
 LISTENED = (
     "program_applied", "tier_changed", "member_enrolled", "benefit_granted", "benefit_redeemed",
+    "case_decided",
 )  # fmt: skip
 BONUS_SECONDS = 5
+# Usually it costs one look into an empty table.
+LATE_SECONDS = 3
 # What an order did not use is missed by its member: look often. It costs one probe of an index.
 HOLD_SECONDS_MAX = 5.0
 PARTITION_SECONDS = 24 * 3600
@@ -43,7 +49,7 @@ async def wire(runtime: Runtime) -> Service:
     settings, clock, new_id = runtime.settings, runtime.clock, runtime.new_id
     database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
-    fraud = AntifraudClient(await runtime.channel("antifraud"))
+    fraud = AntifraudClient(await runtime.channel("antifraud"), Breaker("points.antifraud"))
     tier_client = TierClient(await runtime.channel("tier"))
     path = WritePath(
         LedgerStore(database, new_id), feed, fraud, TierBook(database, tier_client), clock, new_id,
@@ -60,6 +66,7 @@ async def wire(runtime: Runtime) -> Service:
         activities=activities, counter=open_counter(database, feed, fraud, clock, new_id),
         reads=reads,
     )  # fmt: skip
+    late = LateAssessments(database, feed, fraud, clock, new_id)
     hold_seconds = min(HOLD_SECONDS_MAX, settings.schedule_seconds)
     await scheduled.ensure_partitions()
 
@@ -67,6 +74,7 @@ async def wire(runtime: Runtime) -> Service:
         await feed.handle_event(tx, events)
         await note_tiers(tx, events)
         await note_facts(tx, events)
+        await settle_cases(tx, events, feed, clock, new_id)
         if earned := earned_of(events):
             await reads.boards.add(tx, earned)
 
@@ -86,6 +94,7 @@ async def wire(runtime: Runtime) -> Service:
             Schedule("expiry", settings.schedule_seconds, scheduled.run_expiry),
             Schedule("holds", hold_seconds, scheduled.run_holds),
             Schedule("team_bonuses", BONUS_SECONDS, activities.team_bonuses.run),
+            Schedule("late_assessments", LATE_SECONDS, late.run),
             Schedule("leaderboards", PARTITION_SECONDS, reads.boards.prune),
             Schedule("partitions", PARTITION_SECONDS, scheduled.ensure_partitions),
         ],

@@ -18,7 +18,7 @@ from rules.values import Period
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-BOARD_EVENTS = ("points_accrued", "bonus_accrued", "accrual_reversed")
+BOARD_EVENTS = ("points_accrued", "bonus_accrued", "accrual_reversed", "review_settled")
 
 
 class BoardCalls:
@@ -72,10 +72,11 @@ def earned_of(events: Sequence[Event]) -> list[Earned]:
         if kind not in BOARD_EVENTS:
             continue
         payload: Any = getattr(event, kind)
-        if payload.under_review or not payload.points:
+        settled, taken_back = kind == "review_settled", kind == "accrual_reversed"
+        if not payload.points or (not settled and payload.under_review):
             continue
-        taken_back = kind == "accrual_reversed"
-        stamp: Timestamp = payload.accrual_occurred_time if taken_back else event.occurred_time
+        of_accrual = settled or taken_back
+        stamp: Timestamp = payload.accrual_occurred_time if of_accrual else event.occurred_time
         found.append(
             Earned(
                 event.member_id, from_timestamp(stamp), payload.region,

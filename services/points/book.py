@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from points.counting import Counting
-from points.values import AccountState, AccrualRecord, Debt, HoldRecord, LotState, Posted, WindowDay
+from points.values import (
+    AccountState,
+    AccrualRecord,
+    Debt,
+    HoldRecord,
+    LotState,
+    Posted,
+    Verdict,
+    WindowDay,
+)
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -41,6 +50,8 @@ class Book:
         self._uses: dict[WindowDay, WindowUse] = {}
         self.changed_uses: set[WindowDay] = set()
         self.counting = Counting()
+        self.verdicts: dict[str, Verdict] = {}
+        """By request id, what was decided about accruals that are to wait for a review."""
         self.bonuses: list[Posted] = []
         """Transactions beside those that answer the commands."""
 

@@ -335,6 +335,11 @@ LEFT JOIN antifraud.assessment AS a ON a.assessment_id::text = t.explanation ->>
 WHERE
     t.kind IN (1, 3, 18) AND a.assessment_id IS NULL
     AND NOT (t.kind = 1 AND t.explanation ->> 'assessment' IS NULL AND (t.explanation ->> 'review')::boolean IS TRUE)
+    -- Or anti-fraud gave no answer again when it was booked, and its verdict was known already.
+    AND NOT EXISTS (
+        SELECT 1 FROM points.review_verdict AS v
+        WHERE v.member_id = t.member_id AND v.request_id = t.request_id AND v.is_legitimate AND t.kind = 1
+    )
 
 -- check: a bonus names the activity that completed it
 SELECT t.member_id, t.transaction_id, t.explanation ->> 'cause' AS cause
@@ -376,3 +381,33 @@ LEFT JOIN (
 WHERE
     t.kind IS DISTINCT FROM 7 OR NOT 4 = ANY (t.sources)
     OR t.points[array_position(t.sources, 4::smallint)] <> d.points OR d.written_off <> coalesce(w.points, 0)
+
+-- check: what waits for a review stems from an accrual under review that is not settled
+SELECT l.member_id, l.lot_id, l.transaction_id
+FROM points.lot AS l
+LEFT JOIN points.transaction AS t ON t.transaction_id = l.transaction_id AND t.kind IN (1, 19)
+-- A bonus waits together with the accrual that completed it.
+LEFT JOIN points.review_verdict AS v ON v.accrual_transaction_id::text = coalesce(t.explanation ->> 'cause', t.transaction_id::text)
+WHERE
+    l.remaining > 0 AND l.pending AND l.mature_time IS NULL
+    AND ((t.explanation ->> 'review')::boolean IS NOT TRUE OR v.settle_time IS NOT NULL)
+
+-- check: a settled review is of an accrual that was under review, and was booked as it was decided
+SELECT v.member_id, v.request_id, v.accrual_transaction_id, v.transaction_id, s.kind
+FROM points.review_verdict AS v
+LEFT JOIN points.transaction AS t ON t.member_id = v.member_id AND t.transaction_id = v.accrual_transaction_id
+LEFT JOIN points.transaction AS s ON s.transaction_id = v.transaction_id
+WHERE
+    v.settle_time IS NOT NULL
+    AND (
+        t.request_id IS DISTINCT FROM v.request_id OR t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE
+        OR CASE WHEN v.is_legitimate THEN s.kind IS DISTINCT FROM 2 ELSE coalesce(s.kind, 7) <> 7 END
+    )
+
+-- check: what anti-fraud has yet to be asked about is an accrual under review that has no assessment
+SELECT u.member_id, u.request_id, u.transaction_id
+FROM points.unassessed AS u
+LEFT JOIN points.transaction AS t ON t.member_id = u.member_id AND t.transaction_id = u.transaction_id
+WHERE
+    t.request_id IS DISTINCT FROM u.request_id OR t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE
+    OR t.explanation ->> 'assessment' IS NOT NULL

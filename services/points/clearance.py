@@ -4,7 +4,7 @@ from kit.db import Database
 from points import errors, metrics
 from points.remote import AntifraudClient, Asked
 from points.values import Hold
-from rules.values import Action
+from rules.values import Action, FallbackPolicy, Operation
 
 
 class Clearance:
@@ -25,7 +25,7 @@ class Clearance:
         question = [Asked(asked, asked.points, tier_id)]
         decisions = await self._fraud.assess(question, asked.program.antifraud.deadline_ms)
         if decisions is None:
-            metrics.FALLBACKS.inc()
+            metrics.count_fallback(Operation.REDEMPTION, FallbackPolicy.REFUSE)
             retry_after_ms = errors.AntifraudUnavailable.RETRY_AFTER_MS
             raise errors.AntifraudUnavailable(retry_after_ms=retry_after_ms)
         decided = decisions[0]

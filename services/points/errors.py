@@ -246,6 +246,16 @@ class RequestRaced(LaurelError):
     text = "the same request is being booked elsewhere; try again with the same request_id"
 
 
+class ReviewMoved(LaurelError):
+    """An account was merged or taken apart while a review of its points was being settled; whoever
+    sees this tries again.
+    """
+
+    code = StatusCode.ABORTED
+    reason = "REVIEW_MOVED"
+    text = "the account is being merged at this moment; try again"
+
+
 class NotPlain(LaurelError):
     """An account owes something, or is not open any more, since it was looked up; whoever sees this
     books the general way.

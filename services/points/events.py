@@ -17,7 +17,8 @@ from laurel.event.v1 import event_pb2 as pb
 from points.counting import Badge
 from points.plain import Draft
 from points.posting import Desk
-from points.values import Kind, Posted
+from points.reviews import Settled
+from points.values import Account, Kind, Posted
 from rules.accrual_values import PURCHASE
 
 TOLD = frozenset(
@@ -77,8 +78,17 @@ def render_events(posted: Iterable[Posted]) -> list[pb.Event]:
             **_payload(entry),  # type: ignore[arg-type]  # the field that the kind asks for
         )
         for entry in posted
-        if entry.kind in TOLD
+        if entry.kind in TOLD and not _changes_nothing(entry)
     ]
+
+
+def _changes_nothing(entry: Posted) -> bool:
+    # A review that is settled while the points still wait for returns.
+    return entry.kind is Kind.MATURATION and not _matured(entry)
+
+
+def _matured(entry: Posted) -> int:
+    return sum(one.points for one in entry.postings if one.target is Account.ACTIVE)
 
 
 def _payload(entry: Posted) -> dict[str, object]:
@@ -89,7 +99,7 @@ def _payload(entry: Posted) -> dict[str, object]:
     ids = {"transaction_id": transaction_id}
     match entry.kind:
         case Kind.MATURATION:
-            return {"points_matured": pb.PointsMatured(**ids, points=points)}
+            return {"points_matured": pb.PointsMatured(**ids, points=_matured(entry))}
         case Kind.CAPTURE | Kind.REDEMPTION:
             redeemed = pb.PointsRedeemed(
                 **ids, hold_id=str(entry.hold_id), order_id=entry.order_id or "",
@@ -175,6 +185,30 @@ def spend_of(entry: Posted) -> Money | None:
     if "spend" not in explanation:
         return None
     return from_minor(explanation["spend"], explanation["currency"], explanation["digits"])
+
+
+def review_settled_event(settled: Settled, desk: Desk) -> pb.Event:
+    """What was decided about an accrual that had been under review, and what of it counts now."""
+    record = settled.waiting.record
+    explanation = record.explanation
+    spend = from_minor(settled.spend_minor, explanation["currency"], explanation["digits"])
+    return pb.Event(
+        event_id=str(desk.new_id()),
+        member_id=record.member_id,
+        occurred_time=to_timestamp(desk.now),
+        record_time=to_timestamp(desk.now),
+        program_version=record.program_version,
+        trace_parent=trace_parent(),
+        review_settled=pb.ReviewSettled(
+            transaction_id=str(settled.posted[0].transaction_id) if settled.posted else "",
+            accrual_transaction_id=str(record.transaction_id),
+            spend=spend,
+            points=settled.points,
+            accrual_occurred_time=to_timestamp(record.occurred_time),
+            legitimate=settled.waiting.verdict.is_legitimate,
+            region=explanation.get("region", ""),
+        ),
+    )
 
 
 def account_event(

@@ -120,7 +120,7 @@ def give_back(
 
 
 def _put_back(lot: LotState, original: LotState, points: int, book: Book, desk: Desk) -> LotMove:
-    original.pending = lot.pending
+    original.pending, original.mature_time = lot.pending, lot.mature_time
     back = move(book, original, points)
     original.due_time = next_due(lot.pending, lot.mature_time, lot.expire_time, desk.program)
     return back

@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
 
+from kit import deadline
+from kit.breaker import Breaker
 from kit.clock import from_timestamp, to_timestamp
 from kit.money import set_minor
 from kit.telemetry import log
@@ -18,6 +21,7 @@ from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.program.v1.program_pb2 import FraudOperation
 from laurel.tier.v1.tier_service_pb2 import BatchGetTiersRequest, MemberTier
 from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
+from points import metrics
 from points.values import NOWHERE, Accrue, Hold, Origin
 from rules.accrual_values import PURCHASE
 from rules.values import Action
@@ -54,28 +58,86 @@ class Decided(NamedTuple):
     assessment_id: str
 
 
-class AntifraudClient:
-    """Asks the anti-fraud service."""
+# Nothing ails anti-fraud then: the fault is in the question, or nobody waits any more.
+_ANSWERS = frozenset(
+    {StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION, StatusCode.CANCELLED}
+)
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+
+class QuestionRefused(Exception):
+    """Anti-fraud finds a mistake in an operation that it is asked about."""
+
+
+class AntifraudClient:
+    """Asks the anti-fraud service; after failures one after another it is left alone for a moment,
+    so that writes do not wait for it.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, breaker: Breaker) -> None:
         self._stub = AntifraudServiceStub(channel)
+        self._breaker = breaker
         self._log = log("points")
 
     async def assess(self, asked: Sequence[Asked], deadline_ms: int) -> list[Decided] | None:
-        """A decision for each operation, in order; None when there is no answer in time."""
+        """A decision for each operation, in order; None when there is no answer in time: that of
+        the program, or what is left of the caller's.
+        """
         decided: list[Decided] = []
-        try:
-            for start in range(0, len(asked), OPERATIONS_MAX):
-                request = _render(asked[start : start + OPERATIONS_MAX])
-                response = await self._stub.BatchAssess(request, timeout=deadline_ms / 1000)
-                decided += [
-                    Decided(_ACTIONS[decision.action], decision.assessment_id)
-                    for decision in response.decisions
-                ]
-        except grpc.aio.AioRpcError as error:
-            self._log.warning("antifraud.silent", code=error.code().name, detail=error.details())
-            return None
+        for start in range(0, len(asked), OPERATIONS_MAX):
+            if not self._breaker.admits():
+                return None
+            request = _render(asked[start : start + OPERATIONS_MAX])
+            answer = await self._ask(request, deadline_ms / 1000)
+            if answer is None:
+                return None
+            decided += answer
         return decided
+
+    async def assess_again(
+        self, operations: Sequence[bytes], seconds_max: float
+    ) -> list[Decided] | None:
+        """The same of operations as `render_operation` keeps them, by a deadline of their own.
+
+        Raises QuestionRefused where one of them is at fault.
+        """
+        if not self._breaker.admits():
+            return None
+        request = pb.BatchAssessRequest(
+            operations=[pb.Operation.FromString(one) for one in operations]
+        )
+        return await self._ask(request, seconds_max, refusable=True)
+
+    async def _ask(
+        self, request: pb.BatchAssessRequest, seconds_max: float, *, refusable: bool = False
+    ) -> list[Decided] | None:
+        seconds = deadline.left(seconds_max)
+        start = time.perf_counter()
+        try:
+            response = await self._stub.BatchAssess(request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            metrics.ANTIFRAUD_SECONDS.labels("false").observe(time.perf_counter() - start)
+            self._log.warning("antifraud.silent", code=error.code().name, detail=error.details())
+            if error.code() in _ANSWERS:
+                self._breaker.succeed()
+            elif error.code() is not StatusCode.DEADLINE_EXCEEDED or seconds >= seconds_max:
+                # A caller in a hurry proves nothing.
+                self._breaker.fail()
+            if refusable and error.code() is StatusCode.INVALID_ARGUMENT:
+                raise QuestionRefused(error.details()) from error
+            return None
+        metrics.ANTIFRAUD_SECONDS.labels("true").observe(time.perf_counter() - start)
+        self._breaker.succeed()
+        return [
+            Decided(_ACTIONS[decision.action], decision.assessment_id)
+            for decision in response.decisions
+        ]
+
+
+def render_operation(asked: Asked) -> bytes:
+    """An operation as it can be kept and asked about later: exactly what would be asked now."""
+    operation = pb.Operation()
+    _fill_in(operation, asked, to_timestamp(asked.command.occurred_time))
+    return operation.SerializeToString()
 
 
 def _render(asked: Sequence[Asked]) -> pb.BatchAssessRequest:
@@ -107,11 +169,16 @@ def _fill_in(operation: pb.Operation, asked: Asked, occurred: Timestamp) -> None
         operation.origin.CopyFrom(_render_origin(command.origin))
     operation.tier_id = tier_id
     operation.order_id = command.order_id
-    if isinstance(command, Accrue):
-        operation.type = PURCHASE if command.activity is None else command.activity.event
-    else:
-        operation.type = command.type
+    operation.type = type_of(command)
+    if isinstance(command, Hold):
         operation.counterparty_member_id = command.receiver_id
+
+
+def type_of(command: Accrue | Hold) -> str:
+    """What kind of accrual or redemption it is, as anti-fraud and the program call it."""
+    if isinstance(command, Hold):
+        return command.type
+    return PURCHASE if command.activity is None else command.activity.event
 
 
 def _render_origin(origin: Origin) -> pb.Origin:

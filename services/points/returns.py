@@ -81,7 +81,7 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
             ],
             *undone.lines,
         ],
-        "under_review": record.explanation.get("review", False),
+        "under_review": record.explanation.get("review", False) and not record.settled,
         "accrual_occurred": record.occurred_time.isoformat(),
     }
     if "region" in record.explanation:

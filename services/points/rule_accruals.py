@@ -4,7 +4,7 @@ What is earned is worked out twice: before anti-fraud is asked, and under the lo
 where counters may have moved on. So caps are exact, however many ask at once.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -62,6 +62,8 @@ class RuleGrant:
     plan: Plan
     assessment_id: str
     under_review: bool
+    lines: tuple[list[object], ...] = ()
+    """What the explanation says beside what the rules did."""
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ class _Earning:
     region: str = ""
     mature: datetime | None = None
     repaid: int = 0
+    waits: dict[str, int] = field(default_factory=dict)
+    """By lot under review, the days that it waits for returns, where rules ask for their own."""
 
 
 def keys_of(command: Accrue, member: MemberFacts) -> frozenset[Key]:
@@ -155,6 +159,8 @@ def _take_in(earning: _Earning, share: Share) -> None:
     expire = expiry.expire_time(at, program, share.expiry)
     # The first lot has the id of the accrual that it stems from, as where there is only one.
     lot_id = desk.new_id() if earning.moves else earning.transaction_id
+    if earning.under_review and share.pending_days is not None:
+        earning.waits[str(lot_id)] = share.pending_days
     lot = LotState(
         account.member_id, lot_id, earning.transaction_id, pending, rest, rest, 0, mature, expire,
         next_due(pending, mature, expire, program),
@@ -188,6 +194,7 @@ def _explanation(grant: RuleGrant, accrued: Accrued, earning: _Earning) -> dict[
         explanation["assessment"] = grant.assessment_id
     else:
         explanation["lines"].append(NO_ANSWER)
+    explanation["lines"] += grant.lines
     if command.origin.region:
         explanation["region"] = command.origin.region
     _explain_more(explanation, earning)
@@ -200,6 +207,8 @@ def _explain_more(explanation: dict[str, Any], earning: _Earning) -> None:
         explanation["lines"].append(["debt_repaid", True, "", str(-earning.repaid), reason])
     if earning.region:
         explanation["region"] = earning.region
+    if earning.waits:
+        explanation["waits"] = earning.waits
     if earning.mature is not None:
         explanation["mature"] = earning.mature.isoformat()
 
@@ -253,7 +262,7 @@ def book_team_bonus(
 
 def _post(cause: _Earning, points: int, name: str, line: list[Any], cause_id: str) -> Posted:
     """A bonus in a transaction of its own."""
-    earning = replace(cause, transaction_id=cause.desk.new_id(), postings=[], moves=[])
+    earning = replace(cause, transaction_id=cause.desk.new_id(), postings=[], moves=[], waits={})
     earning.mature, earning.repaid = None, 0
     _take_in(earning, Share(points, None, None, (name,)))
     explanation: dict[str, Any] = {

@@ -92,6 +92,7 @@ async def _write_lots(tx: Transaction, book: Book) -> None:
             [lot.remaining for lot in changed],
             [lot.expired for lot in changed],
             [lot.due_time for lot in changed],
+            [lot.mature_time for lot in changed],
         )
 
 

@@ -20,8 +20,10 @@ from points.posting import Desk
 from points.progress_store import load_counters, save_counters
 from points.promotions import days_of
 from points.reading import load_origins, posted_from_row
+from points.reviews import by_verdict
 from points.rule_accruals import RuleGrant
 from points.saving import save_commands
+from points.unassessed import note_unassessed
 from points.undoing import bonus_points
 from points.values import (
     AccountState,
@@ -40,6 +42,8 @@ from points.values import (
     Refund,
     Release,
     Reverse,
+    Unassessed,
+    Verdict,
     WindowDay,
 )
 from rules.compiled import ProgramHistory
@@ -78,6 +82,8 @@ class Ready:
     command: Command
     grant: Grant | RuleGrant | None = None
     assessment_id: str = ""
+    operation: bytes = b""
+    """What anti-fraud is to be asked afterwards, where it gave no answer."""
 
 
 class LedgerStore:
@@ -160,6 +166,8 @@ class LedgerStore:
                 events = render_events([*(posted for _, posted in booked), *book.bonuses])
                 events += render_badges(book.counting.badges, desk)
                 await publish(tx, self._new_id, events)
+                if unassessed := _unassessed(entries, answers):
+                    await note_unassessed(tx, unassessed, desk)
         metrics.count(book.bonuses)
         return answers
 
@@ -178,11 +186,25 @@ class LedgerStore:
                 raise HoldMoved
         await load_uses(tx, book, days_of(commands, book.holds.values()))
         if reversals := [c for c in commands if isinstance(c, Reverse)]:
-            await _load_accruals(tx, book, reversals, desk.programs)
+            await load_accruals(tx, book, reversals, desk.programs)
         plans = [one.grant.plan for one in entries if isinstance(one.grant, RuleGrant)]
         await load_counters(tx, book, plans)
-        await _load_open_lots(tx, book, commands, desk)
+        await load_open_lots(tx, book, commands, desk)
+        await _load_verdicts(tx, book, entries)
         return book
+
+
+def _unassessed(entries: Sequence[Ready], answers: Sequence[Answer]) -> list[Unassessed]:
+    """Accruals that were booked pending because anti-fraud gave no answer."""
+    return [
+        Unassessed(
+            answer.member_id, entry.command.request_id, answer.transaction_id, entry.operation
+        )
+        for entry, answer in zip(entries, answers, strict=True)
+        if entry.operation and isinstance(answer, Posted)
+        # Not where a verdict had come before it was booked.
+        if answer.explanation is not None and answer.explanation["review"]
+    ]
 
 
 def _member_of(command: Command, holders: Mapping[UUID, str]) -> str:
@@ -196,10 +218,11 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
     try:
         match command:
             case Accrue():
-                if isinstance(entry.grant, RuleGrant):
-                    return rule_accruals.accrue(command, entry.grant, book, desk)
-                assert isinstance(entry.grant, Grant)
-                return accruals.accrue(command, entry.grant, book, desk)
+                assert entry.grant is not None
+                grant = by_verdict(entry.grant, command, book)
+                if isinstance(grant, RuleGrant):
+                    return rule_accruals.accrue(command, grant, book, desk)
+                return accruals.accrue(command, grant, book, desk)
             case Redeem():
                 return holds.redeem(command, entry.assessment_id, book, desk)
             case Hold():
@@ -214,6 +237,16 @@ def _decide(entry: Ready, book: Book, desk: Desk) -> Answer:
                 return returns.reverse(command, book, desk)
     except LaurelError as refusal:
         return refusal
+
+
+async def _load_verdicts(tx: Transaction, book: Book, entries: Sequence[Ready]) -> None:
+    """What was decided meanwhile about accruals that are to wait for a review."""
+    commands = [one.command for one in entries if one.grant is not None and one.grant.under_review]
+    accruals_ = [command for command in commands if isinstance(command, Accrue)]
+    if accruals_:
+        members, requests = [c.member_id for c in accruals_], [c.request_id for c in accruals_]
+        for row in await tx.fetch("load_verdicts", members, requests):
+            book.verdicts[row["request_id"]] = Verdict(*row)
 
 
 async def lock_accounts(
@@ -259,9 +292,10 @@ async def load_lots(tx: Transaction, book: Book, keys: Iterable[tuple[str, UUID]
         book.add_loaded_lots(LotState(*row) for row in rows)
 
 
-async def _load_accruals(
+async def load_accruals(
     tx: Transaction, book: Book, reversals: Sequence[Reverse], programs: ProgramHistory
 ) -> None:
+    """Loads accruals that are taken back, with their lots; the accounts are locked."""
     columns = [[c.member_id for c in reversals], [c.transaction_id for c in reversals]]
     for row in await tx.fetch("load_accruals", *columns):
         record = AccrualRecord(*row)
@@ -273,7 +307,7 @@ async def _load_accruals(
     book.add_loaded_lots(LotState(*row) for row in rows)
 
 
-async def _load_open_lots(
+async def load_open_lots(
     tx: Transaction, book: Book, commands: Sequence[Command], desk: Desk
 ) -> None:
     """Enough open lots for all that the batch may draw from each member, and no more."""

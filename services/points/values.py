@@ -183,6 +183,8 @@ class AccrualRecord:
     """By line, minor units that were kept so far; None where nothing was returned, or no lines."""
     cash_points: int = 0
     """Points that were made up for in cash."""
+    settled: bool = False
+    """Whether it was under review and turned out to be legitimate: it counts like any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,24 @@ class LotMove(NamedTuple):
     points: int
     expire_time: datetime | None
     accrual_transaction_id: UUID
+
+
+class Unassessed(NamedTuple):
+    """A booked accrual that anti-fraud has yet to be asked about, and the question."""
+
+    member_id: str
+    request_id: str
+    transaction_id: UUID
+    operation: bytes
+
+
+class Verdict(NamedTuple):
+    """What was decided about the operation of a request, and why in words for its explanation."""
+
+    member_id: str
+    request_id: str
+    is_legitimate: bool
+    cause: str
 
 
 class Operator(NamedTuple):

@@ -11,13 +11,20 @@ from points.fact_book import FactBook
 from points.holds import check_redemption
 from points.plain import Allowed, Offer, decision_of, explain, offer_of
 from points.posting import Desk
-from points.remote import AntifraudClient, Asked, Decided, TierClient
+from points.remote import (
+    AntifraudClient,
+    Asked,
+    Decided,
+    TierClient,
+    render_operation,
+    type_of,
+)
 from points.rule_accruals import NO_ANSWER, Plan, RuleGrant
 from points.store import Answer, Known, LedgerStore, Ready
 from points.values import Accrue, Command, Grant, Hold, Reverse
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
-from rules.values import Action
+from rules.values import Action, FallbackPolicy, Operation
 
 ATTEMPTS_MAX = 5
 CAREFUL_BATCHES = 100
@@ -162,7 +169,6 @@ class WritePath:
         deadline_ms = history.in_force(self._clock()).antifraud.deadline_ms
         decided = await self._fraud.assess(asked, deadline_ms)
         if decided is None:
-            metrics.FALLBACKS.inc(len(asked))
             return None
         return {one.command.request_id: answer for one, answer in zip(asked, decided, strict=True)}
 
@@ -267,19 +273,24 @@ def _granted(offer: Offer | Plan, assessment_id: str, under_review: bool) -> Rea
 
 
 def _settle_without_answer(command: Accrue | Hold, offer: Offer | Plan | None) -> Ready:
-    """The program's policy for a silent anti-fraud: small accruals wait for a review, all else is
-    refused.
+    """The program's policy for a silent anti-fraud: an accrual may be booked pending until it is
+    assessed, all else is refused.
     """
-    limit = command.program.antifraud.fallback_accrual_points_max
-    if offer is None or offer.points > limit:
+    operation = Operation.REDEMPTION if isinstance(command, Hold) else Operation.ACCRUAL
+    points = command.points if isinstance(command, Hold) else offer.points if offer else 0
+    fallback = command.program.antifraud.fallback(operation, type_of(command))
+    policy = fallback.applied_to(points)
+    metrics.count_fallback(operation, policy)
+    if offer is None or policy is FallbackPolicy.REFUSE:
         raise errors.AntifraudUnavailable(retry_after_ms=errors.AntifraudUnavailable.RETRY_AFTER_MS)
+    question = render_operation(Asked(command, offer.points, offer.tier_id))
     if isinstance(offer, Plan):
-        return _granted(offer, "", under_review=True)
+        return Ready(command, RuleGrant(offer, "", under_review=True), operation=question)
     explanation = explain(decision_of(offer, ""), offer.command.program)
     del explanation["assessment"]
     explanation["lines"].append(NO_ANSWER)
     explanation["review"] = True
-    return Ready(command, Grant(offer.points, explanation, under_review=True))
+    return Ready(command, Grant(offer.points, explanation, under_review=True), operation=question)
 
 
 def _answer_of(command: Command, firsts: dict[str, Command], answers: dict[str, Answer]) -> Answer:

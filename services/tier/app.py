@@ -16,7 +16,7 @@ from tier.service import MemberService, TierService
 from tier.tier_reader import TierReader
 from tier.tier_store import TierStore
 
-EVENTS = ("points_accrued", "accrual_reversed", "program_applied")
+EVENTS = ("points_accrued", "accrual_reversed", "review_settled", "program_applied")
 
 
 async def wire(runtime: Runtime) -> Service:

@@ -60,6 +60,10 @@ WHERE
         WHEN 1 THEN
             g.spend_minor = (t.explanation ->> 'spend')::bigint AND g.counted_time = t.occurred_time
             AND (t.explanation ->> 'review')::boolean IS NOT TRUE
+        -- A review that was settled: the spend that was left of the accrual.
+        WHEN 2 THEN
+            g.spend_minor = (t.explanation ->> 'spend')::bigint
+            AND g.counted_time = (t.explanation ->> 'accrual_occurred')::timestamptz
         WHEN 7 THEN
             g.spend_minor = -(t.explanation ->> 'spend')::bigint
             AND g.counted_time = (t.explanation ->> 'accrual_occurred')::timestamptz

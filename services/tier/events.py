@@ -40,7 +40,7 @@ def program_version_of(events: Events) -> int:
 
 
 def read_purchases(events: Events) -> list[Purchase]:
-    """Spend that counts for a tier; what is or was under review by anti-fraud never does."""
+    """Spend that counts for a tier; what was under review by anti-fraud once it is settled."""
     return [
         purchase
         for event in events
@@ -62,6 +62,11 @@ def _read_purchase(event: Event) -> Purchase | None:
         counted = from_timestamp(returned.accrual_occurred_time)
         spend = Spend(counted, UUID(event.event_id), -_minor(returned.spend))
         return Purchase(event.member_id, returned.transaction_id, spend)
+    if event.HasField("review_settled") and event.review_settled.legitimate:
+        settled = event.review_settled
+        counted = from_timestamp(settled.accrual_occurred_time)
+        spend = Spend(counted, UUID(event.event_id), _minor(settled.spend))
+        return Purchase(event.member_id, settled.transaction_id, spend)
     return None
 
 

@@ -11,6 +11,8 @@ from cli.check import load_checks, run_checks, run_on
 from house import SAMPLE, Ground, House, new_id, usd
 from kit.clock import to_timestamp
 from kit.settings import SERVICES
+from laurel.antifraud.v1 import cases_pb2 as cases_pb
+from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.checkout.v1 import checkout_service_pb2 as checkout_pb
 from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.points.v1 import points_service_pb2 as points_pb
@@ -43,6 +45,10 @@ POOL_MOVES = "what went into a pool and out of it is what both transactions say"
 DELIVERIES = "every message has a delivery, and every delivery a message"
 OWN_HISTORY = "a member's own history is of operations that were assessed and not refused"
 GIFTS = "a gift that is remembered was assessed and not refused"
+NOT_BOOKED = "what was denied is not booked, and what is to be reviewed is pending"
+SETTLED = (
+    "a settled review is of an accrual that was under review, and was booked as it was decided"
+)
 LINES_BACK = "what went back of a line is what the refunds name of it"
 
 
@@ -125,7 +131,8 @@ POINTS = {
         + transaction("kind = 1")
     ),
     "one effect per request id": Damage(
-        "UPDATE points.transaction SET request_id = 'twice' WHERE kind = 1", also=(REMEMBERED,)
+        "UPDATE points.transaction SET request_id = 'twice' WHERE kind = 1",
+        also=(REMEMBERED, SETTLED),
     ),
     REMEMBERED: Damage(
         "DELETE FROM points.request WHERE request_id = "
@@ -201,6 +208,13 @@ POINTS = {
     "nobody has more in a pool than they brought": Damage(
         "UPDATE points.pool_move SET points = 1", also=(POOL_MOVES,)
     ),
+    "what anti-fraud has yet to be asked about is an accrual under review "
+    "that has no assessment": Damage(
+        "INSERT INTO points.unassessed"
+        " (member_id, request_id, transaction_id, operation, record_time, due_time)"
+        " SELECT member_id, request_id, transaction_id, '', now(), now()"
+        " FROM points.transaction WHERE kind = 1 LIMIT 1"
+    ),
     "every gift and every donation was assessed by anti-fraud": Damage(
         "UPDATE points.transaction SET explanation = explanation - 'assessment' WHERE kind = 9"
     ),
@@ -210,9 +224,14 @@ POINTS = {
     ),
     "every accrual and every redemption was assessed by anti-fraud, "
     "or waits for a review because it gave no answer": Damage(
-        "UPDATE antifraud.assessment SET assessment_id = gen_random_uuid()",
+        "UPDATE antifraud.assessment SET assessment_id = gen_random_uuid() WHERE action = 1",
         also=("every gift and every donation was assessed by anti-fraud",),
     ),
+    "what waits for a review stems from an accrual under review that is not settled": Damage(
+        "UPDATE points.transaction SET explanation = explanation - 'review' WHERE kind = 1",
+        also=(NOT_BOOKED, SETTLED),
+    ),
+    SETTLED: Damage("UPDATE points.review_verdict SET is_legitimate = NOT is_legitimate"),
 }
 
 TIER = {
@@ -278,7 +297,7 @@ NOTIFICATION = {
 
 ANTIFRAUD = {
     "an assessment has an id of its own, and a member's request has one assessment": Damage(
-        copy("antifraud.assessment", "true", "request_id = 'another'")
+        copy("antifraud.assessment", "action = 1", "request_id = 'another'")
     ),
     "the strictest rule that fired decides, and none means allow": Damage(
         """
@@ -287,9 +306,9 @@ ANTIFRAUD = {
         """
     ),
     "a score is the sum of the rules that fired, 1,000 at most": Damage(
-        "UPDATE antifraud.assessment SET score = score + 1"
+        "UPDATE antifraud.assessment SET score = score + 1 WHERE action = 1"
     ),
-    "what was denied is not booked, and what is to be reviewed is pending": Damage(
+    NOT_BOOKED: Damage(
         """
         UPDATE antifraud.assessment SET action = 3, fired = '[{"action": 3, "score": 0}]'
         WHERE fired IS NULL
@@ -318,6 +337,13 @@ ANTIFRAUD = {
         """
     ),
     GIFTS: Damage("UPDATE antifraud.gift SET receiver = 'nobody'"),
+    "what is to be reviewed is in a case of its member, and nothing else is": Damage(
+        "UPDATE antifraud.case_item SET kind = 3 - kind"
+    ),
+    "a case counts its assessments and has the highest of their scores": Damage(
+        "UPDATE antifraud.fraud_case SET assessment_count = assessment_count + 1"
+    ),
+    "what a decided case is about is labelled": Damage("DELETE FROM antifraud.label"),
 }
 
 PROGRAM = {
@@ -413,6 +439,7 @@ class Town:
     def __init__(self, house: House) -> None:
         self.points: PointsServiceStub = house.stub(PointsServiceStub, "points")
         self.members: MemberServiceStub = house.stub(MemberServiceStub, "tier")
+        self.fraud: AntifraudServiceStub = house.stub(AntifraudServiceStub, "antifraud")
         self.checkouts: CheckoutServiceStub = house.stub(CheckoutServiceStub, "checkout")
 
     async def enrol(self, member: str) -> None:
@@ -485,6 +512,18 @@ class Town:
                 occurred_time=to_timestamp(at),
             )
         )
+
+    async def clear(self, member: str) -> None:
+        """Decides what is under review of a member: it was no fraud."""
+        listed = await self.fraud.ListCases(cases_pb.ListCasesRequest(member_id=member))
+        request = cases_pb.DecideCaseRequest(
+            request_id=new_id(),
+            case_id=listed.cases[0].case_id,
+            outcome=cases_pb.CASE_OUTCOME_LEGITIMATE,
+            operator="o",
+            reason="r",
+        )
+        await self.fraud.DecideCase(request)
 
     async def circle(self, member: str) -> None:
         """A team of one, who writes three reviews."""
@@ -564,6 +603,8 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         for day in range(7, 0, -1):
             await town.do("ivy", "check_in", day)
         await town.circle("ivy")
+        await town.buy("jon", "1500")
+        await town.clear("jon")
         await house.settle()
         yield house
 

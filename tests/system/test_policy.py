@@ -26,6 +26,10 @@ REFLECTION = "grpc.reflection."
 STRANGER = "stranger"
 
 
+# Served by others, and called by Laurel.
+OF_OTHERS = {"laurel.antifraud.v1.ExternalEngine"}
+
+
 def methods_of_contract() -> dict[str, str]:
     """Every method of the contract, as `package.Service/Method`, and the service that serves it."""
     found = {}
@@ -33,6 +37,8 @@ def methods_of_contract() -> dict[str, str]:
         if module.name.endswith("_pb2"):
             file = importlib.import_module(module.name).DESCRIPTOR
             for service in file.services_by_name.values():
+                if service.full_name in OF_OTHERS:
+                    continue
                 for method in service.methods:
                     name = f"{service.full_name}/{method.name}"
                     found[name] = service.full_name.split(".")[1]

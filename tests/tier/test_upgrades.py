@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from tier_desk import Desk, bought, returned
+from tier_desk import Desk, bought, returned, settled
 
 from house import new_id, refused, usd
 from kit.clock import from_timestamp
@@ -75,6 +75,22 @@ async def test_spend_under_review_does_not_count(desk: Desk, member: str):
     await desk.tell(bought(member, "150", NOON + DAY))
     status = await desk.status(member, NOON + DAY)
     assert (status.tier_id, status.window_spend) == ("silver", usd("150"))
+
+
+async def test_spend_counts_once_its_review_found_no_fraud(desk: Desk, member: str):
+    """AF-01: in the period of the purchase, once, and no more when it is returned after that."""
+    purchase = bought(member, "1000", NOON, under_review=True)
+    await desk.tell(purchase)
+    news = settled(purchase, "150", NOON + 3 * DAY)
+    await desk.tell(settled(purchase, "0", NOON + 3 * DAY, legitimate=False))
+    assert (await desk.status(member, NOON)).window_spend == usd("0")
+    await desk.tell(news, news)
+    await desk.tell(news)
+    status = await desk.status(member, NOON)
+    assert (status.tier_id, status.window_spend) == ("silver", usd("150"))
+    purchase.points_accrued.under_review = False
+    await desk.tell(returned(purchase, "150", NOON + 4 * DAY))
+    assert (await desk.status(member, NOON)).window_spend == usd("0")
 
 
 async def test_keeping_on_buying_moves_neither_tier_nor_validity(desk: Desk, member: str):

@@ -7,7 +7,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from house import House, new_id, usd
 from kit.clock import new_id as new_uuid
 from kit.clock import to_timestamp
-from laurel.event.v1.event_pb2 import AccrualReversed, Event, EventBatch, PointsAccrued
+from laurel.event.v1.event_pb2 import (
+    AccrualReversed,
+    Event,
+    EventBatch,
+    PointsAccrued,
+    ReviewSettled,
+)
 from laurel.tier.v1 import member_service_pb2 as member_pb
 from laurel.tier.v1 import tier_service_pb2 as pb
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
@@ -35,6 +41,18 @@ def returned(purchase: Event, amount: str, when: datetime) -> Event:
         under_review=accrued.under_review,
     )
     return _event(purchase.member_id, when, accrual_reversed=reversal)
+
+
+def settled(purchase: Event, amount: str, when: datetime, legitimate: bool = True) -> Event:
+    """What the ledger tells when a purchase that was under review is settled."""
+    settlement = ReviewSettled(
+        transaction_id=str(new_uuid()),
+        accrual_transaction_id=purchase.points_accrued.transaction_id,
+        spend=usd(amount),
+        accrual_occurred_time=purchase.occurred_time,
+        legitimate=legitimate,
+    )
+    return _event(purchase.member_id, when, review_settled=settlement)
 
 
 def _event(member: str, when: datetime, **payload: object) -> Event:

@@ -88,10 +88,12 @@ SELECT
     coalesce(r.forgiven_points, 0) AS forgiven_points,
     o.booked_member_id,
     r.kept_lines,
-    coalesce(r.cash_points, 0) AS cash_points
+    coalesce(r.cash_points, 0) AS cash_points,
+    coalesce(v.is_legitimate AND v.settle_time IS NOT NULL, false) AS settled
 FROM owner AS o
 INNER JOIN transaction AS t ON t.member_id = o.booked_member_id AND t.transaction_id = o.transaction_id
 LEFT JOIN accrual_return AS r ON r.member_id = t.member_id AND r.transaction_id = t.transaction_id
+LEFT JOIN review_verdict AS v ON v.member_id = t.member_id AND v.request_id = t.request_id
 ORDER BY o.member_id = o.booked_member_id DESC
 
 -- name: load_accrual_lots
@@ -143,9 +145,9 @@ FROM unnest(
 
 -- name: update_lots
 UPDATE lot AS l
-SET pending = c.pending, remaining = c.remaining, expired = c.expired, due_time = c.due_time
-FROM unnest($1::text[], $2::uuid[], $3::boolean[], $4::bigint[], $5::bigint[], $6::timestamptz[])
-    AS c (member_id, lot_id, pending, remaining, expired, due_time)
+SET pending = c.pending, remaining = c.remaining, expired = c.expired, due_time = c.due_time, mature_time = c.mature_time
+FROM unnest($1::text[], $2::uuid[], $3::boolean[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
+    AS c (member_id, lot_id, pending, remaining, expired, due_time, mature_time)
 WHERE l.member_id = c.member_id AND l.lot_id = c.lot_id
 
 -- name: upsert_holds

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.type import money_pb2 as money_pb2
+from laurel.antifraud.v1 import cases_pb2 as cases_pb2
 from laurel.program.v1 import program_pb2 as program_pb2
 import builtins as builtins
 import sys
@@ -558,5 +559,73 @@ class ReportActivitiesResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["changed_member_count", b"changed_member_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetCaseRequest(message.Message):
+    """Request of GetCase."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    case_id: builtins.str
+    """The case."""
+    page_size: builtins.int
+    """At most so many assessments, 1 to 200; 50 when 0."""
+    page_token: builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        case_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetCaseResponse(message.Message):
+    """Response of GetCase."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: builtins.int
+    ASSESSMENTS_FIELD_NUMBER: builtins.int
+    LINKS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Token of the next page of assessments; empty on the last."""
+    @builtins.property
+    def case(self) -> cases_pb2.Case:
+        """The case."""
+
+    @builtins.property
+    def assessments(self) -> containers.RepeatedCompositeFieldContainer[Assessment]:
+        """Its assessments, newest first."""
+
+    @builtins.property
+    def links(self) -> containers.RepeatedCompositeFieldContainer[cases_pb2.CaseLink]:
+        """Whom its operations lead to, at most 50 of each kind; only on the first page. Looked for by the devices and cards of its newest 50
+        assessments.
+        """
+
+    def __init__(
+        self,
+        *,
+        case: cases_pb2.Case | None = ...,
+        assessments: abc.Iterable[Assessment] | None = ...,
+        links: abc.Iterable[cases_pb2.CaseLink] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["assessments", b"assessments", "case", b"case", "links", b"links", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -5,6 +5,7 @@ import warnings
 
 from laurel.antifraud.v1 import antifraud_service_pb2 as laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2
 from laurel.antifraud.v1 import backtests_pb2 as laurel_dot_antifraud_dot_v1_dot_backtests__pb2
+from laurel.antifraud.v1 import cases_pb2 as laurel_dot_antifraud_dot_v1_dot_cases__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -61,6 +62,36 @@ class AntifraudServiceStub:
                 request_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
                 response_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
                 _registered_method=True)
+        self.ListCases = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ListCases',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ListCasesRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ListCasesResponse.FromString,
+                _registered_method=True)
+        self.GetCase = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/GetCase',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.GetCaseRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.GetCaseResponse.FromString,
+                _registered_method=True)
+        self.ClaimCase = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ClaimCase',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ClaimCaseRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ClaimCaseResponse.FromString,
+                _registered_method=True)
+        self.UnclaimCase = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/UnclaimCase',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.UnclaimCaseRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.UnclaimCaseResponse.FromString,
+                _registered_method=True)
+        self.DecideCase = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/DecideCase',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.DecideCaseRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.DecideCaseResponse.FromString,
+                _registered_method=True)
+        self.LabelAssessments = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/LabelAssessments',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.FromString,
+                _registered_method=True)
 
 
 class AntifraudServiceServicer:
@@ -113,6 +144,55 @@ class AntifraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCases(self, request, context):
+        """Lists cases: the queue of what is to be looked at, and what was decided.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCase(self, request, context):
+        """Shows a case with its assessments and whom they lead to.
+        Errors: NOT_FOUND with reason CASE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimCase(self, request, context):
+        """Gives a case to a person to work on, for 30 minutes; again by the same person, for 30 minutes more.
+        Errors: NOT_FOUND with reason CASE_NOT_FOUND; FAILED_PRECONDITION with reason CASE_CLAIMED (who works on it and until when)
+        or CASE_DECIDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnclaimCase(self, request, context):
+        """Gives a case back to the queue; nothing changes where nobody works on it.
+        Errors: as of ClaimCase.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideCase(self, request, context):
+        """Decides a case once and for all, and labels its assessments. Points that wait for it are matured or taken back by themselves soon after.
+        A redemption that was refused for it goes through when the case is legitimate and the same operation is asked for again.
+        Errors: as of ClaimCase, and FAILED_PRECONDITION with reason CASE_NOT_CLAIMED where only the claimant may decide.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LabelAssessments(self, request, context):
+        """Says of operations whether they were fraud, after all; a later label of an operation takes the place of an earlier one.
+        Errors: NOT_FOUND with reason ASSESSMENT_NOT_FOUND; INVALID_ARGUMENT for an operation that comes twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AntifraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +220,36 @@ def add_AntifraudServiceServicer_to_server(servicer, server):
                     servicer.ReportActivities,
                     request_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.FromString,
                     response_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.SerializeToString,
+            ),
+            'ListCases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCases,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ListCasesRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ListCasesResponse.SerializeToString,
+            ),
+            'GetCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCase,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.GetCaseRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.GetCaseResponse.SerializeToString,
+            ),
+            'ClaimCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimCase,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ClaimCaseRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.ClaimCaseResponse.SerializeToString,
+            ),
+            'UnclaimCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnclaimCase,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.UnclaimCaseRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.UnclaimCaseResponse.SerializeToString,
+            ),
+            'DecideCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideCase,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.DecideCaseRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.DecideCaseResponse.SerializeToString,
+            ),
+            'LabelAssessments': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelAssessments,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -278,6 +388,168 @@ class AntifraudService:
             '/laurel.antifraud.v1.AntifraudService/ReportActivities',
             laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesRequest.SerializeToString,
             laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.ReportActivitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ListCases',
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.ListCasesRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.ListCasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/GetCase',
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.GetCaseRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2.GetCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ClaimCase',
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.ClaimCaseRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.ClaimCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnclaimCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/UnclaimCase',
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.UnclaimCaseRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.UnclaimCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/DecideCase',
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.DecideCaseRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.DecideCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelAssessments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/LabelAssessments',
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as abc
 from grpc import aio as aio
 from laurel.antifraud.v1 import antifraud_service_pb2 as antifraud_service_pb2
 from laurel.antifraud.v1 import backtests_pb2 as backtests_pb2
+from laurel.antifraud.v1 import cases_pb2 as cases_pb2
 import abc as abc_1
 
 
@@ -41,6 +42,30 @@ class AntifraudServiceStub:
     """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
     latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
     Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+    """
+    ListCases: aio.UnaryUnaryMultiCallable[cases_pb2.ListCasesRequest, cases_pb2.ListCasesResponse]
+    """Lists cases: the queue of what is to be looked at, and what was decided."""
+    GetCase: aio.UnaryUnaryMultiCallable[antifraud_service_pb2.GetCaseRequest, antifraud_service_pb2.GetCaseResponse]
+    """Shows a case with its assessments and whom they lead to.
+    Errors: NOT_FOUND with reason CASE_NOT_FOUND.
+    """
+    ClaimCase: aio.UnaryUnaryMultiCallable[cases_pb2.ClaimCaseRequest, cases_pb2.ClaimCaseResponse]
+    """Gives a case to a person to work on, for 30 minutes; again by the same person, for 30 minutes more.
+    Errors: NOT_FOUND with reason CASE_NOT_FOUND; FAILED_PRECONDITION with reason CASE_CLAIMED (who works on it and until when)
+    or CASE_DECIDED.
+    """
+    UnclaimCase: aio.UnaryUnaryMultiCallable[cases_pb2.UnclaimCaseRequest, cases_pb2.UnclaimCaseResponse]
+    """Gives a case back to the queue; nothing changes where nobody works on it.
+    Errors: as of ClaimCase.
+    """
+    DecideCase: aio.UnaryUnaryMultiCallable[cases_pb2.DecideCaseRequest, cases_pb2.DecideCaseResponse]
+    """Decides a case once and for all, and labels its assessments. Points that wait for it are matured or taken back by themselves soon after.
+    A redemption that was refused for it goes through when the case is legitimate and the same operation is asked for again.
+    Errors: as of ClaimCase, and FAILED_PRECONDITION with reason CASE_NOT_CLAIMED where only the claimant may decide.
+    """
+    LabelAssessments: aio.UnaryUnaryMultiCallable[cases_pb2.LabelAssessmentsRequest, cases_pb2.LabelAssessmentsResponse]
+    """Says of operations whether they were fraud, after all; a later label of an operation takes the place of an earlier one.
+    Errors: NOT_FOUND with reason ASSESSMENT_NOT_FOUND; INVALID_ARGUMENT for an operation that comes twice.
     """
 
 class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
@@ -99,6 +124,66 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         """Tells what members did where no points moved: log-ins, changes of the profile, tags. Rules read it as facts about the member. The
         latest by its own time holds, so a report that comes again, late or in another order changes nothing that it should not.
         Errors: INVALID_ARGUMENT, with reason TIME_IN_FUTURE for a time more than 5 minutes ahead; a mistake in one report refuses them all.
+        """
+
+    @abc_1.abstractmethod
+    def ListCases(
+        self,
+        request: cases_pb2.ListCasesRequest,
+        context: aio.ServicerContext[cases_pb2.ListCasesRequest, abc.Awaitable[cases_pb2.ListCasesResponse]],
+    ) -> abc.Awaitable[cases_pb2.ListCasesResponse]:
+        """Lists cases: the queue of what is to be looked at, and what was decided."""
+
+    @abc_1.abstractmethod
+    def GetCase(
+        self,
+        request: antifraud_service_pb2.GetCaseRequest,
+        context: aio.ServicerContext[antifraud_service_pb2.GetCaseRequest, abc.Awaitable[antifraud_service_pb2.GetCaseResponse]],
+    ) -> abc.Awaitable[antifraud_service_pb2.GetCaseResponse]:
+        """Shows a case with its assessments and whom they lead to.
+        Errors: NOT_FOUND with reason CASE_NOT_FOUND.
+        """
+
+    @abc_1.abstractmethod
+    def ClaimCase(
+        self,
+        request: cases_pb2.ClaimCaseRequest,
+        context: aio.ServicerContext[cases_pb2.ClaimCaseRequest, abc.Awaitable[cases_pb2.ClaimCaseResponse]],
+    ) -> abc.Awaitable[cases_pb2.ClaimCaseResponse]:
+        """Gives a case to a person to work on, for 30 minutes; again by the same person, for 30 minutes more.
+        Errors: NOT_FOUND with reason CASE_NOT_FOUND; FAILED_PRECONDITION with reason CASE_CLAIMED (who works on it and until when)
+        or CASE_DECIDED.
+        """
+
+    @abc_1.abstractmethod
+    def UnclaimCase(
+        self,
+        request: cases_pb2.UnclaimCaseRequest,
+        context: aio.ServicerContext[cases_pb2.UnclaimCaseRequest, abc.Awaitable[cases_pb2.UnclaimCaseResponse]],
+    ) -> abc.Awaitable[cases_pb2.UnclaimCaseResponse]:
+        """Gives a case back to the queue; nothing changes where nobody works on it.
+        Errors: as of ClaimCase.
+        """
+
+    @abc_1.abstractmethod
+    def DecideCase(
+        self,
+        request: cases_pb2.DecideCaseRequest,
+        context: aio.ServicerContext[cases_pb2.DecideCaseRequest, abc.Awaitable[cases_pb2.DecideCaseResponse]],
+    ) -> abc.Awaitable[cases_pb2.DecideCaseResponse]:
+        """Decides a case once and for all, and labels its assessments. Points that wait for it are matured or taken back by themselves soon after.
+        A redemption that was refused for it goes through when the case is legitimate and the same operation is asked for again.
+        Errors: as of ClaimCase, and FAILED_PRECONDITION with reason CASE_NOT_CLAIMED where only the claimant may decide.
+        """
+
+    @abc_1.abstractmethod
+    def LabelAssessments(
+        self,
+        request: cases_pb2.LabelAssessmentsRequest,
+        context: aio.ServicerContext[cases_pb2.LabelAssessmentsRequest, abc.Awaitable[cases_pb2.LabelAssessmentsResponse]],
+    ) -> abc.Awaitable[cases_pb2.LabelAssessmentsResponse]:
+        """Says of operations whether they were fraud, after all; a later label of an operation takes the place of an earlier one.
+        Errors: NOT_FOUND with reason ASSESSMENT_NOT_FOUND; INVALID_ARGUMENT for an operation that comes twice.
         """
 
 def add_AntifraudServiceServicer_to_server(servicer: AntifraudServiceServicer, server: aio.Server) -> None: ...

@@ -56,6 +56,8 @@ class Event(message.Message):
     BONUS_ACCRUED_FIELD_NUMBER: builtins.int
     BADGE_EARNED_FIELD_NUMBER: builtins.int
     HOUSEHOLD_CHANGED_FIELD_NUMBER: builtins.int
+    CASE_DECIDED_FIELD_NUMBER: builtins.int
+    REVIEW_SETTLED_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -160,6 +162,14 @@ class Event(message.Message):
     def household_changed(self) -> HouseholdChanged:
         """A household was made or dissolved, or a member joined, left or has another role."""
 
+    @builtins.property
+    def case_decided(self) -> CaseDecided:
+        """Anti-fraud's case of an operation was decided."""
+
+    @builtins.property
+    def review_settled(self) -> ReviewSettled:
+        """An accrual that had been under review was settled."""
+
     def __init__(
         self,
         *,
@@ -191,12 +201,14 @@ class Event(message.Message):
         bonus_accrued: BonusAccrued | None = ...,
         badge_earned: BadgeEarned | None = ...,
         household_changed: HouseholdChanged | None = ...,
+        case_decided: CaseDecided | None = ...,
+        review_settled: ReviewSettled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "case_decided", b"case_decided", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "review_settled", b"review_settled", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "case_decided", b"case_decided", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "review_settled", b"review_settled", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted", "bonus_accrued", "badge_earned", "household_changed"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted", "bonus_accrued", "badge_earned", "household_changed", "case_decided", "review_settled"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -929,5 +941,89 @@ class HouseholdChanged(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["change", b"change", "household_id", b"household_id", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CaseDecided(message.Message):
+    """Anti-fraud's case of an operation was decided; one for each assessment of the case."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    ASSESSMENT_ID_FIELD_NUMBER: builtins.int
+    LEGITIMATE_FIELD_NUMBER: builtins.int
+    case_id: builtins.str
+    """The case, as ListCases shows it."""
+    request_id: builtins.str
+    """Request id of the operation."""
+    kind: builtins.str
+    """What kind of operation it was: "ACCRUAL", "REDEMPTION"."""
+    assessment_id: builtins.str
+    """The assessment that had asked for a review."""
+    legitimate: builtins.bool
+    """Whether it was no fraud: what waited goes on; otherwise it is taken back."""
+    def __init__(
+        self,
+        *,
+        case_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        kind: builtins.str = ...,
+        assessment_id: builtins.str = ...,
+        legitimate: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["assessment_id", b"assessment_id", "case_id", b"case_id", "kind", b"kind", "legitimate", b"legitimate", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReviewSettled(message.Message):
+    """An accrual that had been under review was settled: from now on its spend and points count, or they never will."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    ACCRUAL_TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    SPEND_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    ACCRUAL_OCCURRED_TIME_FIELD_NUMBER: builtins.int
+    LEGITIMATE_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """The ledger transaction that settled it; empty where nothing was left to book."""
+    accrual_transaction_id: builtins.str
+    """The ledger transaction of the accrual."""
+    points: builtins.int
+    """Points that count from now on, bonuses included, less what was taken back before; 0 where it was fraud."""
+    legitimate: builtins.bool
+    """Whether it was no fraud."""
+    region: builtins.str
+    """Region that the accrual counts for on leaderboards; empty where none was named."""
+    @builtins.property
+    def spend(self) -> money_pb2.Money:
+        """The spend that counts from now on, less what was returned before; 0 where it was fraud."""
+
+    @builtins.property
+    def accrual_occurred_time(self) -> timestamp_pb2.Timestamp:
+        """When the accrual had occurred: it counts in that period."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        accrual_transaction_id: builtins.str = ...,
+        spend: money_pb2.Money | None = ...,
+        points: builtins.int = ...,
+        accrual_occurred_time: timestamp_pb2.Timestamp | None = ...,
+        legitimate: builtins.bool = ...,
+        region: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "spend", b"spend"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "legitimate", b"legitimate", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -541,7 +541,7 @@ class Explanation(message.Message):
     assessment_id: builtins.str
     """The assessment by anti-fraud; empty where none was made."""
     cause_transaction_id: builtins.str
-    """For a bonus: the transaction of the activity that completed it."""
+    """For a bonus: the transaction of the activity that completed it; for what settled a review: that of the accrual."""
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[ExplanationLine]:
         """The lines, in the order they were applied."""

@@ -162,6 +162,31 @@ CHANNEL_INBOX: Channel.ValueType  # 1
 CHANNEL_EMAIL: Channel.ValueType  # 2
 """E-mail by SMTP."""
 
+class _FallbackPolicy:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FallbackPolicyEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_FallbackPolicy.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    FALLBACK_POLICY_UNSPECIFIED: _FallbackPolicy.ValueType  # 0
+    """Not stated."""
+    FALLBACK_POLICY_REFUSE: _FallbackPolicy.ValueType  # 1
+    """Refuse it, with UNAVAILABLE and reason ANTIFRAUD_UNAVAILABLE; it may be tried again."""
+    FALLBACK_POLICY_PEND: _FallbackPolicy.ValueType  # 2
+    """Book it as pending, and assess it later. Of accruals alone: spent points do not come back."""
+
+class FallbackPolicy(_FallbackPolicy, metaclass=_FallbackPolicyEnumTypeWrapper):
+    """What is done with an operation that no decision can be had about. There is no policy that lets it pass: whoever can bring
+    anti-fraud down could then move points unseen.
+    """
+
+FALLBACK_POLICY_UNSPECIFIED: FallbackPolicy.ValueType  # 0
+"""Not stated."""
+FALLBACK_POLICY_REFUSE: FallbackPolicy.ValueType  # 1
+"""Refuse it, with UNAVAILABLE and reason ANTIFRAUD_UNAVAILABLE; it may be tried again."""
+FALLBACK_POLICY_PEND: FallbackPolicy.ValueType  # 2
+"""Book it as pending, and assess it later. Of accruals alone: spent points do not come back."""
+
 class _FraudOperation:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1014,15 +1039,27 @@ class Antifraud(message.Message):
     RULES_FIELD_NUMBER: builtins.int
     DEADLINE_MS_FIELD_NUMBER: builtins.int
     FALLBACK_ACCRUAL_POINTS_MAX_FIELD_NUMBER: builtins.int
+    FALLBACKS_FIELD_NUMBER: builtins.int
+    EXTERNAL_FIELD_NUMBER: builtins.int
     deadline_ms: builtins.int
-    """Milliseconds that a caller waits for a decision, 10 to 60,000."""
+    """Milliseconds that a caller waits for a decision, 10 to 60,000; 0 stands for 50."""
     fallback_accrual_points_max: builtins.int
-    """The most points of one accrual that are booked, pending, when no decision can be had; more is refused. Redemptions
-    are always refused then.
+    """The most points of one accrual that are booked, pending, when no decision can be had; more is refused. It holds for
+    accruals that no fallback names. Redemptions are refused then.
     """
     @builtins.property
     def rules(self) -> containers.RepeatedCompositeFieldContainer[FraudRule]:
         """Rules; the strictest action of those that fire decides."""
+
+    @builtins.property
+    def fallbacks(self) -> containers.RepeatedCompositeFieldContainer[FraudFallback]:
+        """What becomes of operations when no decision can be had in time, by operation and type. One that names the type decides
+        before one for all types of the operation.
+        """
+
+    @builtins.property
+    def external(self) -> FraudExternal:
+        """How the external engine is asked, whose score rules read as `external.score`."""
 
     def __init__(
         self,
@@ -1030,10 +1067,76 @@ class Antifraud(message.Message):
         rules: abc.Iterable[FraudRule] | None = ...,
         deadline_ms: builtins.int = ...,
         fallback_accrual_points_max: builtins.int = ...,
+        fallbacks: abc.Iterable[FraudFallback] | None = ...,
+        external: FraudExternal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["external", b"external"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms", "external", b"external", "fallback_accrual_points_max", b"fallback_accrual_points_max", "fallbacks", b"fallbacks", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FraudFallback(message.Message):
+    """What becomes of operations when no decision can be had in time. An accrual that is booked pending is assessed as soon as
+    anti-fraud answers again, and then treated as if it had been assessed at first: matured, left for a review, or taken back.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    OPERATION_FIELD_NUMBER: builtins.int
+    TYPES_FIELD_NUMBER: builtins.int
+    POLICY_FIELD_NUMBER: builtins.int
+    POINTS_MAX_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Unique name within the program."""
+    operation: FraudOperation.ValueType
+    """The operation."""
+    policy: FallbackPolicy.ValueType
+    """What is done."""
+    points_max: builtins.int
+    """With PEND, the most points of one accrual that are booked pending, 1 to 1,000,000,000; more is refused. 0 with REFUSE."""
+    @builtins.property
+    def types(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Types of the operation: of accruals `purchase` or the type of an event, of redemptions `order`, `gift`, `donation` or
+        `pool`; all of them when empty.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        operation: FraudOperation.ValueType = ...,
+        types: abc.Iterable[builtins.str] | None = ...,
+        policy: FallbackPolicy.ValueType = ...,
+        points_max: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms", "fallback_accrual_points_max", b"fallback_accrual_points_max", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "operation", b"operation", "points_max", b"points_max", "policy", b"policy", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FraudExternal(message.Message):
+    """How the external engine is asked (laurel.antifraud.v1.ExternalEngine)."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEADLINE_MS_FIELD_NUMBER: builtins.int
+    deadline_ms: builtins.int
+    """Milliseconds that a decision waits for it, 1 to 60,000 and less than the deadline of the decision; 0 stands for 20. Without an
+    answer in that time the fact `external.score` is -1.
+    """
+    def __init__(
+        self,
+        *,
+        deadline_ms: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1072,6 +1175,7 @@ class FraudRule(message.Message):
     the receiver of this gift in 30 days, it included; 0 where it is none), `gifts.cycle` (bool, in 30 days and at most 4 steps the
     receiver's gifts came to the giver). Devices, history, places and gifts are remembered of the kinds of operation whose rules read
     any of these facts.
+    `external.score` (int, 0 to 1000; -1 without an answer of the external engine).
     Its cost is bounded: items of lists are counted as 100, macros such as `exists` inside of one another multiply, and a pattern of
     `matches` is a text of at most 100 characters whose counted repetitions multiply to at most 50.
     """
