@@ -6,6 +6,7 @@ and what else it reads is not fetched. What is counted does not depend on it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -79,7 +80,8 @@ def _readers(
 def _awake(rules: OperationRules, shape: Shape) -> OperationRules:
     chosen = tuple(rule for rule in rules.rules if not _sleeps(rule.condition, shape))
     names = {flat_name(path) for rule in chosen for path in rule.condition.facts}
-    return OperationRules(
+    return replace(
+        rules,
         rules=chosen,
         conditions=Conditions([rule.condition for rule in chosen]),
         getters=tuple((name, get) for name, get in rules.getters if name in names),
