@@ -13,6 +13,7 @@ from rules.earn_rules import Earning, compile_earning
 from rules.facts import EARN_FACTS, FRAUD_FACTS
 from rules.fraud_rules import Antifraud, compile_antifraud
 from rules.money import MINOR_UNITS, scaled
+from rules.step_up import compile_step_up
 from rules.values import (
     Action,
     Adjustments,
@@ -297,5 +298,9 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
         for rule in antifraud.rules
     )
     return compile_antifraud(
-        rules, digits, antifraud.deadline_ms, antifraud.fallback_accrual_points_max
+        rules,
+        digits,
+        antifraud.deadline_ms,
+        antifraud.fallback_accrual_points_max,
+        compile_step_up(antifraud.step_up),
     )

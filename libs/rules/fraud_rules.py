@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rules.cel import Conditions
 from rules.facts import Counter, flat_name, velocity_fact
-from rules.values import FraudRule, Operation
+from rules.values import FraudRule, Operation, StepUp
 
 
 class Counts(NamedTuple):
@@ -18,6 +18,8 @@ class Counts(NamedTuple):
 
 
 NO_COUNTS = Counts(0, 0, 0)
+# No operation moves more.
+POINTS_MAX = 2**63 - 1
 
 
 class FraudFacts(NamedTuple):
@@ -53,6 +55,8 @@ class OperationRules:
     rules: tuple[FraudRule, ...]
     conditions: Conditions
     getters: tuple[tuple[str, Getter], ...]
+    free_points_max: int
+    """Above it an operation is challenged, whatever the rules say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,30 +68,38 @@ class Antifraud:
     counters: tuple[Counter, ...]
     deadline_ms: int
     fallback_accrual_points_max: int
+    step_up: StepUp
 
 
 def compile_antifraud(
-    rules: tuple[FraudRule, ...], digits: int, deadline_ms: int, fallback_accrual_points_max: int
+    rules: tuple[FraudRule, ...],
+    digits: int,
+    deadline_ms: int,
+    fallback_accrual_points_max: int,
+    step_up: StepUp,
 ) -> Antifraud:
     """Prepares the rules so that an operation costs one evaluation of all their conditions."""
     return Antifraud(
         rules=rules,
-        by_operation={o: _operation_rules(rules, o, digits) for o in Operation},
+        by_operation={o: _operation_rules(rules, o, digits, step_up) for o in Operation},
         counters=_counters(rules),
         deadline_ms=deadline_ms,
         fallback_accrual_points_max=fallback_accrual_points_max,
+        step_up=step_up,
     )
 
 
 def _operation_rules(
-    rules: tuple[FraudRule, ...], operation: Operation, digits: int
+    rules: tuple[FraudRule, ...], operation: Operation, digits: int, step_up: StepUp
 ) -> OperationRules:
+    above = step_up.redemption_points_above if operation is Operation.REDEMPTION else 0
     chosen = tuple(rule for rule in rules if operation in rule.operations)
     paths = dict.fromkeys(path for rule in chosen for path in rule.condition.facts)
     return OperationRules(
         rules=chosen,
         conditions=Conditions([rule.condition for rule in chosen]),
         getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
+        free_points_max=above or POINTS_MAX,
     )
 
 

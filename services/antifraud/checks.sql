@@ -34,3 +34,29 @@ INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessme
 WHERE
     t.kind IN (1, 3, 9, 11, 18)
     AND (a.action = 3 OR (a.action = 2 AND (t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)))
+
+-- check: what was challenged is booked only once the challenge is solved, and pending where others asked for a review
+SELECT t.member_id, t.transaction_id, t.kind, a.request_id
+FROM points.transaction AS t
+INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessment_id::text = t.explanation ->> 'assessment'
+WHERE
+    t.kind IN (1, 3, 9, 11, 18)
+    AND a.action = 4
+    AND (
+        NOT EXISTS (
+            SELECT 1 FROM antifraud.challenge AS c
+            WHERE c.member_id = a.member_id AND c.request_id = a.request_id AND c.state = 2
+        )
+        OR (
+            a.fired @> '[{"action": 2}]'
+            AND (t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)
+        )
+    )
+
+-- check: a challenge is bound to what was assessed
+SELECT c.member_id, c.request_id, c.number
+FROM antifraud.challenge AS c
+LEFT JOIN antifraud.assessment AS a ON a.member_id = c.member_id AND a.request_id = c.request_id AND a.action = 4
+WHERE
+    a.request_id IS NULL
+    OR (a.kind, a.points, a.amount_minor) IS DISTINCT FROM (c.kind, c.points, c.amount_minor)

@@ -16,6 +16,16 @@ RULE_HITS = Counter("laurel_antifraud_rule_hits_total", "Rules that fired", ("ru
 RULE_BREAKS = Counter(
     "laurel_antifraud_rule_breaks_total", "Rules that gave no answer and were left out", ("rule",)
 )
+CHALLENGES = Counter(
+    "laurel_antifraud_challenges_total",
+    "Challenges made or withheld at a bound, codes that were wrong, challenges solved or spent",
+    ("outcome",),
+)
+CODE_SENDS = Counter(
+    "laurel_antifraud_code_sends_total",
+    "Codes handed over to notification or a verifier, refused by it, or postponed",
+    ("outcome",),
+)
 
 
 def count(assessed: Sequence[Assessed]) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from antifraud import metrics
 from antifraud.assessing import Batch
+from antifraud.challenge_issue import Issuer
 from antifraud.errors import AssessedMeanwhile
 from antifraud.values import (
     Asked,
@@ -27,7 +28,10 @@ from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import FraudDecision
 from rules.values import Action
 
-CONSTRAINTS: dict[str, type[LaurelError]] = {"assessment_pkey": AssessedMeanwhile}
+CONSTRAINTS: dict[str, type[LaurelError]] = {
+    "assessment_pkey": AssessedMeanwhile,
+    "challenge_pkey": AssessedMeanwhile,
+}
 ATTEMPTS_MAX = 5
 # Repeats are rare, and a batch without one need not look for them. One with a repeat breaks the key
 # when it keeps its decisions, is undone and runs again.
@@ -40,8 +44,9 @@ IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
 class AssessmentStore:
     """What was decided, and what it was decided on."""
 
-    def __init__(self, database: Database, *, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, database: Database, issuer: Issuer, *, clock: Clock, new_id: NewId) -> None:
         self._database = database
+        self._issuer = issuer
         self._clock = clock
         self._new_id = new_id
         self._look_first = 0
@@ -77,11 +82,13 @@ class AssessmentStore:
             if self._look_first > 0:
                 self._look_first -= 1
                 decided = await _find(tx, unique)
+                await self._issuer.settle(tx, unique, decided)
                 new = [one for one in unique if one.request_key not in decided]
             if not new:
                 return decided, []
             assessed = await self._count(tx, new)
             decided.update(await self._keep(tx, assessed))
+            await self._issuer.challenge(tx, new, decided)
         return decided, assessed
 
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:

@@ -52,6 +52,8 @@ class Decided(NamedTuple):
 
     action: Action
     assessment_id: str
+    challenge_id: str = ""
+    """With CHALLENGE, what the member has to solve; empty where no more can be asked of them."""
 
 
 class AntifraudClient:
@@ -69,7 +71,12 @@ class AntifraudClient:
                 request = _render(asked[start : start + OPERATIONS_MAX])
                 response = await self._stub.BatchAssess(request, timeout=deadline_ms / 1000)
                 decided += [
-                    Decided(_ACTIONS[decision.action], decision.assessment_id)
+                    # An action that is not known here is refused.
+                    Decided(
+                        _ACTIONS.get(decision.action, Action.DENY),
+                        decision.assessment_id,
+                        decision.challenge_id,
+                    )
                     for decision in response.decisions
                 ]
         except grpc.aio.AioRpcError as error:

@@ -27,12 +27,15 @@ STRANGER = "stranger"
 
 
 def methods_of_contract() -> dict[str, str]:
-    """Every method of the contract, as `package.Service/Method`, and the service that serves it."""
+    """Every method that we serve, as `package.Service/Method`, and the service that serves it."""
     found = {}
     for module in pkgutil.walk_packages(laurel.__path__, "laurel."):
         if module.name.endswith("_pb2"):
             file = importlib.import_module(module.name).DESCRIPTOR
             for service in file.services_by_name.values():
+                # Others serve it; we call it.
+                if service.name.startswith("External"):
+                    continue
                 for method in service.methods:
                     name = f"{service.full_name}/{method.name}"
                     found[name] = service.full_name.split(".")[1]

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
+from laurel.antifraud.v1 import challenges_pb2 as laurel_dot_antifraud_dot_v1_dot_challenges__pb2
 from laurel.program.v1 import program_pb2 as laurel_dot_program_dot_v1_dot_program__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+laurel/antifraud/v1/antifraud_service.proto\x12\x13laurel.antifraud.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a\x1flaurel/program/v1/program.proto\"\xa3\x03\n\tOperation\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12;\n\x04kind\x18\x02 \x01(\x0e\x32!.laurel.program.v1.FraudOperationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x17\n\x06points\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\"\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\x39\n\roccurred_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x06origin\x18\x07 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x18\n\x07tier_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1a\n\x08order_id\x18\t \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x15\n\x04type\x18\n \x01(\tB\x07\xbaH\x04r\x02(@\x12(\n\x16\x63ounterparty_member_id\x18\x0b \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"\xf1\x01\n\x06Origin\x12\x19\n\x07\x63hannel\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\x05store\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x18\n\x06\x64\x65vice\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x13\n\x02ip\x18\x04 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x16\n\x04\x63\x61rd\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0fstaff_member_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12/\n\x08location\x18\x07 \x01(\x0b\x32\x1d.laurel.antifraud.v1.Location\x12\x18\n\x06region\x18\x14 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"q\n\x08Location\x12\x31\n\x10latitude_degrees\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12\x32\n\x11longitude_degrees\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"\xc0\x01\n\tFiredRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x38\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32).laurel.antifraud.v1.FiredRule.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x04\n\nAssessment\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12/\n\x04kind\x18\x03 \x01(\x0e\x32!.laurel.program.v1.FraudOperation\x12\x11\n\tmember_id\x18\x04 \x01(\t\x12.\n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x06 \x01(\x05\x12\x33\n\x0b\x66ired_rules\x18\x07 \x03(\x0b\x32\x1e.laurel.antifraud.v1.FiredRule\x12\x17\n\x0fprogram_version\x18\x08 \x01(\x05\x12\x0e\n\x06points\x18\t \x01(\x03\x12\x31\n\roccurred_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06\x61mount\x18\x0c \x01(\x0b\x32\x12.google.type.Money\x12+\n\x06origin\x18\r \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x0f\n\x07tier_id\x18\x0e \x01(\t\x12\x10\n\x08order_id\x18\x0f \x01(\t\x12\x0c\n\x04type\x18\x10 \x01(\t\x12\x1e\n\x16\x63ounterparty_member_id\x18\x11 \x01(\t\"Z\n\x12\x42\x61tchAssessRequest\x12\x44\n\noperations\x18\x01 \x03(\x0b\x32\x1e.laurel.antifraud.v1.OperationB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"G\n\x13\x42\x61tchAssessResponse\x12\x30\n\tdecisions\x18\x01 \x03(\x0b\x32\x1d.laurel.antifraud.v1.Decision\"y\n\x08\x44\x65\x63ision\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x17\n\x0fprogram_version\x18\x04 \x01(\x05\"\xae\x01\n\x16ListAssessmentsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x38\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudActionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"h\n\x17ListAssessmentsResponse\x12\x34\n\x0b\x61ssessments\x18\x01 \x03(\x0b\x32\x1f.laurel.antifraud.v1.Assessment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe2\x01\n\x10\x41ntifraudService\x12`\n\x0b\x42\x61tchAssess\x12\'.laurel.antifraud.v1.BatchAssessRequest\x1a(.laurel.antifraud.v1.BatchAssessResponse\x12l\n\x0fListAssessments\x12+.laurel.antifraud.v1.ListAssessmentsRequest\x1a,.laurel.antifraud.v1.ListAssessmentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+laurel/antifraud/v1/antifraud_service.proto\x12\x13laurel.antifraud.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\x1a$laurel/antifraud/v1/challenges.proto\x1a\x1flaurel/program/v1/program.proto\"\xa3\x03\n\tOperation\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12;\n\x04kind\x18\x02 \x01(\x0e\x32!.laurel.program.v1.FraudOperationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\tmember_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x17\n\x06points\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\"\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\x39\n\roccurred_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x06origin\x18\x07 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x18\n\x07tier_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x1a\n\x08order_id\x18\t \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x15\n\x04type\x18\n \x01(\tB\x07\xbaH\x04r\x02(@\x12(\n\x16\x63ounterparty_member_id\x18\x0b \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"\xf1\x01\n\x06Origin\x12\x19\n\x07\x63hannel\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x17\n\x05store\x18\x02 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x18\n\x06\x64\x65vice\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x13\n\x02ip\x18\x04 \x01(\tB\x07\xbaH\x04r\x02(@\x12\x16\n\x04\x63\x61rd\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12!\n\x0fstaff_member_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12/\n\x08location\x18\x07 \x01(\x0b\x32\x1d.laurel.antifraud.v1.Location\x12\x18\n\x06region\x18\x14 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\"q\n\x08Location\x12\x31\n\x10latitude_degrees\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12\x32\n\x11longitude_degrees\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"\xc0\x01\n\tFiredRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x38\n\x05\x66\x61\x63ts\x18\x04 \x03(\x0b\x32).laurel.antifraud.v1.FiredRule.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x04\n\nAssessment\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12/\n\x04kind\x18\x03 \x01(\x0e\x32!.laurel.program.v1.FraudOperation\x12\x11\n\tmember_id\x18\x04 \x01(\t\x12.\n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x06 \x01(\x05\x12\x33\n\x0b\x66ired_rules\x18\x07 \x03(\x0b\x32\x1e.laurel.antifraud.v1.FiredRule\x12\x17\n\x0fprogram_version\x18\x08 \x01(\x05\x12\x0e\n\x06points\x18\t \x01(\x03\x12\x31\n\roccurred_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06\x61mount\x18\x0c \x01(\x0b\x32\x12.google.type.Money\x12+\n\x06origin\x18\r \x01(\x0b\x32\x1b.laurel.antifraud.v1.Origin\x12\x0f\n\x07tier_id\x18\x0e \x01(\t\x12\x10\n\x08order_id\x18\x0f \x01(\t\x12\x0c\n\x04type\x18\x10 \x01(\t\x12\x1e\n\x16\x63ounterparty_member_id\x18\x11 \x01(\t\"Z\n\x12\x42\x61tchAssessRequest\x12\x44\n\noperations\x18\x01 \x03(\x0b\x32\x1e.laurel.antifraud.v1.OperationB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"G\n\x13\x42\x61tchAssessResponse\x12\x30\n\tdecisions\x18\x01 \x03(\x0b\x32\x1d.laurel.antifraud.v1.Decision\"\x8f\x01\n\x08\x44\x65\x63ision\x12\x15\n\rassessment_id\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudAction\x12\r\n\x05score\x18\x03 \x01(\x05\x12\x17\n\x0fprogram_version\x18\x04 \x01(\x05\x12\x14\n\x0c\x63hallenge_id\x18\x05 \x01(\t\"\xae\x01\n\x16ListAssessmentsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x38\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.laurel.program.v1.FraudActionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"h\n\x17ListAssessmentsResponse\x12\x34\n\x0b\x61ssessments\x18\x01 \x03(\x0b\x32\x1f.laurel.antifraud.v1.Assessment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa3\x04\n\x10\x41ntifraudService\x12`\n\x0b\x42\x61tchAssess\x12\'.laurel.antifraud.v1.BatchAssessRequest\x1a(.laurel.antifraud.v1.BatchAssessResponse\x12l\n\x0fListAssessments\x12+.laurel.antifraud.v1.ListAssessmentsRequest\x1a,.laurel.antifraud.v1.ListAssessmentsResponse\x12l\n\x0fVerifyChallenge\x12+.laurel.antifraud.v1.VerifyChallengeRequest\x1a,.laurel.antifraud.v1.VerifyChallengeResponse\x12l\n\x0fResendChallenge\x12+.laurel.antifraud.v1.ResendChallengeRequest\x1a,.laurel.antifraud.v1.ResendChallengeResponse\x12\x63\n\x0cGetChallenge\x12(.laurel.antifraud.v1.GetChallengeRequest\x1a).laurel.antifraud.v1.GetChallengeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -83,28 +84,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTASSESSMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTASSESSMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTASSESSMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\010'
-  _globals['_OPERATION']._serialized_start=189
-  _globals['_OPERATION']._serialized_end=608
-  _globals['_ORIGIN']._serialized_start=611
-  _globals['_ORIGIN']._serialized_end=852
-  _globals['_LOCATION']._serialized_start=854
-  _globals['_LOCATION']._serialized_end=967
-  _globals['_FIREDRULE']._serialized_start=970
-  _globals['_FIREDRULE']._serialized_end=1162
-  _globals['_FIREDRULE_FACTSENTRY']._serialized_start=1118
-  _globals['_FIREDRULE_FACTSENTRY']._serialized_end=1162
-  _globals['_ASSESSMENT']._serialized_start=1165
-  _globals['_ASSESSMENT']._serialized_end=1707
-  _globals['_BATCHASSESSREQUEST']._serialized_start=1709
-  _globals['_BATCHASSESSREQUEST']._serialized_end=1799
-  _globals['_BATCHASSESSRESPONSE']._serialized_start=1801
-  _globals['_BATCHASSESSRESPONSE']._serialized_end=1872
-  _globals['_DECISION']._serialized_start=1874
-  _globals['_DECISION']._serialized_end=1995
-  _globals['_LISTASSESSMENTSREQUEST']._serialized_start=1998
-  _globals['_LISTASSESSMENTSREQUEST']._serialized_end=2172
-  _globals['_LISTASSESSMENTSRESPONSE']._serialized_start=2174
-  _globals['_LISTASSESSMENTSRESPONSE']._serialized_end=2278
-  _globals['_ANTIFRAUDSERVICE']._serialized_start=2281
-  _globals['_ANTIFRAUDSERVICE']._serialized_end=2507
+  _globals['_OPERATION']._serialized_start=227
+  _globals['_OPERATION']._serialized_end=646
+  _globals['_ORIGIN']._serialized_start=649
+  _globals['_ORIGIN']._serialized_end=890
+  _globals['_LOCATION']._serialized_start=892
+  _globals['_LOCATION']._serialized_end=1005
+  _globals['_FIREDRULE']._serialized_start=1008
+  _globals['_FIREDRULE']._serialized_end=1200
+  _globals['_FIREDRULE_FACTSENTRY']._serialized_start=1156
+  _globals['_FIREDRULE_FACTSENTRY']._serialized_end=1200
+  _globals['_ASSESSMENT']._serialized_start=1203
+  _globals['_ASSESSMENT']._serialized_end=1745
+  _globals['_BATCHASSESSREQUEST']._serialized_start=1747
+  _globals['_BATCHASSESSREQUEST']._serialized_end=1837
+  _globals['_BATCHASSESSRESPONSE']._serialized_start=1839
+  _globals['_BATCHASSESSRESPONSE']._serialized_end=1910
+  _globals['_DECISION']._serialized_start=1913
+  _globals['_DECISION']._serialized_end=2056
+  _globals['_LISTASSESSMENTSREQUEST']._serialized_start=2059
+  _globals['_LISTASSESSMENTSREQUEST']._serialized_end=2233
+  _globals['_LISTASSESSMENTSRESPONSE']._serialized_start=2235
+  _globals['_LISTASSESSMENTSRESPONSE']._serialized_end=2339
+  _globals['_ANTIFRAUDSERVICE']._serialized_start=2342
+  _globals['_ANTIFRAUDSERVICE']._serialized_end=2889
 # @@protoc_insertion_point(module_scope)
