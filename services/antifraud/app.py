@@ -69,7 +69,7 @@ def _code_key(runtime: Runtime) -> bytes | None:
 async def _verifiers(runtime: Runtime) -> Verifiers:
     channels = {}
     for name, address in runtime.settings.verifier_addrs().items():
-        channel = open_channel(address, runtime.certificates)
+        channel = open_channel(address, runtime.certificates, retries=False)
         runtime.stack.push_async_callback(channel.close)
         channels[name] = channel
     return Verifiers(channels)

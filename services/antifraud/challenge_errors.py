@@ -79,8 +79,10 @@ class DaySendsSpent(LaurelError):
 
 
 class VerifierUnavailable(LaurelError):
-    """The external verifier gave no answer."""
+    """The external verifier gave no answer. Not UNAVAILABLE, which clients try again by themselves:
+    that would use up the tries.
+    """
 
-    code = StatusCode.UNAVAILABLE
+    code = StatusCode.ABORTED
     reason = "VERIFIER_UNAVAILABLE"
     text = "verifier {verifier} gave no answer ({problem}); {tries_left} tries are left"

@@ -10,6 +10,7 @@ from uuid import UUID
 from antifraud import metrics
 from antifraud.challenge_errors import (
     ChallengeNotFound,
+    ChallengeSpent,
     CodeWrong,
     DaySendsSpent,
     VerifierUnavailable,
@@ -98,17 +99,19 @@ class ChallengeStore:
         challenge_id = challenge.challenge_id
         async with self._database.transaction() as tx:
             if right:
-                challenge = await _lock(tx, challenge_id)
-                return await self._solve(tx, challenge)
+                found = await _lock(tx, challenge_id)
+                if found.state is State.OPEN:
+                    return await self._solve(tx, found)
+                if found.state is State.SOLVED:
+                    return found
+                # The last wrong answer came before this one.
+                raise ChallengeSpent(challenge_id=challenge_id)
             await tx.execute("spend_challenge", challenge_id)
         _count_wrong(left)
         raise CodeWrong(challenge_id=challenge_id, tries_left=left)
 
     async def _solve(self, tx: Transaction, challenge: Challenge) -> Challenge:
         row = await tx.fetchrow("solve_challenge", challenge.challenge_id, self._clock())
-        if row is None:
-            # Over already: solved by another call, or spent while the verifier was thinking.
-            check_open(challenge._replace(tries_left=0), self._clock())
         metrics.CHALLENGES.labels("solved").inc()
         return challenge_of(row)
 

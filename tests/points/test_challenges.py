@@ -11,8 +11,8 @@ from cli.check import run_checks
 from house import Ground, House, Refused, new_id, refused, usd
 from kit.clock import to_timestamp
 from kit.errors import info_of
-from laurel.points.v1 import points_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin
+from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.activities_pb2 import Activity
 from laurel.points.v1.households_pb2 import HoldPoolPointsRequest
 from laurel.points.v1.transfers_pb2 import DonatePointsRequest
@@ -25,7 +25,7 @@ ARRIVAL = "    - {name: arrival, event: arrival, fixed_points: 10}\n"
 STEP_UP = """\
   rules:
     - {name: large, operations: [accrual], when: request.points > 500, action: challenge, score: 9}
-    - {name: odd, operations: [accrual], when: request.channel == 'odd', action: challenge, score: 9}
+    - {name: odd, operations: [accrual], when: request.channel == 'o', action: challenge, score: 1}
     - {name: seven, operations: [redemption], when: request.points == 77, action: review, score: 1}
   step_up: {redemption_points_above: 50, channels: [inbox]}
 """
@@ -174,7 +174,7 @@ async def test_af_01_accruals_of_every_way_in_are_challenged_and_booked_once(
     stream = [counter.accrual(streamed, "501")]
     activity = pb.AccrueActivityRequest(
         request_id=new_id(), member_id=active, activity=Activity(event_type="arrival"),
-        occurred_time=to_timestamp(now), origin=Origin(channel="odd"),
+        occurred_time=to_timestamp(now), origin=Origin(channel="o"),
     )  # fmt: skip
 
     async def single_id() -> str:

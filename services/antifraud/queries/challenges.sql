@@ -83,7 +83,7 @@ WHERE challenge_id = $1
 -- name: solve_challenge
 UPDATE challenge
 SET state = 2, solve_time = $2, salt = '', send_due_time = NULL
-WHERE challenge_id = $1 AND state = 1
+WHERE challenge_id = $1
 RETURNING
     member_id, request_id, number, challenge_id, kind, points, amount_minor, program_version, verifier, state, tries_left,
     sends_left, send_number, salt, resend_time, expire_time, sent_time, create_time, solve_time

@@ -28,7 +28,7 @@ class AntifraudServiceStub:
     """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
     request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
     Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
-    CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; UNAVAILABLE with reason VERIFIER_UNAVAILABLE when the external
+    CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
     verifier gives no answer, which uses up a try, as the code may have been checked.
     """
     ResendChallenge: aio.UnaryUnaryMultiCallable[challenges_pb2.ResendChallengeRequest, challenges_pb2.ResendChallengeResponse]
@@ -74,7 +74,7 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
         request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
         Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
-        CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; UNAVAILABLE with reason VERIFIER_UNAVAILABLE when the external
+        CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
         verifier gives no answer, which uses up a try, as the code may have been checked.
         """
 
