@@ -11,7 +11,7 @@ from uuid import UUID
 
 from antifraud import metrics
 from antifraud.challenging import State, times_of
-from antifraud.values import Asked, Decided, RequestKey, fired_from_json
+from antifraud.values import Asked, Assessed, Decided, RequestKey, fired_from_json
 from kit.clock import Clock, NewId
 from kit.db import Transaction
 from rules.fraud import without_challenge
@@ -97,12 +97,10 @@ class Issuer:
         ]
 
     async def challenge(
-        self, tx: Transaction, new: Iterable[Asked], decided: dict[RequestKey, Decided]
+        self, tx: Transaction, assessed: Iterable[Assessed], decided: dict[RequestKey, Decided]
     ) -> None:
         """Gives new decisions of CHALLENGE their challenges."""
-        wanted = [
-            Wanted(one, 1) for one in new if decided[one.request_key].action is Action.CHALLENGE
-        ]
+        wanted = [Wanted(asked, 1) for asked, made in assessed if made.action is Action.CHALLENGE]
         if wanted:
             _name(decided, await self.issue(tx, wanted))
             _count(wanted, decided)

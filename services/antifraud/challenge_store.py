@@ -3,7 +3,7 @@ for a try at an external verifier.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -171,16 +171,14 @@ class ChallengeStore:
     async def prune(self) -> None:
         """Forgets what was not solved long ago, and the counts of past days, in small steps."""
         now = self._clock()
-        last: tuple[str, str, int] | None = ("", "", 0)
-        while last is not None:
-            async with self._database.transaction() as tx:
-                row = await tx.fetchrow("prune_challenges", *last, now - KEEP, PRUNE_PAGE)
-            last = tuple(row) if row is not None else None
+        await self._prune("prune_challenges", now - KEEP)
+        await self._prune("prune_days", (now - timedelta(days=1)).date())
+
+    async def _prune(self, statement: str, before: date) -> None:
         gone = PRUNE_PAGE
         while gone == PRUNE_PAGE:
             async with self._database.transaction() as tx:
-                yesterday = (now - timedelta(days=1)).date()
-                gone = len(await tx.fetch("prune_days", yesterday, PRUNE_PAGE))
+                gone = len(await tx.fetch(statement, before, PRUNE_PAGE))
 
 
 def step_up_of(challenge: Challenge, history: ProgramHistory) -> StepUp:

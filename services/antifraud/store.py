@@ -88,7 +88,7 @@ class AssessmentStore:
                 return decided, []
             assessed = await self._count(tx, new)
             decided.update(await self._keep(tx, assessed))
-            await self._issuer.challenge(tx, new, decided)
+            await self._issuer.challenge(tx, assessed, decided)
         return decided, assessed
 
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:

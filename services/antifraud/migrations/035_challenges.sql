@@ -41,6 +41,8 @@ CREATE TABLE challenge (
 );
 CREATE INDEX challenge_by_id ON challenge (challenge_id);
 CREATE INDEX challenge_due ON challenge (send_due_time) WHERE send_due_time IS NOT NULL;
+-- What is to be forgotten one day: all but the solved ones.
+CREATE INDEX challenge_ended ON challenge (expire_time) WHERE state <> 2;
 
 -- How many codes a member was sent today: the bound that keeps anybody from being flooded, and its lock.
 CREATE TABLE challenge_day (

@@ -141,29 +141,16 @@ WHERE challenge_id = $1 AND send_number = $2 AND send_due_time IS NOT NULL
 
 -- name: prune_challenges
 -- What was solved stays as long as its assessment: the proof why the operation went through.
-WITH page AS (
-    SELECT member_id, request_id, number, state, expire_time
-    FROM challenge
-    WHERE (member_id, request_id, number) > ($1::text, $2::text, $3::smallint)
-    ORDER BY member_id, request_id, number
-    LIMIT $5
-),
-
-gone AS (
-    DELETE FROM challenge
-    USING page
-    WHERE
-        challenge.member_id = page.member_id
-        AND challenge.request_id = page.request_id
-        AND challenge.number = page.number
-        AND challenge.state <> 2
-        AND challenge.expire_time < $4::timestamptz
-)
-
-SELECT member_id, request_id, number
-FROM page
-ORDER BY member_id DESC, request_id DESC, number DESC
-LIMIT 1
+DELETE FROM challenge
+WHERE
+    (member_id, request_id, number) IN (
+        SELECT member_id, request_id, number FROM challenge
+        WHERE state <> 2 AND expire_time < $1::timestamptz
+        ORDER BY expire_time
+        LIMIT $2
+    )
+    AND state <> 2
+RETURNING 1
 
 -- name: prune_days
 DELETE FROM challenge_day
