@@ -15,7 +15,7 @@ from rules.facts import (
 )
 from rules.fraud_fallbacks import Fallback, Fallbacks, fallback_of
 from rules.profile_facts import UNKNOWN
-from rules.values import FraudRule, Operation
+from rules.values import FraudRule, Operation, StepUp
 
 
 class Counts(NamedTuple):
@@ -29,6 +29,8 @@ class Counts(NamedTuple):
 NO_COUNTS = Counts(0, 0, 0)
 NO_SCORE = -1
 """The external engine gave no answer."""
+# No operation moves more.
+POINTS_MAX = 2**63 - 1
 
 
 class FraudFacts(NamedTuple):
@@ -84,6 +86,8 @@ class OperationRules:
     getters: tuple[tuple[str, Getter], ...]
     reads_external: bool
     """Whether a condition reads the score of the external engine."""
+    free_points_max: int
+    """Above it an operation is challenged, whatever the rules say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +107,8 @@ class Antifraud:
         """What is done with an operation of a type when no decision can be had."""
         return fallback_of(self.fallbacks, operation, type_)
 
+    step_up: StepUp
+
 
 def compile_antifraud(
     rules: tuple[FraudRule, ...],
@@ -110,9 +116,10 @@ def compile_antifraud(
     deadline_ms: int,
     fallbacks: Fallbacks,
     external_deadline_ms: int,
+    step_up: StepUp,
 ) -> Antifraud:
     """Prepares the rules so that an operation costs one evaluation of all their conditions."""
-    by_operation = {o: _operation_rules(rules, o, digits) for o in Operation}
+    by_operation = {o: _operation_rules(rules, o, digits, step_up) for o in Operation}
     return Antifraud(
         rules=rules,
         by_operation=by_operation,
@@ -121,12 +128,14 @@ def compile_antifraud(
         fallbacks=fallbacks,
         external_deadline_ms=external_deadline_ms,
         reads_external=any(one.reads_external for one in by_operation.values()),
+        step_up=step_up,
     )
 
 
 def _operation_rules(
-    rules: tuple[FraudRule, ...], operation: Operation, digits: int
+    rules: tuple[FraudRule, ...], operation: Operation, digits: int, step_up: StepUp
 ) -> OperationRules:
+    above = step_up.redemption_points_above if operation is Operation.REDEMPTION else 0
     chosen = tuple(rule for rule in rules if operation in rule.operations)
     paths = dict.fromkeys(path for rule in chosen for path in rule.condition.facts)
     return OperationRules(
@@ -134,6 +143,7 @@ def _operation_rules(
         conditions=Conditions([rule.condition for rule in chosen]),
         getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
         reads_external=EXTERNAL_SCORE in paths,
+        free_points_max=above or POINTS_MAX,
     )
 
 

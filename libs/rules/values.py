@@ -266,6 +266,25 @@ class FraudRule:
     """Whether it is recorded and decides nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """What is asked of a member before a challenged operation goes through; 0 points challenge no
+    redemption by its size.
+    """
+
+    redemption_points_above: int
+    code_seconds: int
+    tries_max: int
+    sends_max: int
+    resend_after_seconds: int
+    channels: tuple[Channel, ...]
+    subject: str
+    body: str
+    verifier: str
+    day_sends_max: int
+    challenges_max: int
+
+
 class Period(IntEnum):
     """The period of a leaderboard; numbers as in the contract."""
 

@@ -48,14 +48,45 @@ WHERE
         )
     )
 
+-- check: what was challenged is booked only once the challenge is solved, and pending where others asked for a review
+SELECT t.member_id, t.transaction_id, t.kind, a.request_id
+FROM points.transaction AS t
+INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessment_id::text = t.explanation ->> 'assessment'
+LEFT JOIN antifraud.case_item AS i ON i.member_id = a.member_id AND i.request_id = a.request_id
+LEFT JOIN antifraud.fraud_case AS f ON f.case_id = i.case_id
+WHERE
+    t.kind IN (1, 3, 9, 11, 18)
+    AND a.action = 4
+    AND (
+        NOT EXISTS (
+            SELECT 1 FROM antifraud.challenge AS c
+            WHERE c.member_id = a.member_id AND c.request_id = a.request_id AND c.state = 2
+        )
+        OR (
+            EXISTS (
+                SELECT 1 FROM jsonb_array_elements(a.fired) AS rule
+                WHERE (rule ->> 'action')::integer = 2 AND (rule ->> 'shadow')::boolean IS NOT TRUE
+            )
+            AND f.outcome IS DISTINCT FROM 1
+            AND (t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)
+        )
+    )
+
 -- check: what is to be reviewed is in a case of its member, and nothing else is
+-- What was challenged joins one where the other rules ask for a review, once the challenge is solved.
 SELECT a.member_id, a.request_id, a.action, i.case_id, i.member_id AS item_member_id, c.member_id AS case_member_id
-FROM (SELECT member_id, request_id, assessment_id, action, kind FROM antifraud.assessment WHERE action = 2) AS a
+FROM (SELECT member_id, request_id, assessment_id, action, kind FROM antifraud.assessment WHERE action IN (2, 4)) AS a
 FULL JOIN antifraud.case_item AS i ON i.member_id = a.member_id AND i.request_id = a.request_id
 LEFT JOIN antifraud.fraud_case AS c ON c.case_id = i.case_id
 WHERE
-    a.action IS NULL OR i.case_id IS NULL OR c.member_id IS DISTINCT FROM i.member_id
-    OR (a.assessment_id, a.kind) IS DISTINCT FROM (i.assessment_id, i.kind)
+    a.action IS NULL OR (a.action = 2 AND i.case_id IS NULL)
+    OR (
+        i.case_id IS NOT NULL
+        AND (
+            c.member_id IS DISTINCT FROM i.member_id
+            OR (a.assessment_id, a.kind) IS DISTINCT FROM (i.assessment_id, i.kind)
+        )
+    )
 
 -- check: a case counts its assessments and has the highest of their scores
 SELECT c.case_id, c.assessment_count, i.assessments, c.score, i.score AS highest
@@ -116,3 +147,11 @@ LEFT JOIN antifraud.assessment AS a ON
     a.member_id = g.giver AND a.occurred_time = g.last_time AND a.context ->> 'counterparty' = g.receiver
     AND (a.action = 1 OR (a.action = 2 AND a.kind = 1))
 WHERE a.member_id IS NULL
+
+-- check: a challenge is bound to what was assessed
+SELECT c.member_id, c.request_id, c.number
+FROM antifraud.challenge AS c
+LEFT JOIN antifraud.assessment AS a ON a.member_id = c.member_id AND a.request_id = c.request_id AND a.action = 4
+WHERE
+    a.request_id IS NULL
+    OR (a.kind, a.points, a.amount_minor) IS DISTINCT FROM (c.kind, c.points, c.amount_minor)

@@ -6,6 +6,8 @@ from antifraud.back_test_calls import BackTestCalls
 from antifraud.back_test_store import BackTestStore
 from antifraud.case_calls import CaseCalls
 from antifraud.case_store import CaseStore
+from antifraud.challenge_calls import ChallengeCalls
+from antifraud.challenge_store import ChallengeStore
 from antifraud.external import ExternalEngine
 from antifraud.profile_store import ProfileStore
 from antifraud.store import AssessmentStore
@@ -14,7 +16,12 @@ from rules.feed import ProgramFeed
 
 
 class AntifraudService(
-    AssessCalls, ActivityCalls, BackTestCalls, CaseCalls, AntifraudServiceServicer
+    AssessCalls,
+    ActivityCalls,
+    BackTestCalls,
+    CaseCalls,
+    ChallengeCalls,
+    AntifraudServiceServicer,
 ):
     """The calls of laurel.antifraud.v1."""
 
@@ -26,11 +33,13 @@ class AntifraudService(
         engine: ExternalEngine,
         back_tests: BackTestStore,
         cases: CaseStore,
+        challenges: ChallengeStore,
         profiles: ProfileStore,
     ) -> None:
         self._store = store
         self._engine = engine
         self._back_tests = back_tests
+        self._challenges = challenges
         self._feed = feed
         self._profiles = profiles
         self._cases = cases

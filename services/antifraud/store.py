@@ -8,7 +8,8 @@ from uuid import UUID
 from antifraud import metrics
 from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
-from antifraud.case_joining import by_outcome, join_cases
+from antifraud.case_joining import by_outcome, join_cases, join_late_cases
+from antifraud.challenge_issue import Issuer
 from antifraud.errors import AssessedMeanwhile
 from antifraud.profile_store import close_profiles, open_profiles
 from antifraud.values import (
@@ -30,7 +31,11 @@ from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import FraudDecision
 from rules.values import Action
 
-CONSTRAINTS: dict[str, type[LaurelError]] = {"assessment_pkey": AssessedMeanwhile}
+CONSTRAINTS: dict[str, type[LaurelError]] = {
+    "assessment_pkey": AssessedMeanwhile,
+    "case_item_pkey": AssessedMeanwhile,
+    "challenge_pkey": AssessedMeanwhile,
+}
 ATTEMPTS_MAX = 5
 # Repeats are rare, and a batch without one need not look for them. One with a repeat breaks the key
 # when it keeps its decisions, is undone and runs again.
@@ -43,8 +48,9 @@ IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
 class AssessmentStore:
     """What was decided, and what it was decided on."""
 
-    def __init__(self, database: Database, *, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, database: Database, issuer: Issuer, *, clock: Clock, new_id: NewId) -> None:
         self._database = database
+        self._issuer = issuer
         self._clock = clock
         self._new_id = new_id
         self._alarm = BrokenRuleAlarm(clock)
@@ -82,11 +88,15 @@ class AssessmentStore:
             if self._look_first > 0:
                 self._look_first -= 1
                 decided = await _find(tx, unique)
+                settled = await self._issuer.settle(tx, unique, decided)
+                await join_late_cases(tx, settled, decided, self._new_id, self._clock())
+                decided = await by_outcome(tx, unique, decided)
                 new = [one for one in unique if one.request_key not in decided]
             if not new:
                 return decided, []
             assessed = await self._count(tx, new)
             decided.update(await self._keep(tx, assessed))
+            await self._issuer.challenge(tx, assessed, decided)
         return decided, assessed
 
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:
@@ -142,13 +152,12 @@ class AssessmentStore:
 async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, Decided]:
     members, requests = zip(*(one.request_key for one in unique), strict=True)
     rows = await tx.fetch("find_assessments", list(members), list(requests))
-    decided = {
+    return {
         (row["member_id"], row["request_id"]): Decided(
             row["assessment_id"], Action(row["action"]), row["score"], row["program_version"]
         )
         for row in rows
     }
-    return await by_outcome(tx, unique, decided)
 
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:

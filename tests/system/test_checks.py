@@ -344,6 +344,26 @@ ANTIFRAUD = {
         "UPDATE antifraud.fraud_case SET assessment_count = assessment_count + 1"
     ),
     "what a decided case is about is labelled": Damage("DELETE FROM antifraud.label"),
+    "what was challenged is booked only once the challenge is solved, "
+    "and pending where others asked for a review": Damage(
+        """
+        UPDATE antifraud.assessment SET action = 4, fired = '[{"action": 4, "score": 0}]'
+        WHERE fired IS NULL
+        """
+    ),
+    "a challenge is bound to what was assessed": Damage(
+        """
+        INSERT INTO antifraud.challenge (
+            member_id, request_id, number, challenge_id, kind, points, amount_minor,
+            program_version, verifier, state, tries_left, sends_left, send_number, salt,
+            resend_time, expire_time, create_time
+        )
+        SELECT
+            member_id, request_id, 1, gen_random_uuid(), kind, points + 1, amount_minor,
+            1, '', 1, 3, 2, 1, 'salt', now(), now(), now()
+        FROM antifraud.assessment LIMIT 1
+        """
+    ),
 }
 
 PROGRAM = {

@@ -6,6 +6,7 @@ import warnings
 from laurel.antifraud.v1 import antifraud_service_pb2 as laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2
 from laurel.antifraud.v1 import backtests_pb2 as laurel_dot_antifraud_dot_v1_dot_backtests__pb2
 from laurel.antifraud.v1 import cases_pb2 as laurel_dot_antifraud_dot_v1_dot_cases__pb2
+from laurel.antifraud.v1 import challenges_pb2 as laurel_dot_antifraud_dot_v1_dot_challenges__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -91,6 +92,21 @@ class AntifraudServiceStub:
                 '/laurel.antifraud.v1.AntifraudService/LabelAssessments',
                 request_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.SerializeToString,
                 response_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.FromString,
+                _registered_method=True)
+        self.VerifyChallenge = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/VerifyChallenge',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeResponse.FromString,
+                _registered_method=True)
+        self.ResendChallenge = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ResendChallenge',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeResponse.FromString,
+                _registered_method=True)
+        self.GetChallenge = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/GetChallenge',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeResponse.FromString,
                 _registered_method=True)
 
 
@@ -193,6 +209,36 @@ class AntifraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyChallenge(self, request, context):
+        """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
+        request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
+        CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
+        verifier gives no answer, which uses up a try, as the code may have been checked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResendChallenge(self, request, context):
+        """Sends a new code; the one before is good for nothing any more. Tries that were used up stay used up. A repeat of the request
+        gets the first answer again.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; ALREADY_EXISTS with reason REQUEST_ID_REUSED; FAILED_PRECONDITION with reason
+        CHALLENGE_SOLVED, CHALLENGE_SPENT, CHALLENGE_EXPIRED or SENDS_SPENT when the challenge had all of its codes; RESOURCE_EXHAUSTED with
+        reason RESEND_TOO_SOON, with RetryInfo, or DAY_SENDS_SPENT when the member had all codes of the day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChallenge(self, request, context):
+        """Shows how far a challenge is; never its code.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AntifraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +296,21 @@ def add_AntifraudServiceServicer_to_server(servicer, server):
                     servicer.LabelAssessments,
                     request_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.FromString,
                     response_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.SerializeToString,
+            ),
+            'VerifyChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyChallenge,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeResponse.SerializeToString,
+            ),
+            'ResendChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResendChallenge,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeResponse.SerializeToString,
+            ),
+            'GetChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChallenge,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -550,6 +611,87 @@ class AntifraudService:
             '/laurel.antifraud.v1.AntifraudService/LabelAssessments',
             laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.SerializeToString,
             laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/VerifyChallenge',
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResendChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ResendChallenge',
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/GetChallenge',
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeResponse.FromString,
             options,
             channel_credentials,
             insecure,

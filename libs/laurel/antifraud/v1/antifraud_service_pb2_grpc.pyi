@@ -8,6 +8,7 @@ from grpc import aio as aio
 from laurel.antifraud.v1 import antifraud_service_pb2 as antifraud_service_pb2
 from laurel.antifraud.v1 import backtests_pb2 as backtests_pb2
 from laurel.antifraud.v1 import cases_pb2 as cases_pb2
+from laurel.antifraud.v1 import challenges_pb2 as challenges_pb2
 import abc as abc_1
 
 
@@ -66,6 +67,24 @@ class AntifraudServiceStub:
     LabelAssessments: aio.UnaryUnaryMultiCallable[cases_pb2.LabelAssessmentsRequest, cases_pb2.LabelAssessmentsResponse]
     """Says of operations whether they were fraud, after all; a later label of an operation takes the place of an earlier one.
     Errors: NOT_FOUND with reason ASSESSMENT_NOT_FOUND; INVALID_ARGUMENT for an operation that comes twice.
+    """
+    VerifyChallenge: aio.UnaryUnaryMultiCallable[challenges_pb2.VerifyChallengeRequest, challenges_pb2.VerifyChallengeResponse]
+    """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
+    request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
+    Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
+    CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
+    verifier gives no answer, which uses up a try, as the code may have been checked.
+    """
+    ResendChallenge: aio.UnaryUnaryMultiCallable[challenges_pb2.ResendChallengeRequest, challenges_pb2.ResendChallengeResponse]
+    """Sends a new code; the one before is good for nothing any more. Tries that were used up stay used up. A repeat of the request
+    gets the first answer again.
+    Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; ALREADY_EXISTS with reason REQUEST_ID_REUSED; FAILED_PRECONDITION with reason
+    CHALLENGE_SOLVED, CHALLENGE_SPENT, CHALLENGE_EXPIRED or SENDS_SPENT when the challenge had all of its codes; RESOURCE_EXHAUSTED with
+    reason RESEND_TOO_SOON, with RetryInfo, or DAY_SENDS_SPENT when the member had all codes of the day.
+    """
+    GetChallenge: aio.UnaryUnaryMultiCallable[challenges_pb2.GetChallengeRequest, challenges_pb2.GetChallengeResponse]
+    """Shows how far a challenge is; never its code.
+    Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND.
     """
 
 class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
@@ -184,6 +203,42 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[cases_pb2.LabelAssessmentsResponse]:
         """Says of operations whether they were fraud, after all; a later label of an operation takes the place of an earlier one.
         Errors: NOT_FOUND with reason ASSESSMENT_NOT_FOUND; INVALID_ARGUMENT for an operation that comes twice.
+        """
+
+    @abc_1.abstractmethod
+    def VerifyChallenge(
+        self,
+        request: challenges_pb2.VerifyChallengeRequest,
+        context: aio.ServicerContext[challenges_pb2.VerifyChallengeRequest, abc.Awaitable[challenges_pb2.VerifyChallengeResponse]],
+    ) -> abc.Awaitable[challenges_pb2.VerifyChallengeResponse]:
+        """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
+        request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
+        CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
+        verifier gives no answer, which uses up a try, as the code may have been checked.
+        """
+
+    @abc_1.abstractmethod
+    def ResendChallenge(
+        self,
+        request: challenges_pb2.ResendChallengeRequest,
+        context: aio.ServicerContext[challenges_pb2.ResendChallengeRequest, abc.Awaitable[challenges_pb2.ResendChallengeResponse]],
+    ) -> abc.Awaitable[challenges_pb2.ResendChallengeResponse]:
+        """Sends a new code; the one before is good for nothing any more. Tries that were used up stay used up. A repeat of the request
+        gets the first answer again.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; ALREADY_EXISTS with reason REQUEST_ID_REUSED; FAILED_PRECONDITION with reason
+        CHALLENGE_SOLVED, CHALLENGE_SPENT, CHALLENGE_EXPIRED or SENDS_SPENT when the challenge had all of its codes; RESOURCE_EXHAUSTED with
+        reason RESEND_TOO_SOON, with RetryInfo, or DAY_SENDS_SPENT when the member had all codes of the day.
+        """
+
+    @abc_1.abstractmethod
+    def GetChallenge(
+        self,
+        request: challenges_pb2.GetChallengeRequest,
+        context: aio.ServicerContext[challenges_pb2.GetChallengeRequest, abc.Awaitable[challenges_pb2.GetChallengeResponse]],
+    ) -> abc.Awaitable[challenges_pb2.GetChallengeResponse]:
+        """Shows how far a challenge is; never its code.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND.
         """
 
 def add_AntifraudServiceServicer_to_server(servicer: AntifraudServiceServicer, server: aio.Server) -> None: ...

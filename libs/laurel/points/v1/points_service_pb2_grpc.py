@@ -40,6 +40,10 @@ class PointsServiceStub:
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     def __init__(self, channel):
@@ -340,6 +344,10 @@ class PointsServiceServicer:
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     def AccruePoints(self, request, context):
@@ -1133,6 +1141,10 @@ class PointsService:
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     @staticmethod

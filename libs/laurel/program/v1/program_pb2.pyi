@@ -1041,6 +1041,7 @@ class Antifraud(message.Message):
     FALLBACK_ACCRUAL_POINTS_MAX_FIELD_NUMBER: builtins.int
     FALLBACKS_FIELD_NUMBER: builtins.int
     EXTERNAL_FIELD_NUMBER: builtins.int
+    STEP_UP_FIELD_NUMBER: builtins.int
     deadline_ms: builtins.int
     """Milliseconds that a caller waits for a decision, 10 to 60,000; 0 stands for 50."""
     fallback_accrual_points_max: builtins.int
@@ -1061,6 +1062,10 @@ class Antifraud(message.Message):
     def external(self) -> FraudExternal:
         """How the external engine is asked, whose score rules read as `external.score`."""
 
+    @builtins.property
+    def step_up(self) -> StepUp:
+        """How a member proves who asks, where the action is CHALLENGE; the defaults of each field when unset."""
+
     def __init__(
         self,
         *,
@@ -1069,10 +1074,11 @@ class Antifraud(message.Message):
         fallback_accrual_points_max: builtins.int = ...,
         fallbacks: abc.Iterable[FraudFallback] | None = ...,
         external: FraudExternal | None = ...,
+        step_up: StepUp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["external", b"external"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["external", b"external", "step_up", b"step_up"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms", "external", b"external", "fallback_accrual_points_max", b"fallback_accrual_points_max", "fallbacks", b"fallbacks", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms", "external", b"external", "fallback_accrual_points_max", b"fallback_accrual_points_max", "fallbacks", b"fallbacks", "rules", b"rules", "step_up", b"step_up"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1137,6 +1143,72 @@ class FraudExternal(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StepUp(message.Message):
+    """A step-up: what is asked of a member before a challenged operation goes through."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REDEMPTION_POINTS_ABOVE_FIELD_NUMBER: builtins.int
+    CODE_SECONDS_FIELD_NUMBER: builtins.int
+    TRIES_MAX_FIELD_NUMBER: builtins.int
+    SENDS_MAX_FIELD_NUMBER: builtins.int
+    RESEND_AFTER_SECONDS_FIELD_NUMBER: builtins.int
+    CHANNELS_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    BODY_FIELD_NUMBER: builtins.int
+    VERIFIER_FIELD_NUMBER: builtins.int
+    DAY_SENDS_MAX_FIELD_NUMBER: builtins.int
+    CHALLENGES_MAX_FIELD_NUMBER: builtins.int
+    redemption_points_above: builtins.int
+    """Redemptions of more points than this are challenged, whatever the rules say of them, unless they deny it; 0 for none."""
+    code_seconds: builtins.int
+    """Seconds that a code is good for, 30 to 3,600; 300 when 0."""
+    tries_max: builtins.int
+    """Codes that may be tried, 1 to 10, with all that were sent; 3 when 0."""
+    sends_max: builtins.int
+    """Codes that are sent for one challenge, the first included, 1 to 10; 3 when 0."""
+    resend_after_seconds: builtins.int
+    """Seconds from one code to the next one at least, below `code_seconds`; 30 when 0, or half of `code_seconds` where that is less."""
+    subject: builtins.str
+    """Subject of the message, one of our own when empty. `${name}` stands for a variable: `member_id`, `points`, `minutes`; not for
+    `code`, as subjects are shown on locked screens.
+    """
+    body: builtins.str
+    """Text of the message, one of our own when empty, with the same variables and `code`, which it must hold."""
+    verifier: builtins.str
+    """Name of the external verifier that asks the member instead of a code of ours, as in the setting LAUREL_VERIFIERS; empty for
+    a code of ours. With it, the message, its channels and the length of a code are the verifier's.
+    """
+    day_sends_max: builtins.int
+    """Codes that are sent to one member on one day of UTC, 1 to 100; 10 when 0."""
+    challenges_max: builtins.int
+    """Challenges that one operation may have, one after the other, 1 to 20; 5 when 0."""
+    @builtins.property
+    def channels(self) -> containers.RepeatedScalarFieldContainer[Channel.ValueType]:
+        """The channels that a code goes out on, all of them; the inbox and e-mail when none is named."""
+
+    def __init__(
+        self,
+        *,
+        redemption_points_above: builtins.int = ...,
+        code_seconds: builtins.int = ...,
+        tries_max: builtins.int = ...,
+        sends_max: builtins.int = ...,
+        resend_after_seconds: builtins.int = ...,
+        channels: abc.Iterable[Channel.ValueType] | None = ...,
+        subject: builtins.str = ...,
+        body: builtins.str = ...,
+        verifier: builtins.str = ...,
+        day_sends_max: builtins.int = ...,
+        challenges_max: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "challenges_max", b"challenges_max", "channels", b"channels", "code_seconds", b"code_seconds", "day_sends_max", b"day_sends_max", "redemption_points_above", b"redemption_points_above", "resend_after_seconds", b"resend_after_seconds", "sends_max", b"sends_max", "subject", b"subject", "tries_max", b"tries_max", "verifier", b"verifier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
