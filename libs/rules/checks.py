@@ -16,6 +16,7 @@ from laurel.program.v1.program_pb2 import (
 )
 from rules.check_conditions import check_conditions
 from rules.check_earning import check_earning
+from rules.check_reactions import check_reactions
 from rules.check_redemption import check_redemption
 from rules.messages import VARIABLES
 from rules.mistakes import Report, did_you_mean
@@ -42,6 +43,7 @@ def check_program(program: Program, report: Report) -> None:
         _check_message(rule, f"messages[{index}]", report)
     _check_gifts(program, report)
     check_conditions(program, report)
+    check_reactions(program, report)
 
 
 def _check_head(program: Program, report: Report) -> None:

@@ -22,6 +22,7 @@ from rules.values import (
     EarnRule,
     Expiry,
     ExpiryPolicy,
+    FraudKey,
     FraudRule,
     Gifts,
     Households,
@@ -31,6 +32,8 @@ from rules.values import (
     Operation,
     Period,
     PromotionWindow,
+    Reaction,
+    ReactionKind,
     Redemption,
     Restored,
     Returns,
@@ -293,6 +296,15 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
             condition=compile_condition(rule.when, FRAUD_FACTS),
             action=Action(rule.action),
             score=rule.score,
+            reactions=tuple(
+                Reaction(
+                    ReactionKind(one.kind),
+                    FraudKey(one.key or FraudKey.MEMBER),
+                    one.duration_days,
+                    one.points,
+                )
+                for one in rule.reactions
+            ),
         )
         for rule in antifraud.rules
     )

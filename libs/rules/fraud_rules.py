@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
-from rules.facts import Counter, flat_name, velocity_fact
-from rules.values import FraudRule, Operation
+from rules.facts import (
+    LIST_FACTS,
+    POINTS_CAP,
+    POINTS_UNCAPPED,
+    Counter,
+    flat_name,
+    velocity_fact,
+)
+from rules.values import FraudRule, Operation, Reaction
 
 
 class Counts(NamedTuple):
@@ -40,8 +47,10 @@ class FraudFacts(NamedTuple):
     longitude: float | None = None
 
 
-Velocity = Mapping[str, Counts]
-"""By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0."""
+Velocity = Mapping[str, Any]
+"""By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0. By the
+path of a fact of `lists`, or of the cap, what was looked up; one that is not in it is false.
+"""
 
 Getter = Callable[[FraudFacts, Velocity], Any]
 
@@ -53,6 +62,8 @@ class OperationRules:
     rules: tuple[FraudRule, ...]
     conditions: Conditions
     getters: tuple[tuple[str, Getter], ...]
+    lists: frozenset[str]
+    """The facts of lists, and the cap, that the rules read: what has to be looked up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,18 +75,25 @@ class Antifraud:
     counters: tuple[Counter, ...]
     deadline_ms: int
     fallback_accrual_points_max: int
+    reads_lists: bool
+    """Whether a rule on any operation reads such a fact."""
+    reactions: Mapping[str, tuple[Reaction, ...]]
+    """By the name of a rule, what it does beyond the operation; only rules that do something."""
 
 
 def compile_antifraud(
     rules: tuple[FraudRule, ...], digits: int, deadline_ms: int, fallback_accrual_points_max: int
 ) -> Antifraud:
     """Prepares the rules so that an operation costs one evaluation of all their conditions."""
+    by_operation = {o: _operation_rules(rules, o, digits) for o in Operation}
     return Antifraud(
         rules=rules,
-        by_operation={o: _operation_rules(rules, o, digits) for o in Operation},
+        by_operation=by_operation,
         counters=_counters(rules),
         deadline_ms=deadline_ms,
         fallback_accrual_points_max=fallback_accrual_points_max,
+        reads_lists=any(chosen.lists for chosen in by_operation.values()),
+        reactions={rule.name: rule.reactions for rule in rules if rule.reactions},
     )
 
 
@@ -88,6 +106,7 @@ def _operation_rules(
         rules=chosen,
         conditions=Conditions([rule.condition for rule in chosen]),
         getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
+        lists=frozenset(path for path in paths if path in LIST_FACTS or path == POINTS_CAP),
     )
 
 
@@ -104,6 +123,10 @@ def getter(path: str, digits: int) -> Getter:
     if root == "velocity":
         counter, _, measure = name.partition(".")
         return _counter_getter(counter, measure, scale)
+    if root == "lists":
+        return lambda _, known: known.get(path, False)
+    if path == POINTS_CAP:
+        return lambda _, known: known.get(path, POINTS_UNCAPPED)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
     index = FraudFacts._fields.index(name)

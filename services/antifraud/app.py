@@ -4,6 +4,8 @@ It asks nobody but the program service, and that not in the hot path: the progra
 sliding windows that its rules read are kept in Postgres.
 """
 
+from antifraud.action_store import ActionStore
+from antifraud.list_store import ListStore
 from antifraud.service import AntifraudService
 from antifraud.store import CONSTRAINTS, AssessmentStore
 from kit.events import Consumer
@@ -17,17 +19,24 @@ async def wire(runtime: Runtime) -> Service:
     """Wires the service."""
     database = await runtime.database(CONSTRAINTS)
     feed = ProgramFeed(await runtime.channel("program"))
-    store = AssessmentStore(database, clock=runtime.clock, new_id=runtime.new_id)
+    lists = ListStore(database, runtime.clock)
+    actions = ActionStore(database, clock=runtime.clock, new_id=runtime.new_id)
+    store = AssessmentStore(database, actions, clock=runtime.clock, new_id=runtime.new_id)
+    seconds = runtime.settings.schedule_seconds
     return Service(
         database=database,
         servicers=[
             (
                 add_AntifraudServiceServicer_to_server,
-                AntifraudService(store, feed),
+                AntifraudService(store, feed, lists, actions),
                 "laurel.antifraud.v1.AntifraudService",
             )
         ],
         consumer=Consumer(("program_applied",), feed.handle_event),
-        schedules=[Schedule("prune_velocity", runtime.settings.schedule_seconds, store.prune)],
+        schedules=[
+            Schedule("prune_velocity", seconds, store.prune),
+            Schedule("prune_lists", seconds, lists.prune),
+            Schedule("end_actions", seconds, actions.end_due),
+        ],
         loops=[feed.loop],
     )

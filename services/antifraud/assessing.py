@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from antifraud.lists import Learned
 from antifraud.values import Asked, Assessed
 from antifraud.velocity import Entry, Key, Track, Watch, watches_of
 from rules.compiled import CompiledProgram
 from rules.facts import velocity_fact
 from rules.fraud import decide
-from rules.fraud_rules import Counts
 from rules.values import Operation
 
 PROGRAMS_MAX = 64
@@ -38,6 +38,7 @@ class Batch:
     def __init__(self, asked: Sequence[Asked]) -> None:
         self._tracks: dict[Key, Track] = {}
         self._steps = [self._step(one) for one in asked]
+        self._learned: Learned = {}
 
     def _step(self, asked: Asked) -> Step:
         request_key, _, occurred_us, program, facts = asked
@@ -59,6 +60,10 @@ class Batch:
         """What each key is to take up, in the order of locking."""
         return [(key, self._tracks[key].announced()) for key in sorted(self._tracks)]
 
+    def learn(self, learned: Learned) -> None:
+        """Takes up what was looked up for the operations."""
+        self._learned = learned
+
     def decide(self, stored: Iterable[tuple[Key, bytes]]) -> list[Assessed]:
         """The decisions, in the order given.
 
@@ -71,9 +76,10 @@ class Batch:
     def _decide(
         self, asked: Asked, entry: Entry, tracks: tuple[tuple[Track, Watch], ...]
     ) -> Assessed:
-        if not tracks:
+        learned = self._learned.get(asked.request_key) if self._learned else None
+        if not tracks and learned is None:
             return Assessed(asked, decide(asked.facts, asked.program))
-        velocity: dict[str, Counts] = {}
+        velocity: dict[str, Any] = {**learned} if learned is not None else {}
         for track, watch in tracks:
             for name, window_us in watch.counters:
                 velocity[name] = track.counts_with(entry, window_us)

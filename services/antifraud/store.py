@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from antifraud import metrics
+from antifraud.action_store import ActionStore
 from antifraud.assessing import Batch
 from antifraud.errors import AssessedMeanwhile
+from antifraud.list_store import look_up
 from antifraud.values import (
     Asked,
     Assessed,
@@ -40,8 +42,11 @@ IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
 class AssessmentStore:
     """What was decided, and what it was decided on."""
 
-    def __init__(self, database: Database, *, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self, database: Database, actions: ActionStore, *, clock: Clock, new_id: NewId
+    ) -> None:
         self._database = database
+        self._actions = actions
         self._clock = clock
         self._new_id = new_id
         self._look_first = 0
@@ -88,8 +93,11 @@ class AssessmentStore:
         batch = Batch(new)
         additions = batch.additions()
         if not additions:
+            batch.learn(await look_up(tx, new, self._clock()))
             return batch.decide(())
         rows = await tx.fetch("add_velocity", *_key_columns(additions), self._clock())
+        # After the wait for the keys: what was put on a list meanwhile counts.
+        batch.learn(await look_up(tx, new, self._clock()))
         assessed = batch.decide((Key(*row[:3]), row[3]) for row in rows)
         untidy = batch.untidy()
         if untidy:
@@ -103,6 +111,9 @@ class AssessmentStore:
         rows = [(one.asked, one.decision, self._new_id()) for one in assessed]
         rows.sort(key=lambda row: row[0].request_key)
         await tx.execute("add_assessments", *_columns(rows), self._clock())
+        reacting = [row for row in rows if row[1].fired and row[0].program.antifraud.reactions]
+        if reacting:
+            await self._actions.react(tx, reacting)
         return {
             asked.request_key: Decided(
                 assessment_id, decision.action, decision.score, asked.program.version
