@@ -23,6 +23,7 @@ from points.fact_book import FactBook
 from points.fact_events import note_facts
 from points.reads import open_reads
 from points.remote import AntifraudClient, TierClient
+from points.restrictions import RestrictionDesk
 from points.scheduled import ScheduledWork
 from points.service import PointsService, Queue
 from points.store import CONSTRAINTS, LedgerStore
@@ -31,6 +32,7 @@ from rules.feed import ProgramFeed
 
 LISTENED = (
     "program_applied", "tier_changed", "member_enrolled", "benefit_granted", "benefit_redeemed",
+    "fraud_action_taken",
 )  # fmt: skip
 BONUS_SECONDS = 5
 # What an order did not use is missed by its member: look often. It costs one probe of an index.
@@ -60,6 +62,7 @@ async def wire(runtime: Runtime) -> Service:
         activities=activities, counter=open_counter(database, feed, fraud, clock, new_id),
         reads=reads,
     )  # fmt: skip
+    restrictions = RestrictionDesk(feed, clock, new_id)
     hold_seconds = min(HOLD_SECONDS_MAX, settings.schedule_seconds)
     await scheduled.ensure_partitions()
 
@@ -67,6 +70,7 @@ async def wire(runtime: Runtime) -> Service:
         await feed.handle_event(tx, events)
         await note_tiers(tx, events)
         await note_facts(tx, events)
+        await restrictions.take_events(tx, events)
         if earned := earned_of(events):
             await reads.boards.add(tx, earned)
 

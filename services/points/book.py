@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from points.counting import Counting
@@ -41,6 +41,8 @@ class Book:
         self._uses: dict[WindowDay, WindowUse] = {}
         self.changed_uses: set[WindowDay] = set()
         self.counting = Counting()
+        self.extensions: dict[UUID, timedelta] = {}
+        """By lot, by how much its end was moved while its account was frozen."""
         self.bonuses: list[Posted] = []
         """Transactions beside those that answer the commands."""
 

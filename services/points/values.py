@@ -67,6 +67,14 @@ class Standing(IntEnum):
     POOL = 4
 
 
+class Restriction(IntEnum):
+    """What anti-fraud forbids an account; numbers as in the table, the strictest last."""
+
+    NONE = 0
+    EARN_ONLY = 1
+    FROZEN = 2
+
+
 class HoldState(IntEnum):
     """Where a hold stands; numbers as in the contract."""
 
@@ -86,6 +94,13 @@ class AccountState:
     debt: int = 0
     state: int = Standing.OPEN
     merged_into: str | None = None
+    restriction: int = Restriction.NONE
+    frozen_time: datetime | None = None
+    """Since when anti-fraud has frozen it; what would end after that does not end meanwhile."""
+
+    def keeps(self, expire_time: datetime) -> bool:
+        """Whether points that would end then do not, as anti-fraud has frozen the account."""
+        return self.frozen_time is not None and expire_time > self.frozen_time
 
 
 @dataclass(slots=True)
