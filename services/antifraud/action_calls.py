@@ -7,10 +7,9 @@ import grpc
 from antifraud.action_errors import ActionNeedsMember, ActionPointsInvalid
 from antifraud.action_render import render_action
 from antifraud.action_store import ActionStore
-from antifraud.actions import Decider, Wish, end_of
+from antifraud.actions import Decider, Wish
 from antifraud.appeal_store import AppealStore
 from kit.auth import identity_of
-from kit.clock import Clock
 from kit.paging import decode_id, encode_token, page_size
 from laurel.antifraud.v1 import actions_pb2 as pb
 from rules.values import FraudKey, ReactionKind
@@ -24,7 +23,6 @@ class ActionCalls:
 
     _actions: ActionStore
     _appeals: AppealStore
-    _clock: Clock
 
     async def TakeAction(
         self, request: pb.TakeActionRequest, context: Context
@@ -39,8 +37,7 @@ class ActionCalls:
         value = request.key.value
         wish = Wish(
             kind, key_kind, value, value if key_kind is FraudKey.MEMBER else "",
-            request.points if is_cap else None, None, None, request.reason,
-            end_of(self._clock(), request.duration_days),
+            request.points if is_cap else None, None, None, request.reason, None,
         )  # fmt: skip
         return await self._actions.take(wish, _decider(request, context), request)
 

@@ -1,13 +1,14 @@
 """Actions in Postgres: taken once, lifted once, told of in the same transaction."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from antifraud.action_errors import ActionInForce, ActionNotFound, ActionNotInForce
 from antifraud.action_render import render_action
-from antifraud.actions import NOBODY, Action, Decider, Lift, Wish, action_event, wishes_of
+from antifraud.actions import NOBODY, Action, Decider, Lift, Wish, action_event, end_of, wishes_of
 from antifraud.values import Asked
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
@@ -32,8 +33,9 @@ class ActionStore:
     async def take(
         self, wish: Wish, decider: Decider, request: pb.TakeActionRequest
     ) -> pb.TakeActionResponse:
-        """By hand. Raises ActionInForce."""
+        """By hand, for as many days as were asked for. Raises ActionInForce."""
         now = self.clock()
+        wish = replace(wish, end_time=end_of(now, request.duration_days))
         async with self.database.transaction() as tx:
 
             async def act() -> pb.TakeActionResponse:

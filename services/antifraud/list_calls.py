@@ -10,7 +10,7 @@ from antifraud.action_errors import ListKeyTwice
 from antifraud.action_render import render_entry
 from antifraud.list_store import BY_HAND, ListStore, Place
 from kit.auth import identity_of
-from kit.clock import Clock, parse_time
+from kit.clock import parse_time
 from kit.paging import PageTokenInvalid, decode_token, encode_token, page_size
 from laurel.antifraud.v1 import lists_pb2 as pb
 
@@ -23,7 +23,6 @@ class ListCalls:
     """Entries of lists."""
 
     _lists: ListStore
-    _clock: Clock
 
     async def BatchPutListEntries(
         self, request: pb.BatchPutListEntriesRequest, context: Context

@@ -22,4 +22,3 @@ class AntifraudService(AssessCalls, ListCalls, ActionCalls, AntifraudServiceServ
         self._lists = lists
         self._actions = actions
         self._appeals = AppealStore(actions)
-        self._clock = actions.clock
