@@ -154,7 +154,7 @@ async def test_points_do_not_end_while_frozen_and_get_the_time_back(bench: Bench
     assert length > 10 * DAY
     moved = from_timestamp((await bench.lot(member)).expire_time)
     assert moved == end + length
-    await bench.hold(member, 30)
+    await bench.capture(await bench.hold(member, 30))
     await bench.run_expiry(moved - timedelta(seconds=1))
     assert (await bench.balance(member)).active == points - 30
     bench.time.ahead = moved - datetime.now(UTC)
