@@ -24,12 +24,11 @@ def check_reactions(program: Program, report: Report) -> None:
 
 
 def _check(reaction: FraudReaction, path: str, report: Report) -> None:
+    if not report.faultless(f"{path}.kind"):
+        return
     member = (FraudKey.FRAUD_KEY_UNSPECIFIED, FraudKey.FRAUD_KEY_MEMBER)
-    if reaction.kind not in _LISTS and reaction.key not in member and report.faultless(path):
+    if reaction.kind not in _LISTS and reaction.key not in member:
         report.add(f"{path}.key", "is for lists alone; this kind is for the member, leave key out")
-    if (
-        reaction.kind != FraudReactionKind.FRAUD_REACTION_KIND_CAP_POINTS
-        and reaction.points
-        and report.faultless(path)
-    ):
+    is_cap = reaction.kind == FraudReactionKind.FRAUD_REACTION_KIND_CAP_POINTS
+    if reaction.points and not is_cap and report.faultless(f"{path}.points"):
         report.add(f"{path}.points", "are for cap_points alone; leave them out")
