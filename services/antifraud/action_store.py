@@ -132,8 +132,8 @@ class ActionStore:
         taken = {row["action_id"] for row in rows}
         events = [
             action_event(
-                action_id, action_id, wish.kind, wish.member_id, wish.reason, now, lifted=False,
-                end_time=wish.end_time,
+                action_id, action_id, wish.kind, wish.member_id, wish.told_reason, now,
+                lifted=False, end_time=wish.end_time,
             )
             for action_id, wish in by_id.items() if action_id in taken
         ]  # fmt: skip

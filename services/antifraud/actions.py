@@ -25,6 +25,7 @@ class Decider(NamedTuple):
 
 
 NOBODY = Decider()
+A_RULE_FIRED = "a rule of anti-fraud fired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Wish:
     assessment_id: UUID | None
     reason: str
     end_time: datetime | None
+
+    @property
+    def told_reason(self) -> str:
+        """Why, for other services: names of rules are not for the member's eyes."""
+        return self.reason if self.rule is None else A_RULE_FIRED
 
     @property
     def place(self) -> tuple[int, str, int]:

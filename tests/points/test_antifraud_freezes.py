@@ -21,6 +21,15 @@ from points_ledger import calm_program, settled
 from points_moving import Counter
 
 DAY = timedelta(days=1)
+RULES = """\
+  rules:
+    - name: whale
+      operations: [accrual]
+      when: request.points > 50000
+      action: deny
+      score: 900
+      reactions: [{kind: freeze_account, duration_days: 2}]
+"""
 
 
 class Time:
@@ -76,7 +85,8 @@ async def bench(ground: Ground) -> AsyncIterator[Bench]:
     time = Time()
     async with ground.house() as house:
         house.clock = time
-        await house.apply(calm_program(multiplied=False, deadline_ms=2000))
+        program = calm_program(multiplied=False, deadline_ms=2000)
+        await house.apply(program.replace("  rules: []\n", RULES))
         await house.start("antifraud", "tier", "points")
         yield Bench(house, time)
         broken = [o for o in await run_checks(house.settings.database_url) if o.violations]
@@ -114,6 +124,25 @@ async def test_a_frozen_account_earns_and_spends_nothing_until_it_is_lifted(benc
     assert taken.operator == lifted.identity == "antifraud"
     assert action.action_id in taken.reason
     assert action.action_id in lifted.reason
+
+
+async def test_a_rule_freezes_the_account_for_as_long_as_it_says(bench: Bench) -> None:
+    """AF-04: by rule, without anyone calling points; the rule's name stays with operators."""
+    member = new_id()
+    await bench.accrue(member, "100")
+    denied = await refused(bench.accrue(member, "90000"))
+    assert denied.reason == "DENIED"
+    await bench.house.settle()
+    assert (await refused(bench.hold(member, 5))).reason == "ACCOUNT_FROZEN"
+    [taken] = await bench.trail(member)
+    assert "whale" not in taken.reason
+    [action] = await bench.hands.taken(member)
+    assert action.rule == "whale"
+    bench.time.ahead += 2 * DAY
+    await bench.hands.run("end_actions")
+    await bench.house.settle()
+    await bench.hold(member, 5)
+    assert "its time has ended" in (await bench.trail(member))[-1].reason
 
 
 async def test_earn_only_refuses_what_spends_and_books_what_earns(bench: Bench) -> None:
