@@ -7,6 +7,7 @@ from typing import Any
 
 from antifraud.values import Asked, RequestKey
 from rules.facts import POINTS_CAP
+from rules.fraud_rules import FraudFacts
 from rules.values import FraudKey
 
 SETS_MAX = 64
@@ -24,23 +25,25 @@ _WORDS = {ListKind.ALLOW: "allowed", ListKind.DENY: "denied", ListKind.WATCH: "w
 _CAP = 0
 """What stands for a list in a row that tells of a cap."""
 
+Place = tuple[int, Any]
+"""Kind of key, and its value, a text."""
+
 Learned = Mapping[RequestKey, Mapping[str, Any]]
 """By operation, the facts that were looked up for it."""
 
 
+_FIELDS: dict[FraudKey, int] = {
+    kind: FraudFacts._fields.index(kind.name.lower())
+    for kind in FraudKey
+    if kind is not FraudKey.MEMBER
+}
+
+
 def key_of(asked: Asked, kind: FraudKey) -> str:
     """What an operation has of a kind of key; empty where it names none."""
-    match kind:
-        case FraudKey.MEMBER:
-            return asked.request_key[0]
-        case FraudKey.DEVICE:
-            return asked.facts.device
-        case FraudKey.IP:
-            return asked.facts.ip
-        case FraudKey.CARD:
-            return asked.facts.card
-        case FraudKey.STORE:
-            return asked.facts.store
+    if kind is FraudKey.MEMBER:
+        return asked.request_key[0]
+    return str(asked.facts[_FIELDS[kind]])
 
 
 def is_asked(asked: Sequence[Asked]) -> bool:
@@ -52,26 +55,32 @@ class Question:
     """The keys of a batch whose lists, or cap, a rule on the operation reads."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
-        self._askers: list[tuple[Asked, tuple[FraudKey, ...], bool]] = []
-        keys: dict[tuple[int, str], None] = {}
+        # By the numbers of kinds: to hash or to compare enums costs more than all else here.
+        self._askers: list[tuple[Asked, list[Place], bool]] = []
+        keys: dict[Place, None] = {}
         capped: dict[str, None] = {}
         for one in asked:
-            paths = one.program.antifraud.by_operation[one.facts.operation].lists
+            request_key, _, _, program, facts = one
+            paths = program.antifraud.by_operation[facts.operation].lists
             if not paths:
                 continue
-            kinds = _kinds_in(paths)
-            self._askers.append((one, kinds, POINTS_CAP in paths))
-            for kind in kinds:
-                if value := key_of(one, kind):
-                    keys[kind.value, value] = None
-            if POINTS_CAP in paths:
-                capped[one.request_key[0]] = None
-        self.columns = ([kind for kind, _ in keys], [value for _, value in keys])
+            kinds, is_capped = _reads(paths)
+            member_id = request_key[0]
+            places = [
+                (number, member_id if field is None else facts[field])
+                for number, field in kinds
+                if field is None or facts[field]
+            ]
+            self._askers.append((one, places, is_capped))
+            keys.update(dict.fromkeys(places))
+            if is_capped:
+                capped[member_id] = None
+        self.columns = ([number for number, _ in keys], [value for _, value in keys])
         self.capped = list(capped)
 
     def learn(self, rows: Iterable[Any]) -> Learned:
         """The facts of each operation, from the rows that were found."""
-        found: dict[tuple[int, str], list[int]] = {}
+        found: dict[Place, list[int]] = {}
         caps: dict[str, int] = {}
         for row in rows:
             if row["list"] == _CAP:
@@ -81,12 +90,12 @@ class Question:
         learned: dict[RequestKey, Mapping[str, Any]] = {}
         if not found and not caps:
             return learned
-        for one, kinds, is_capped in self._askers:
+        for one, places, is_capped in self._askers:
             facts: dict[str, Any] = {}
-            for kind in kinds:
-                for number in found.get((kind.value, key_of(one, kind)), ()):
+            for place in places:
+                for number in found.get(place, ()):
                     path = f"lists.{_WORDS[ListKind(number)]}"
-                    facts[path] = facts[f"{path}_{kind.name.lower()}"] = True
+                    facts[path] = facts[f"{path}_{FraudKey(place[0]).name.lower()}"] = True
             if is_capped and one.request_key[0] in caps:
                 facts[POINTS_CAP] = caps[one.request_key[0]]
             if facts:
@@ -95,9 +104,11 @@ class Question:
 
 
 @lru_cache(maxsize=SETS_MAX)
-def _kinds_in(paths: frozenset[str]) -> tuple[FraudKey, ...]:
-    """The kinds of keys that facts are about; a fact without one is about all of them."""
+def _reads(paths: frozenset[str]) -> tuple[list[tuple[int, int | None]], bool]:
+    """The kinds of keys that facts are about, by number and place in FraudFacts, and whether a cap
+    is read; a fact that names no kind is about all of them.
+    """
     names = {path.rpartition("_")[2] for path in paths if path != POINTS_CAP}
-    if any(name.startswith("lists.") for name in names):
-        return tuple(FraudKey)
-    return tuple(kind for kind in FraudKey if kind.name.lower() in names)
+    every = any(name.startswith("lists.") for name in names)
+    kinds = [kind for kind in FraudKey if every or kind.name.lower() in names]
+    return [(kind.value, _FIELDS.get(kind)) for kind in kinds], POINTS_CAP in paths

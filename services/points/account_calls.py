@@ -11,7 +11,8 @@ from laurel.points.v1 import accounts_pb2 as pb
 from points.accounts import AccountAction, AccountView
 from points.counter import Counter
 from points.office import Call
-from points.values import Operator, Restriction, Standing
+from points.standing import Restriction
+from points.values import Operator, Standing
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from points.closing import close
 from points.events import account_event
 from points.office import Call, Office, R, Render, Session
-from points.standing import check_frozen, check_open
-from points.values import AccountState, Operator, Restriction, Standing
+from points.standing import Restriction, check_frozen, check_open
+from points.values import AccountState, Operator, Standing
 
 
 class Action(IntEnum):

@@ -18,8 +18,9 @@ from laurel.event.v1.event_pb2 import Event
 from points.accounts import Action
 from points.book import Book
 from points.events import account_event
+from points.standing import Restriction
 from points.store import lock_accounts
-from points.values import AccountState, Restriction, Standing
+from points.values import AccountState, Standing
 from rules.feed import ProgramFeed
 
 NAME = "antifraud"

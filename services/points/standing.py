@@ -7,9 +7,19 @@ a debt. A merged one takes no part any more; whoever it was merged into does. A 
 household and moves by the calls of households alone.
 """
 
+from enum import IntEnum
+
 from points import errors
 from points.counter_errors import AccountNotFrozen, FrozenByAntifraud
-from points.values import AccountState, Restriction, Standing
+from points.values import AccountState, Standing
+
+
+class Restriction(IntEnum):
+    """What anti-fraud forbids an account; numbers as in the table, the strictest last."""
+
+    NONE = 0
+    EARN_ONLY = 1
+    FROZEN = 2
 
 
 def check_may_earn(account: AccountState) -> None:

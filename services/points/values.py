@@ -67,14 +67,6 @@ class Standing(IntEnum):
     POOL = 4
 
 
-class Restriction(IntEnum):
-    """What anti-fraud forbids an account; numbers as in the table, the strictest last."""
-
-    NONE = 0
-    EARN_ONLY = 1
-    FROZEN = 2
-
-
 class HoldState(IntEnum):
     """Where a hold stands; numbers as in the contract."""
 
@@ -94,7 +86,8 @@ class AccountState:
     debt: int = 0
     state: int = Standing.OPEN
     merged_into: str | None = None
-    restriction: int = Restriction.NONE
+    restriction: int = 0
+    """By anti-fraud, see `standing`."""
     frozen_time: datetime | None = None
     """Since when anti-fraud has frozen it; what would end after that does not end meanwhile."""
 
