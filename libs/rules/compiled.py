@@ -24,6 +24,7 @@ from rules.values import (
     EarnRule,
     Expiry,
     ExpiryPolicy,
+    FraudKey,
     FraudRule,
     Gifts,
     Households,
@@ -33,6 +34,8 @@ from rules.values import (
     Operation,
     Period,
     PromotionWindow,
+    Reaction,
+    ReactionKind,
     Redemption,
     Restored,
     Returns,
@@ -296,6 +299,15 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
             action=Action(rule.action),
             score=rule.score,
             shadow=rule.shadow,
+            reactions=tuple(
+                Reaction(
+                    ReactionKind(one.kind),
+                    FraudKey(one.key or FraudKey.MEMBER),
+                    one.duration_days,
+                    one.points,
+                )
+                for one in rule.reactions
+            ),
         )
         for rule in antifraud.rules
     )

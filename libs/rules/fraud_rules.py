@@ -8,6 +8,9 @@ from rules.cel import Conditions
 from rules.facts import (
     DISTINCT_MEASURES,
     EXTERNAL_SCORE,
+    LIST_FACTS,
+    POINTS_CAP,
+    POINTS_UNCAPPED,
     PROFILE_FACTS,
     Counter,
     flat_name,
@@ -15,7 +18,7 @@ from rules.facts import (
 )
 from rules.fraud_fallbacks import Fallback, Fallbacks, fallback_of
 from rules.profile_facts import UNKNOWN
-from rules.values import FraudRule, Operation, StepUp
+from rules.values import FraudRule, Operation, Reaction, StepUp
 
 
 class Counts(NamedTuple):
@@ -69,7 +72,7 @@ Velocity = Mapping[str, Any]
 """By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0.
 
 By the path of a fact about the member, such as `member.age_days`, its value; one that is not in it
-is unknown.
+is unknown. So are facts of `lists`, false where not in it, and the cap.
 
 Of a counter of different values, such as `device_1d.members`, the count says how many.
 """
@@ -88,6 +91,8 @@ class OperationRules:
     """Whether a condition reads the score of the external engine."""
     free_points_max: int
     """Above it an operation is challenged, whatever the rules say."""
+    lists: frozenset[str]
+    """The facts of lists, and the cap, that the rules read: what has to be looked up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,12 +107,15 @@ class Antifraud:
     external_deadline_ms: int
     reads_external: bool
     """Whether any condition reads the score of the external engine."""
+    step_up: StepUp
+    reads_lists: bool
+    """Whether a rule on any operation reads such a fact."""
+    reactions: Mapping[str, tuple[Reaction, ...]]
+    """By the name of a rule, what it does beyond the operation; only rules that do something."""
 
     def fallback(self, operation: Operation, type_: str) -> Fallback:
         """What is done with an operation of a type when no decision can be had."""
         return fallback_of(self.fallbacks, operation, type_)
-
-    step_up: StepUp
 
 
 def compile_antifraud(
@@ -129,6 +137,8 @@ def compile_antifraud(
         external_deadline_ms=external_deadline_ms,
         reads_external=any(one.reads_external for one in by_operation.values()),
         step_up=step_up,
+        reads_lists=any(chosen.lists for chosen in by_operation.values()),
+        reactions={rule.name: rule.reactions for rule in rules if rule.reactions},
     )
 
 
@@ -144,6 +154,7 @@ def _operation_rules(
         getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
         reads_external=EXTERNAL_SCORE in paths,
         free_points_max=above or POINTS_MAX,
+        lists=frozenset(path for path in paths if path in LIST_FACTS or path == POINTS_CAP),
     )
 
 
@@ -163,6 +174,10 @@ def getter(path: str, digits: int) -> Getter:
     if path in PROFILE_FACTS:
         unknown = UNKNOWN[path]
         return lambda _, known: known.get(path, unknown)
+    if root == "lists":
+        return lambda _, known: known.get(path, False)
+    if path == POINTS_CAP:
+        return lambda _, known: known.get(path, POINTS_UNCAPPED)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
     if path == EXTERNAL_SCORE:

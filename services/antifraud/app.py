@@ -9,6 +9,7 @@ through notification or external verifiers.
 import secrets
 from collections.abc import Sequence
 
+from antifraud.action_store import ActionStore
 from antifraud.back_test_store import BackTestStore
 from antifraud.case_store import CaseStore
 from antifraud.challenge_issue import Issuer, Means
@@ -17,6 +18,7 @@ from antifraud.challenging import SALT_BYTES
 from antifraud.code_sender import CodeSender
 from antifraud.external import ExternalEngine
 from antifraud.fill_store import FillStore
+from antifraud.list_store import ListStore
 from antifraud.profile_events import MEMBER_EVENTS, SPEND_EVENTS, changes_nothing, note_events
 from antifraud.profile_store import ProfileStore
 from antifraud.service import AntifraudService
@@ -45,7 +47,9 @@ async def wire(runtime: Runtime) -> Service:
     key = _code_key(runtime)
     verifiers = await _verifiers(runtime)
     issuer = Issuer(Means(key, verifiers.names), runtime.clock, runtime.new_id, _new_salt)
-    store = AssessmentStore(database, issuer, clock=runtime.clock, new_id=runtime.new_id)
+    lists = ListStore(database, runtime.clock)
+    actions = ActionStore(database, clock=runtime.clock, new_id=runtime.new_id)
+    store = AssessmentStore(database, issuer, actions, clock=runtime.clock, new_id=runtime.new_id)
     challenges = ChallengeStore(database, key, verifiers, runtime.clock, _new_salt)
     notification = NotificationServiceStub(await runtime.channel("notification"))
     sender = CodeSender(challenges, feed, key, verifiers, notification)
@@ -78,6 +82,8 @@ async def wire(runtime: Runtime) -> Service:
                     back_tests=back_tests,
                     cases=cases,
                     profiles=profiles,
+                    lists=lists,
+                    actions=actions,
                 ),
                 "laurel.antifraud.v1.AntifraudService",
             )
@@ -87,6 +93,8 @@ async def wire(runtime: Runtime) -> Service:
             Schedule("prune_velocity", pause, store.prune),
             Schedule("fill_velocity", min(FILL_SECONDS_MAX, pause), fills.run),
             Schedule("prune_challenges", pause, challenges.prune),
+            Schedule("prune_lists", pause, lists.prune),
+            Schedule("end_actions", pause, actions.end_due),
             Schedule("prune_gifts", pause, profiles.prune),
         ],
         loops=[feed.loop, sender.run],

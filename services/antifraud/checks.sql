@@ -155,3 +155,52 @@ LEFT JOIN antifraud.assessment AS a ON a.member_id = c.member_id AND a.request_i
 WHERE
     a.request_id IS NULL
     OR (a.kind, a.points, a.amount_minor) IS DISTINCT FROM (c.kind, c.points, c.amount_minor)
+
+-- check: an action is in force from when it was taken until it was lifted
+SELECT coalesce(f.action_id, t.action_id) AS action_id, t.action_id IS NOT NULL AS stands, f.action_id IS NOT NULL AS in_force
+FROM (
+    SELECT a.action_id, a.key_kind, a.value, a.kind, a.points, a.end_time
+    FROM antifraud.action AS a
+    WHERE a.lifts_action_id IS NULL AND NOT EXISTS (SELECT FROM antifraud.action AS l WHERE l.lifts_action_id = a.action_id)
+) AS t
+FULL JOIN antifraud.action_in_force AS f USING (action_id)
+WHERE
+    (t.key_kind, t.value, t.kind, t.points, t.end_time)
+    IS DISTINCT FROM (f.key_kind, f.value, f.kind, f.points, f.end_time)
+
+-- check: what lifts an action is about the same, and comes after it
+SELECT l.action_id, l.lifts_action_id, l.kind, l.value
+FROM antifraud.action AS l
+LEFT JOIN antifraud.action AS t ON t.action_id = l.lifts_action_id AND t.lifts_action_id IS NULL
+WHERE
+    l.lifts_action_id IS NOT NULL
+    AND (
+        (l.kind, l.key_kind, l.value, l.member_id, l.points) IS DISTINCT FROM (t.kind, t.key_kind, t.value, t.member_id, t.points)
+        OR l.create_time < t.create_time
+    )
+
+-- check: what an action put on a list is there while it is in force
+SELECT coalesce(e.action_id, f.action_id) AS action_id, coalesce(e.value, f.value) AS value
+FROM (SELECT * FROM antifraud.list_entry WHERE action_id <> '00000000-0000-0000-0000-000000000000') AS e
+FULL JOIN (SELECT * FROM antifraud.action_in_force WHERE kind IN (3, 4)) AS f
+    ON
+        f.action_id = e.action_id AND f.key_kind = e.key_kind AND f.value = e.value AND f.kind - 1 = e.list
+        AND f.end_time IS NOT DISTINCT FROM e.expire_time
+WHERE
+    f.action_id IS NULL
+    -- An entry that has expired may leave before the action is lifted.
+    OR (e.action_id IS NULL AND coalesce(f.end_time > now(), TRUE))
+
+-- check: a rule's action comes of an assessment in which the rule fired
+SELECT a.action_id, a.rule, a.assessment_id
+FROM antifraud.action AS a
+LEFT JOIN antifraud.assessment AS s USING (member_id, assessment_id)
+WHERE
+    a.rule IS NOT NULL
+    AND NOT coalesce(jsonb_path_exists(s.fired, '$[*].rule ? (@ == $name)', jsonb_build_object('name', a.rule)), FALSE)
+
+-- check: an appeal is against an action on its member, and one that was granted has lifted it
+SELECT p.appeal_id, p.action_id, p.member_id, p.state
+FROM antifraud.appeal AS p
+LEFT JOIN antifraud.action AS a ON a.action_id = p.action_id AND a.lifts_action_id IS NULL AND a.member_id = p.member_id
+WHERE a.action_id IS NULL OR (p.state = 2 AND EXISTS (SELECT FROM antifraud.action_in_force AS f WHERE f.action_id = p.action_id))

@@ -6,11 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from antifraud import metrics
+from antifraud.action_store import ActionStore
 from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
 from antifraud.case_joining import by_outcome, join_cases, join_late_cases
 from antifraud.challenge_issue import Issuer
 from antifraud.errors import AssessedMeanwhile
+from antifraud.list_store import look_up
 from antifraud.profile_store import close_profiles, open_profiles
 from antifraud.values import (
     Asked,
@@ -48,9 +50,18 @@ IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
 class AssessmentStore:
     """What was decided, and what it was decided on."""
 
-    def __init__(self, database: Database, issuer: Issuer, *, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        database: Database,
+        issuer: Issuer,
+        actions: ActionStore,
+        *,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
         self._database = database
         self._issuer = issuer
+        self._actions = actions
         self._clock = clock
         self._new_id = new_id
         self._alarm = BrokenRuleAlarm(clock)
@@ -107,6 +118,8 @@ class AssessmentStore:
             rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
         # Behind the keys, as everywhere: two batches must not deadlock.
         profiles = await open_profiles(tx, new, self._clock())
+        # After the waits: what was put on a list meanwhile counts.
+        batch.learn(await look_up(tx, new, self._clock()))
         assessed = batch.decide(((Key(*row[:3]), row[3]) for row in rows), profiles)
         if profiles is not None:
             await close_profiles(tx, profiles)
@@ -124,6 +137,9 @@ class AssessmentStore:
         now = self._clock()
         await tx.execute("add_assessments", *_columns(rows), now)
         await join_cases(tx, rows, self._new_id, now)
+        reacting = [row for row in rows if row[1].fired and row[0].program.antifraud.reactions]
+        if reacting:
+            await self._actions.react(tx, reacting)
         return {
             asked.request_key: Decided(
                 assessment_id, decision.action, decision.score, asked.program.version

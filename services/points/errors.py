@@ -296,6 +296,17 @@ class AccountFrozen(LaurelError):
     text = "the account of member {member_id} is frozen; an operator may unfreeze it"
 
 
+class AccountEarnOnly(LaurelError):
+    """Anti-fraud lets the account earn and spend nothing."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ACCOUNT_EARN_ONLY"
+    text = (
+        "the account of member {member_id} earns and spends nothing for now; "
+        "the member may appeal, an operator may lift it"
+    )
+
+
 class AccountClosed(LaurelError):
     """The account was closed for good."""
 

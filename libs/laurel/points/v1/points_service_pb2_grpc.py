@@ -625,8 +625,8 @@ class PointsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnfreezeAccount(self, request, context):
-        """Lets a frozen account spend again.
-        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -169,8 +169,8 @@ class PointsServiceStub:
     Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
     """
     UnfreezeAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.UnfreezeAccountRequest, accounts_pb2.UnfreezeAccountResponse]
-    """Lets a frozen account spend again.
-    Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
+    Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
     """
     CloseAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.CloseAccountRequest, accounts_pb2.CloseAccountResponse]
     """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
@@ -633,8 +633,8 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounts_pb2.UnfreezeAccountRequest,
         context: aio.ServicerContext[accounts_pb2.UnfreezeAccountRequest, abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]],
     ) -> abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]:
-        """Lets a frozen account spend again.
-        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
         """
 
     @abc_1.abstractmethod
