@@ -199,6 +199,7 @@ def _settings(
         "log_level": "error",
         "scheduler": False,
         "drain_seconds": 2,
+        "code_key": "a secret of the tests, of some length",
     }
     for name in SERVICES:
         values[f"{name}_addr"] = ports.address(name)

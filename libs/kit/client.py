@@ -43,6 +43,8 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2000),
 ]
 
+_ONCE = [("grpc.service_config", "{}"), ("grpc.enable_retries", 0)]
+
 
 class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
     """Gives every call a deadline and the running trace."""
@@ -63,8 +65,12 @@ class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
         return await continuation(changed, request)
 
 
-def open_channel(address: str, certificates: Certificates) -> grpc.aio.Channel:
-    """A channel to the service at an address."""
+def open_channel(
+    address: str, certificates: Certificates, *, retries: bool = True
+) -> grpc.aio.Channel:
+    """A channel to the service at an address; without `retries` each call is made once at most."""
+    # Of two options of one name the later counts.
+    options = OPTIONS if retries else [*OPTIONS, *_ONCE]
     return grpc.aio.secure_channel(
-        address, certificates.for_client(), options=OPTIONS, interceptors=[_Outgoing()]
+        address, certificates.for_client(), options=options, interceptors=[_Outgoing()]
     )

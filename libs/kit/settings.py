@@ -1,5 +1,6 @@
 """Settings by environment, typed; every mistake is reported at start, all at once."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -9,7 +10,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-UNSHOWN = "NATIVE_KEY"
+UNSHOWN = frozenset({"NATIVE_KEY", "CODE_KEY"})
+VERIFIERS_MAX = 16
+_VERIFIER_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 SERVICES = ("program", "antifraud", "points", "tier", "benefits", "notification", "checkout")
 
 
@@ -29,6 +32,21 @@ def _aware(value: datetime) -> datetime:
 def _loopback(value: str) -> str:
     if not ip_address(_address(value).rpartition(":")[0].strip("[]")).is_loopback:
         raise ValueError("expected an address of loopback, such as 127.0.0.1:7443: it has no TLS")
+    return value
+
+
+def _verifiers(value: str) -> str:
+    names = []
+    for part in filter(None, (one.strip() for one in value.split(","))):
+        name, equals, address = part.partition("=")
+        if not (equals and _VERIFIER_NAME.fullmatch(name)):
+            raise ValueError(
+                "expected name=host:port, several with commas, such as bank=verify:443"
+            )
+        _address(address)
+        names.append(name)
+    if len(names) > VERIFIERS_MAX or len(names) != len(set(names)):
+        raise ValueError(f"expected at most {VERIFIERS_MAX} verifiers, each name once")
     return value
 
 
@@ -84,6 +102,16 @@ class Settings(BaseSettings):
         None,
         description="An anti-fraud engine of somebody else's; it is not asked when unset",
     )
+    code_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret that one-time codes are made with, the same for all processes of "
+        "antifraud; no code can be made when unset",
+    )
+    verifiers: Annotated[str, AfterValidator(_verifiers)] = Field(
+        "", description="External verifiers, as name=host:port, several with commas"
+    )
+
     share_port: bool = Field(
         False, description="Whether other processes of the same service may listen on its port, too"
     )
@@ -127,6 +155,11 @@ class Settings(BaseSettings):
         value = getattr(self, f"{service}_admin_addr")
         return None if value is None else str(value)
 
+    def verifier_addrs(self) -> dict[str, str]:
+        """By name, the addresses of external verifiers."""
+        parts = filter(None, (one.strip() for one in self.verifiers.split(",")))
+        return {name: address for name, _, address in (part.partition("=") for part in parts)}
+
     def native_addr(self, service: str) -> str | None:
         """Address of a service's native front, if it has one."""
         value = getattr(self, f"{service}_native_addr")
@@ -164,6 +197,6 @@ def _line(mistake: Mapping[str, Any]) -> str:
         # Of several variables at once, which it names itself.
         return str(mistake["msg"])
     name = "_".join(str(part) for part in mistake["loc"]).upper()
-    is_shown = mistake["type"] != "missing" and name != UNSHOWN
+    is_shown = mistake["type"] != "missing" and name not in UNSHOWN
     given = f" (got {mistake['input']!r})" if is_shown else ""
     return f"LAUREL_{name}: {mistake['msg']}{given}"

@@ -17,7 +17,9 @@ from laurel.program.v1.program_pb2 import (
 from rules.check_conditions import check_conditions
 from rules.check_earning import check_earning
 from rules.check_fallbacks import check_fallbacks
+from rules.check_reactions import check_reactions
 from rules.check_redemption import check_redemption
+from rules.check_step_up import check_step_up
 from rules.messages import VARIABLES
 from rules.mistakes import Report, did_you_mean
 from rules.money import MINOR_UNITS
@@ -44,6 +46,8 @@ def check_program(program: Program, report: Report) -> None:
     _check_gifts(program, report)
     check_conditions(program, report)
     check_fallbacks(program, report)
+    check_step_up(program, report)
+    check_reactions(program, report)
 
 
 def _check_head(program: Program, report: Report) -> None:

@@ -14,6 +14,7 @@ from rules.facts import EARN_FACTS, FRAUD_FACTS
 from rules.fraud_fallbacks import DEADLINE_MS, EXTERNAL_DEADLINE_MS, compile_fallbacks
 from rules.fraud_rules import Antifraud, compile_antifraud
 from rules.money import MINOR_UNITS, scaled
+from rules.step_up import compile_step_up
 from rules.values import (
     Action,
     Adjustments,
@@ -23,6 +24,7 @@ from rules.values import (
     EarnRule,
     Expiry,
     ExpiryPolicy,
+    FraudKey,
     FraudRule,
     Gifts,
     Households,
@@ -32,6 +34,8 @@ from rules.values import (
     Operation,
     Period,
     PromotionWindow,
+    Reaction,
+    ReactionKind,
     Redemption,
     Restored,
     Returns,
@@ -295,6 +299,15 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
             action=Action(rule.action),
             score=rule.score,
             shadow=rule.shadow,
+            reactions=tuple(
+                Reaction(
+                    ReactionKind(one.kind),
+                    FraudKey(one.key or FraudKey.MEMBER),
+                    one.duration_days,
+                    one.points,
+                )
+                for one in rule.reactions
+            ),
         )
         for rule in antifraud.rules
     )
@@ -302,4 +315,5 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
     return compile_antifraud(
         rules, digits, antifraud.deadline_ms or DEADLINE_MS, fallbacks,
         antifraud.external.deadline_ms or EXTERNAL_DEADLINE_MS,
+        compile_step_up(antifraud.step_up),
     )  # fmt: skip

@@ -21,8 +21,9 @@ class Difference:
 def differences(before: Program, after: Program) -> tuple[Difference, ...]:
     """Returns the fields that differ, in the order of the schema.
 
-    Items of a list are matched by their name or id, `tiers.ladder[gold].qualify_spend`, so that
-    one inserted at the top is one difference and not a change of all that follow.
+    Items of a list are matched by their name or id, `tiers.ladder[gold].qualify_spend`, or by what
+    they choose, `antifraud.rules[farm].reactions[deny_list device].duration_days`, so that one
+    inserted at the top is one difference and not a change of all that follow.
     """
     found: list[Difference] = []
     _compare(before, after, "", found)
@@ -65,8 +66,17 @@ def _items(message: Message | None, field: AnyDescriptor) -> dict[str, Message]:
     if message is None:
         return {}
     items: Any = getattr(message, field.name)
-    key = "id" if "id" in field.message_type.fields_by_name else "name"
-    return {getattr(item, key): item for item in items}
+    return {_key_of(item): item for item in items}
+
+
+def _key_of(item: Message) -> str:
+    """What an item is known by: its id or name, else all it chooses, such as `deny_list device`."""
+    fields = item.DESCRIPTOR.fields_by_name
+    for name in ("id", "name"):
+        if name in fields:
+            return str(getattr(item, name))
+    chosen = [field for field, _ in item.ListFields() if field.enum_type is not None]
+    return " ".join(_text(item, field) for field in chosen)
 
 
 def _child(message: Message | None, field: AnyDescriptor) -> Message | None:

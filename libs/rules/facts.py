@@ -103,6 +103,16 @@ PROFILE_FACTS: Mapping[str, Type] = MappingProxyType(
         "gifts.cycle": Type.BOOL,
     }
 )
+# What lists say of the keys of a request: of any of them, and of one kind alone.
+LIST_FACTS: Mapping[str, Type] = MappingProxyType(
+    {
+        f"lists.{word}{suffix}": Type.BOOL
+        for word in ("allowed", "denied", "watched")
+        for suffix in ("", "_member", "_device", "_ip", "_card", "_store")
+    }
+)
+POINTS_CAP = "member.points_cap"
+POINTS_UNCAPPED = 9_000_000_000_000_000_000
 VELOCITY_KEYS = ("member", "device", "ip", "card", "store", "staff", "order")
 DISTINCT_MEASURES: Mapping[str, str] = MappingProxyType(
     {"members": "member", "devices": "device", "ips": "ip", "cards": "card", "stores": "store"}
@@ -160,7 +170,9 @@ class FactSchema:
 
 
 EARN_FACTS = FactSchema(ACTIVITY_FACTS, velocity=False, purchases=True)
-FRAUD_FACTS = FactSchema({**REQUEST_FACTS, **PROFILE_FACTS}, velocity=True)
+FRAUD_FACTS = FactSchema(
+    {**REQUEST_FACTS, **PROFILE_FACTS, **LIST_FACTS, POINTS_CAP: Type.INT}, velocity=True
+)
 
 
 def velocity_fact(path: str) -> tuple[Counter, Type]:

@@ -13,6 +13,8 @@ from rules.values import Action, strictness
 SCORE_MAX = 1000
 EXTERNAL_REASONS = "external.reasons"
 """Told beside the score that a rule has read; no condition can read it."""
+# What fires where a redemption is too large to go without a challenge; no rule has such a name.
+STEP_UP_RULE = "step_up.redemption_points_above"
 
 
 class Fired(NamedTuple):
@@ -45,6 +47,12 @@ def velocity_counters(program: CompiledProgram) -> tuple[Counter, ...]:
     return program.antifraud.counters
 
 
+def without_challenge(fired: Iterable[Fired]) -> Action:
+    """What the rules that fired ask for beside a challenge: ALLOW, REVIEW or DENY."""
+    asked = (one.action for one in fired if not one.shadow and one.action is not Action.CHALLENGE)
+    return max(asked, default=Action.ALLOW, key=strictness)
+
+
 def decide(
     facts: FraudFacts, program: CompiledProgram, velocity: Velocity = MappingProxyType({})
 ) -> FraudDecision:
@@ -52,7 +60,8 @@ def decide(
     chosen = awake(program.antifraud.by_operation[facts.operation], facts)
     values = {name: get(facts, velocity) for name, get in chosen.getters}
     answers = chosen.conditions.evaluate(values)
-    if True not in answers and None not in answers:
+    is_large = facts.points > chosen.free_points_max
+    if True not in answers and None not in answers and not is_large:
         return _ALLOWED
     fired: list[Fired] = []
     broken: list[str] = []
@@ -64,6 +73,9 @@ def decide(
             fired.append(Fired(rule.name, rule.action, rule.score, read, rule.shadow))
         elif answer is None:
             broken.append(rule.name)
+    if is_large:
+        read = {"request.points": str(facts.points)}
+        fired.append(Fired(STEP_UP_RULE, Action.CHALLENGE, 0, read))
     return decision_of(fired, broken)
 
 

@@ -8,6 +8,9 @@ from rules.cel import Conditions
 from rules.facts import (
     DISTINCT_MEASURES,
     EXTERNAL_SCORE,
+    LIST_FACTS,
+    POINTS_CAP,
+    POINTS_UNCAPPED,
     PROFILE_FACTS,
     Counter,
     flat_name,
@@ -15,7 +18,7 @@ from rules.facts import (
 )
 from rules.fraud_fallbacks import Fallback, Fallbacks, fallback_of
 from rules.profile_facts import UNKNOWN
-from rules.values import FraudRule, Operation
+from rules.values import FraudRule, Operation, Reaction, StepUp
 
 
 class Counts(NamedTuple):
@@ -29,6 +32,8 @@ class Counts(NamedTuple):
 NO_COUNTS = Counts(0, 0, 0)
 NO_SCORE = -1
 """The external engine gave no answer."""
+# No operation moves more.
+POINTS_MAX = 2**63 - 1
 
 
 class FraudFacts(NamedTuple):
@@ -67,7 +72,7 @@ Velocity = Mapping[str, Any]
 """By the name of a counter, such as `member_1h`, what it shows; one that is not in it is 0.
 
 By the path of a fact about the member, such as `member.age_days`, its value; one that is not in it
-is unknown.
+is unknown. So are facts of `lists`, false where not in it, and the cap.
 
 Of a counter of different values, such as `device_1d.members`, the count says how many.
 """
@@ -84,6 +89,10 @@ class OperationRules:
     getters: tuple[tuple[str, Getter], ...]
     reads_external: bool
     """Whether a condition reads the score of the external engine."""
+    free_points_max: int
+    """Above it an operation is challenged, whatever the rules say."""
+    lists: frozenset[str]
+    """The facts of lists, and the cap, that the rules read: what has to be looked up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +107,11 @@ class Antifraud:
     external_deadline_ms: int
     reads_external: bool
     """Whether any condition reads the score of the external engine."""
+    step_up: StepUp
+    reads_lists: bool
+    """Whether a rule on any operation reads such a fact."""
+    reactions: Mapping[str, tuple[Reaction, ...]]
+    """By the name of a rule, what it does beyond the operation; only rules that do something."""
 
     def fallback(self, operation: Operation, type_: str) -> Fallback:
         """What is done with an operation of a type when no decision can be had."""
@@ -110,9 +124,10 @@ def compile_antifraud(
     deadline_ms: int,
     fallbacks: Fallbacks,
     external_deadline_ms: int,
+    step_up: StepUp,
 ) -> Antifraud:
     """Prepares the rules so that an operation costs one evaluation of all their conditions."""
-    by_operation = {o: _operation_rules(rules, o, digits) for o in Operation}
+    by_operation = {o: _operation_rules(rules, o, digits, step_up) for o in Operation}
     return Antifraud(
         rules=rules,
         by_operation=by_operation,
@@ -121,12 +136,16 @@ def compile_antifraud(
         fallbacks=fallbacks,
         external_deadline_ms=external_deadline_ms,
         reads_external=any(one.reads_external for one in by_operation.values()),
+        step_up=step_up,
+        reads_lists=any(chosen.lists for chosen in by_operation.values()),
+        reactions={rule.name: rule.reactions for rule in rules if rule.reactions},
     )
 
 
 def _operation_rules(
-    rules: tuple[FraudRule, ...], operation: Operation, digits: int
+    rules: tuple[FraudRule, ...], operation: Operation, digits: int, step_up: StepUp
 ) -> OperationRules:
+    above = step_up.redemption_points_above if operation is Operation.REDEMPTION else 0
     chosen = tuple(rule for rule in rules if operation in rule.operations)
     paths = dict.fromkeys(path for rule in chosen for path in rule.condition.facts)
     return OperationRules(
@@ -134,6 +153,8 @@ def _operation_rules(
         conditions=Conditions([rule.condition for rule in chosen]),
         getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
         reads_external=EXTERNAL_SCORE in paths,
+        free_points_max=above or POINTS_MAX,
+        lists=frozenset(path for path in paths if path in LIST_FACTS or path == POINTS_CAP),
     )
 
 
@@ -153,6 +174,10 @@ def getter(path: str, digits: int) -> Getter:
     if path in PROFILE_FACTS:
         unknown = UNKNOWN[path]
         return lambda _, known: known.get(path, unknown)
+    if root == "lists":
+        return lambda _, known: known.get(path, False)
+    if path == POINTS_CAP:
+        return lambda _, known: known.get(path, POINTS_UNCAPPED)
     if path == "request.amount":
         return lambda facts, _: facts.amount_minor / scale
     if path == EXTERNAL_SCORE:

@@ -253,6 +253,36 @@ class MessageRule:
     body: str
 
 
+class ReactionKind(IntEnum):
+    """What anti-fraud does beyond one operation; numbers as in the contract."""
+
+    FREEZE_ACCOUNT = 1
+    EARN_ONLY = 2
+    DENY_LIST = 3
+    WATCH_LIST = 4
+    CAP_POINTS = 5
+
+
+class FraudKey(IntEnum):
+    """What anti-fraud knows operations by; numbers as in the contract."""
+
+    MEMBER = 1
+    DEVICE = 2
+    IP = 3
+    CARD = 4
+    STORE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What a rule does when it fires, beyond the operation; without days it has no end."""
+
+    kind: ReactionKind
+    key: FraudKey
+    duration_days: int
+    points: int
+
+
 @dataclass(frozen=True, slots=True)
 class FraudRule:
     """A condition that asks for an action and adds to the score."""
@@ -264,6 +294,26 @@ class FraudRule:
     score: int
     shadow: bool = False
     """Whether it is recorded and decides nothing."""
+    reactions: tuple[Reaction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """What is asked of a member before a challenged operation goes through; 0 points challenge no
+    redemption by its size.
+    """
+
+    redemption_points_above: int
+    code_seconds: int
+    tries_max: int
+    sends_max: int
+    resend_after_seconds: int
+    channels: tuple[Channel, ...]
+    subject: str
+    body: str
+    verifier: str
+    day_sends_max: int
+    challenges_max: int
 
 
 class Period(IntEnum):

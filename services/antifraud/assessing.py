@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from antifraud.distinct import DistinctTrack
+from antifraud.lists import Learned
 from antifraud.profiles import Profiles
 from antifraud.series import Watch, watches
 from antifraud.values import Asked, Assessed
@@ -76,10 +77,15 @@ class Batch:
         self._steps = [
             Step(one, tracks.take(one, watches(one.program, one.facts.operation))) for one in asked
         ]
+        self._learned: Learned = {}
 
     def additions(self) -> list[tuple[Key, bytes]]:
         """What each key is to take up, in the order of locking."""
         return self._tracks.additions()
+
+    def learn(self, learned: Learned) -> None:
+        """Takes up what was looked up for the operations."""
+        self._learned = learned
 
     def decide(
         self, stored: Iterable[tuple[Key, bytes]], profiles: Profiles | None = None
@@ -106,6 +112,8 @@ class Batch:
         known: dict[str, Any] | None = None,
     ) -> Assessed:
         velocity: dict[str, Any] = known or {}
+        if self._learned and (learned := self._learned.get(asked.request_key)):
+            velocity.update(learned)
         if not tracked:
             return Assessed(asked, decide(asked.facts, asked.program, velocity))
         for track, watch, entry in tracked:

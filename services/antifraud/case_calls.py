@@ -66,7 +66,7 @@ class CaseCalls:
         """See the contract."""
         call = Call(request.request_id, request, pb.ClaimCaseResponse)
         return await self._cases.claim(
-            UUID(request.case_id), request.operator, call, self._render(pb.ClaimCaseResponse)
+            UUID(request.case_id), request.operator, call, self._render_case(pb.ClaimCaseResponse)
         )
 
     async def UnclaimCase(
@@ -75,7 +75,7 @@ class CaseCalls:
         """See the contract."""
         call = Call(request.request_id, request, pb.UnclaimCaseResponse)
         return await self._cases.unclaim(
-            UUID(request.case_id), request.operator, call, self._render(pb.UnclaimCaseResponse)
+            UUID(request.case_id), request.operator, call, self._render_case(pb.UnclaimCaseResponse)
         )
 
     async def DecideCase(
@@ -88,7 +88,7 @@ class CaseCalls:
             Outcome(request.outcome),
             Operator(request.operator, identity_of(context) or "", request.reason),
             call,
-            self._render(pb.DecideCaseResponse),
+            self._render_case(pb.DecideCaseResponse),
             claimant_only=request.claimant_only,
         )
 
@@ -104,7 +104,7 @@ class CaseCalls:
             lambda count: pb.LabelAssessmentsResponse(labelled_count=count),
         )  # fmt: skip
 
-    def _render(self, response: type[Any]) -> Callable[[Case], Any]:
+    def _render_case(self, response: type[Any]) -> Callable[[Case], Any]:
         return lambda case: response(case=render_case(case, self._cases.now()))
 
 

@@ -22,18 +22,46 @@ async def join_cases(
     """Puts what is to be reviewed into the open cases of its members; `rows` are in the order of
     members.
     """
-    reviews = [row for row in rows if row[1].action is Action.REVIEW]
+    reviews = [
+        (asked, assessment_id, decision.score)
+        for asked, decision, assessment_id in rows
+        if decision.action is Action.REVIEW
+    ]
     if reviews:
-        await tx.execute(
-            "join_cases",
-            [asked.request_key[0] for asked, _, _ in reviews],
-            [asked.request_key[1] for asked, _, _ in reviews],
-            [assessment_id for _, _, assessment_id in reviews],
-            [asked.facts.operation for asked, _, _ in reviews],
-            [decision.score for _, decision, _ in reviews],
-            [new_id() for _ in reviews],
-            now,
-        )
+        await _join(tx, reviews, new_id, now)
+
+
+async def join_late_cases(
+    tx: Transaction, solved: Sequence[Asked], decided: dict[RequestKey, Decided], new_id: NewId,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Puts what is challenged no more, but is to be reviewed, into cases, each of them once."""
+    late = {
+        one.request_key: one for one in solved if decided[one.request_key].action is Action.REVIEW
+    }
+    if not late:
+        return
+    members, requests = zip(*late, strict=True)
+    for row in await tx.fetch("find_case_items", list(members), list(requests)):
+        del late[row["member_id"], row["request_id"]]
+    reviews = [(late[key], decided[key].assessment_id, decided[key].score) for key in sorted(late)]
+    if reviews:
+        await _join(tx, reviews, new_id, now)
+
+
+async def _join(
+    tx: Transaction, reviews: Sequence[tuple[Asked, UUID, int]], new_id: NewId, now: datetime
+) -> None:
+    await tx.execute(
+        "join_cases",
+        [asked.request_key[0] for asked, _, _ in reviews],
+        [asked.request_key[1] for asked, _, _ in reviews],
+        [assessment_id for _, assessment_id, _ in reviews],
+        [asked.facts.operation for asked, _, _ in reviews],
+        [score for _, _, score in reviews],
+        [new_id() for _ in reviews],
+        now,
+    )
 
 
 async def by_outcome(

@@ -48,14 +48,45 @@ WHERE
         )
     )
 
+-- check: what was challenged is booked only once the challenge is solved, and pending where others asked for a review
+SELECT t.member_id, t.transaction_id, t.kind, a.request_id
+FROM points.transaction AS t
+INNER JOIN antifraud.assessment AS a ON a.member_id = t.member_id AND a.assessment_id::text = t.explanation ->> 'assessment'
+LEFT JOIN antifraud.case_item AS i ON i.member_id = a.member_id AND i.request_id = a.request_id
+LEFT JOIN antifraud.fraud_case AS f ON f.case_id = i.case_id
+WHERE
+    t.kind IN (1, 3, 9, 11, 18)
+    AND a.action = 4
+    AND (
+        NOT EXISTS (
+            SELECT 1 FROM antifraud.challenge AS c
+            WHERE c.member_id = a.member_id AND c.request_id = a.request_id AND c.state = 2
+        )
+        OR (
+            EXISTS (
+                SELECT 1 FROM jsonb_array_elements(a.fired) AS rule
+                WHERE (rule ->> 'action')::integer = 2 AND (rule ->> 'shadow')::boolean IS NOT TRUE
+            )
+            AND f.outcome IS DISTINCT FROM 1
+            AND (t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE)
+        )
+    )
+
 -- check: what is to be reviewed is in a case of its member, and nothing else is
+-- What was challenged joins one where the other rules ask for a review, once the challenge is solved.
 SELECT a.member_id, a.request_id, a.action, i.case_id, i.member_id AS item_member_id, c.member_id AS case_member_id
-FROM (SELECT member_id, request_id, assessment_id, action, kind FROM antifraud.assessment WHERE action = 2) AS a
+FROM (SELECT member_id, request_id, assessment_id, action, kind FROM antifraud.assessment WHERE action IN (2, 4)) AS a
 FULL JOIN antifraud.case_item AS i ON i.member_id = a.member_id AND i.request_id = a.request_id
 LEFT JOIN antifraud.fraud_case AS c ON c.case_id = i.case_id
 WHERE
-    a.action IS NULL OR i.case_id IS NULL OR c.member_id IS DISTINCT FROM i.member_id
-    OR (a.assessment_id, a.kind) IS DISTINCT FROM (i.assessment_id, i.kind)
+    a.action IS NULL OR (a.action = 2 AND i.case_id IS NULL)
+    OR (
+        i.case_id IS NOT NULL
+        AND (
+            c.member_id IS DISTINCT FROM i.member_id
+            OR (a.assessment_id, a.kind) IS DISTINCT FROM (i.assessment_id, i.kind)
+        )
+    )
 
 -- check: a case counts its assessments and has the highest of their scores
 SELECT c.case_id, c.assessment_count, i.assessments, c.score, i.score AS highest
@@ -116,3 +147,60 @@ LEFT JOIN antifraud.assessment AS a ON
     a.member_id = g.giver AND a.occurred_time = g.last_time AND a.context ->> 'counterparty' = g.receiver
     AND (a.action = 1 OR (a.action = 2 AND a.kind = 1))
 WHERE a.member_id IS NULL
+
+-- check: a challenge is bound to what was assessed
+SELECT c.member_id, c.request_id, c.number
+FROM antifraud.challenge AS c
+LEFT JOIN antifraud.assessment AS a ON a.member_id = c.member_id AND a.request_id = c.request_id AND a.action = 4
+WHERE
+    a.request_id IS NULL
+    OR (a.kind, a.points, a.amount_minor) IS DISTINCT FROM (c.kind, c.points, c.amount_minor)
+
+-- check: an action is in force from when it was taken until it was lifted
+SELECT coalesce(f.action_id, t.action_id) AS action_id, t.action_id IS NOT NULL AS stands, f.action_id IS NOT NULL AS in_force
+FROM (
+    SELECT a.action_id, a.key_kind, a.value, a.kind, a.points, a.end_time
+    FROM antifraud.action AS a
+    WHERE a.lifts_action_id IS NULL AND NOT EXISTS (SELECT FROM antifraud.action AS l WHERE l.lifts_action_id = a.action_id)
+) AS t
+FULL JOIN antifraud.action_in_force AS f USING (action_id)
+WHERE
+    (t.key_kind, t.value, t.kind, t.points, t.end_time)
+    IS DISTINCT FROM (f.key_kind, f.value, f.kind, f.points, f.end_time)
+
+-- check: what lifts an action is about the same, and comes after it
+SELECT l.action_id, l.lifts_action_id, l.kind, l.value
+FROM antifraud.action AS l
+LEFT JOIN antifraud.action AS t ON t.action_id = l.lifts_action_id AND t.lifts_action_id IS NULL
+WHERE
+    l.lifts_action_id IS NOT NULL
+    AND (
+        (l.kind, l.key_kind, l.value, l.member_id, l.points) IS DISTINCT FROM (t.kind, t.key_kind, t.value, t.member_id, t.points)
+        OR l.create_time < t.create_time
+    )
+
+-- check: what an action put on a list is there while it is in force
+SELECT coalesce(e.action_id, f.action_id) AS action_id, coalesce(e.value, f.value) AS value
+FROM (SELECT * FROM antifraud.list_entry WHERE action_id <> '00000000-0000-0000-0000-000000000000') AS e
+FULL JOIN (SELECT * FROM antifraud.action_in_force WHERE kind IN (3, 4)) AS f
+    ON
+        f.action_id = e.action_id AND f.key_kind = e.key_kind AND f.value = e.value AND f.kind - 1 = e.list
+        AND f.end_time IS NOT DISTINCT FROM e.expire_time
+WHERE
+    f.action_id IS NULL
+    -- An entry that has expired may leave before the action is lifted.
+    OR (e.action_id IS NULL AND coalesce(f.end_time > now(), TRUE))
+
+-- check: a rule's action comes of an assessment in which the rule fired
+SELECT a.action_id, a.rule, a.assessment_id
+FROM antifraud.action AS a
+LEFT JOIN antifraud.assessment AS s USING (member_id, assessment_id)
+WHERE
+    a.rule IS NOT NULL
+    AND NOT coalesce(jsonb_path_exists(s.fired, '$[*].rule ? (@ == $name)', jsonb_build_object('name', a.rule)), FALSE)
+
+-- check: an appeal is against an action on its member, and one that was granted has lifted it
+SELECT p.appeal_id, p.action_id, p.member_id, p.state
+FROM antifraud.appeal AS p
+LEFT JOIN antifraud.action AS a ON a.action_id = p.action_id AND a.lifts_action_id IS NULL AND a.member_id = p.member_id
+WHERE a.action_id IS NULL OR (p.state = 2 AND EXISTS (SELECT FROM antifraud.action_in_force AS f WHERE f.action_id = p.action_id))

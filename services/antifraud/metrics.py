@@ -41,6 +41,16 @@ EXTERNAL_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 CASES = Counter("laurel_antifraud_cases_decided_total", "Cases that people decided", ("outcome",))
+CHALLENGES = Counter(
+    "laurel_antifraud_challenges_total",
+    "Challenges made or withheld at a bound, codes that were wrong, challenges solved or spent",
+    ("outcome",),
+)
+CODE_SENDS = Counter(
+    "laurel_antifraud_code_sends_total",
+    "Codes handed over to notification or a verifier, refused by it, or postponed",
+    ("outcome",),
+)
 
 
 def count(assessed: Sequence[Assessed]) -> None:

@@ -16,6 +16,8 @@ def render_decision(decided: Decided) -> pb.Decision:
     decision.action = decided.action.value  # type: ignore[assignment]
     decision.score = decided.score
     decision.program_version = decided.program_version
+    if decided.challenge_id is not None:
+        decision.challenge_id = str(decided.challenge_id)
     return decision
 
 

@@ -6,10 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from antifraud import metrics
+from antifraud.action_store import ActionStore
 from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
-from antifraud.case_joining import by_outcome, join_cases
+from antifraud.case_joining import by_outcome, join_cases, join_late_cases
+from antifraud.challenge_issue import Issuer
 from antifraud.errors import AssessedMeanwhile
+from antifraud.list_store import look_up
 from antifraud.profile_store import close_profiles, open_profiles
 from antifraud.values import (
     Asked,
@@ -30,7 +33,11 @@ from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import FraudDecision
 from rules.values import Action
 
-CONSTRAINTS: dict[str, type[LaurelError]] = {"assessment_pkey": AssessedMeanwhile}
+CONSTRAINTS: dict[str, type[LaurelError]] = {
+    "assessment_pkey": AssessedMeanwhile,
+    "case_item_pkey": AssessedMeanwhile,
+    "challenge_pkey": AssessedMeanwhile,
+}
 ATTEMPTS_MAX = 5
 # Repeats are rare, and a batch without one need not look for them. One with a repeat breaks the key
 # when it keeps its decisions, is undone and runs again.
@@ -43,8 +50,18 @@ IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
 class AssessmentStore:
     """What was decided, and what it was decided on."""
 
-    def __init__(self, database: Database, *, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        database: Database,
+        issuer: Issuer,
+        actions: ActionStore,
+        *,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
         self._database = database
+        self._issuer = issuer
+        self._actions = actions
         self._clock = clock
         self._new_id = new_id
         self._alarm = BrokenRuleAlarm(clock)
@@ -82,11 +99,15 @@ class AssessmentStore:
             if self._look_first > 0:
                 self._look_first -= 1
                 decided = await _find(tx, unique)
+                settled = await self._issuer.settle(tx, unique, decided)
+                await join_late_cases(tx, settled, decided, self._new_id, self._clock())
+                decided = await by_outcome(tx, unique, decided)
                 new = [one for one in unique if one.request_key not in decided]
             if not new:
                 return decided, []
             assessed = await self._count(tx, new)
             decided.update(await self._keep(tx, assessed))
+            await self._issuer.challenge(tx, assessed, decided)
         return decided, assessed
 
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:
@@ -97,6 +118,8 @@ class AssessmentStore:
             rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
         # Behind the keys, as everywhere: two batches must not deadlock.
         profiles = await open_profiles(tx, new, self._clock())
+        # After the waits: what was put on a list meanwhile counts.
+        batch.learn(await look_up(tx, new, self._clock()))
         assessed = batch.decide(((Key(*row[:3]), row[3]) for row in rows), profiles)
         if profiles is not None:
             await close_profiles(tx, profiles)
@@ -114,6 +137,9 @@ class AssessmentStore:
         now = self._clock()
         await tx.execute("add_assessments", *_columns(rows), now)
         await join_cases(tx, rows, self._new_id, now)
+        reacting = [row for row in rows if row[1].fired and row[0].program.antifraud.reactions]
+        if reacting:
+            await self._actions.react(tx, reacting)
         return {
             asked.request_key: Decided(
                 assessment_id, decision.action, decision.score, asked.program.version
@@ -142,13 +168,12 @@ class AssessmentStore:
 async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, Decided]:
     members, requests = zip(*(one.request_key for one in unique), strict=True)
     rows = await tx.fetch("find_assessments", list(members), list(requests))
-    decided = {
+    return {
         (row["member_id"], row["request_id"]): Decided(
             row["assessment_id"], Action(row["action"]), row["score"], row["program_version"]
         )
         for row in rows
     }
-    return await by_outcome(tx, unique, decided)
 
 
 def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:

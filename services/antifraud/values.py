@@ -32,6 +32,8 @@ class Decided(NamedTuple):
     action: Action
     score: int
     program_version: int
+    challenge_id: UUID | None = None
+    """With CHALLENGE, what the member has to solve; None where no more can be asked of them."""
 
 
 class Assessed(NamedTuple):

@@ -87,6 +87,17 @@ class StepRefused(LaurelError):
         super().__init__(checkout_id=checkout_id, why=why)
 
 
+class ChallengeRequired(LaurelError):
+    """The member has to prove first who asks; the checkout is quoted as before."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "CHALLENGE_REQUIRED"
+    text = (
+        "checkout {checkout_id} is not authorised: the member has to solve challenge "
+        "{challenge_id} first; call VerifyChallenge and try again with the same request_id"
+    )
+
+
 class StepUnfinished(LaurelError):
     """Another service gave no answer; the step is done later, by a repeat or by the sweeper."""
 

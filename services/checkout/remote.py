@@ -8,7 +8,7 @@ import grpc
 from google.type.money_pb2 import Money
 from grpc import StatusCode
 
-from checkout.errors import StepUnfinished
+from checkout.errors import ChallengeRequired, StepUnfinished
 from checkout.pricing import Effect, Standing
 from checkout.refunding import RefundSaga
 from checkout.saga import Saga
@@ -234,9 +234,15 @@ _BENEFITS_STEPS = frozenset({Step.RESERVE, Step.REDEEM, Step.RELEASE_RESERVATION
 
 def _refused(step: Step, error: grpc.aio.AioRpcError) -> Outcome:
     status = status_of(error)
-    reason = info_of(status).reason if status else ""
-    text = error.details() or ""
-    return Outcome(step, Mark.REFUSED, reason=reason or error.code().name, text=text)
+    info = info_of(status) if status else None
+    reason = info.reason if info else ""
+    challenge_id = ""
+    if info and reason == ChallengeRequired.reason:
+        challenge_id = info.metadata["challenge_id"]
+    return Outcome(
+        step, Mark.REFUSED, reason=reason or error.code().name, text=error.details() or "",
+        challenge_id=challenge_id,
+    )  # fmt: skip
 
 
 def _effect(effect: benefits.BenefitEffect, currency: str, digits: int) -> Effect:

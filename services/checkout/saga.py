@@ -11,7 +11,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
-from checkout.errors import AuthorizationExpired, CheckoutInState, QuoteExpired, StepRefused
+from checkout.errors import (
+    AuthorizationExpired,
+    ChallengeRequired,
+    CheckoutInState,
+    QuoteExpired,
+    StepRefused,
+)
 from checkout.steps import Mark, Outcome, Step, is_news
 
 
@@ -62,6 +68,10 @@ class Saga:
     expected_minor: int | None
     """What the points are to pay; None for a quote of before points was told that."""
     marks: Mapping[Step, Mark]
+    challenge_id: str = ""
+    """What the member has to solve before it can be authorised; kept nowhere: who asks again is
+    told again.
+    """
 
     def done(self, step: Step) -> bool:
         """Whether a step has taken effect."""
@@ -134,7 +144,9 @@ def begin_authorize(saga: Saga, now: datetime) -> Saga:
         raise in_state(saga, "QUOTED")
     if now >= saga.expire_time:
         raise _quote_expired(saga)
-    return arrive(replace(saga, state=State.AUTHORIZING), now)
+    # A hold that was refused until a challenge is solved is tried anew.
+    marks = {step: mark for step, mark in saga.marks.items() if mark is not Mark.REFUSED}
+    return arrive(replace(saga, state=State.AUTHORIZING, marks=marks), now)
 
 
 def begin_complete(saga: Saga, now: datetime) -> Saga:
@@ -173,7 +185,8 @@ def apply(saga: Saga, outcome: Outcome, now: datetime) -> Saga:
     """The checkout after a step."""
     step, mark = outcome.step, outcome.mark
     if not is_news(saga.marks.get(step), mark):
-        return saga
+        # Another call was told before this one: so is who asks here.
+        return replace(saga, challenge_id=outcome.challenge_id)
     saga = replace(saga, marks={**saga.marks, step: mark})
     saga = _keep(saga, outcome) if mark is Mark.DONE else _fail(saga, outcome, now)
     return arrive(saga, now)
@@ -191,13 +204,22 @@ def _keep(saga: Saga, outcome: Outcome) -> Saga:
             pass
     ends = [t for t in (saga.good_until_time, outcome.expire_time) if t is not None]
     saga = replace(saga, good_until_time=min(ends, default=None))
-    # An answer may come after all was undone: then what it made is undone as well.
-    late = saga.state is State.CANCELLED
-    return replace(saga, state=State.CANCELLING) if late else saga
+    # An answer may come after all was undone: then what it made is undone as well. One to another
+    # call may come after a challenge was asked for: then it was solved.
+    match saga.state:
+        case State.CANCELLED:
+            return replace(saga, state=State.CANCELLING)
+        case State.QUOTED:
+            return replace(saga, state=State.AUTHORIZING)
+        case _:
+            return saga
 
 
 def _fail(saga: Saga, outcome: Outcome, now: datetime) -> Saga:
     match saga.state, outcome.step:
+        case State.AUTHORIZING, Step.HOLD if outcome.challenge_id:
+            # Nothing is held or reserved: a quote as before.
+            return replace(saga, state=State.QUOTED, challenge_id=outcome.challenge_id)
         case State.AUTHORIZING, (Step.HOLD | Step.RESERVE):
             return _undo(saga, outcome.reason, outcome.text, now)
         case State.COMPLETING, (Step.CAPTURE | Step.REDEEM):
@@ -237,7 +259,9 @@ def arrive(saga: Saga, now: datetime) -> Saga:
 
 
 def check_authorized(saga: Saga) -> None:
-    """Raises why an authorisation was undone, if it was."""
+    """Raises why an authorisation was undone or has to wait, if it was or has."""
+    if saga.state is State.QUOTED:
+        raise ChallengeRequired(checkout_id=saga.checkout_id, challenge_id=saga.challenge_id)
     if saga.state not in UNDONE:
         return
     match saga.failure_reason:

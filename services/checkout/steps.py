@@ -40,6 +40,8 @@ class Outcome:
     points: int = 0
     reason: str = ""
     text: str = ""
+    challenge_id: str = ""
+    """What the member has to solve before the step is tried again."""
 
 
 def step_request_id(checkout_id: UUID, refund_number: int, step: Step) -> str:

@@ -65,7 +65,8 @@ class CheckoutStore:
             if claimed.answer is not None:
                 return claimed.answer
             saga = await lock(tx, checkout_id)
-            if not claimed.first:
+            # One that came before and stands where it began had to wait for a challenge.
+            if not claimed.first and saga.state is not State.QUOTED:
                 return saga
             return await self._move(tx, saga, begin(saga, self._clock()))
 

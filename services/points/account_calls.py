@@ -11,7 +11,8 @@ from laurel.points.v1 import accounts_pb2 as pb
 from points.accounts import AccountAction, AccountView
 from points.counter import Counter
 from points.office import Call
-from points.values import Operator
+from points.standing import Restriction
+from points.values import Operator, Standing
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -84,12 +85,15 @@ class AccountCalls:
 
 def render_account(view: AccountView) -> pb.AccountStanding:
     """How an account stands."""
-    account = view.account
+    account, state = view.account, view.account.state
+    if state == Standing.OPEN and account.restriction == Restriction.FROZEN:
+        state = Standing.FROZEN
     return pb.AccountStanding(
         member_id=account.member_id,
-        state=account.state + 1,  # type: ignore[arg-type]  # 0 is for "not stated" there
+        state=state + 1,  # type: ignore[arg-type]  # 0 is for "not stated" there
         merged_into_member_id=account.merged_into or "",
         last_action=render_action(view.last_action) if view.last_action else None,
+        restriction=account.restriction,  # type: ignore[arg-type]
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from points.closing import close
 from points.events import account_event
 from points.office import Call, Office, R, Render, Session
-from points.standing import check_frozen, check_may_spend
+from points.standing import Restriction, check_frozen, check_open
 from points.values import AccountState, Operator, Standing
 
 
@@ -21,6 +21,9 @@ class Action(IntEnum):
     CLOSE = 3
     MERGE = 4
     UNDO_MERGE = 5
+    ANTIFRAUD_FREEZE = 6
+    ANTIFRAUD_EARN_ONLY = 7
+    ANTIFRAUD_LIFT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class AccountStore:
 
         async def act(session: Session) -> R:
             account = session.book.account(member_id)
-            check_may_spend(account)
+            check_open(account)
             account.state = Standing.FROZEN
             return render(await decide(session, account, Action.FREEZE, operator))
 
@@ -67,7 +70,7 @@ class AccountStore:
     async def unfreeze(
         self, member_id: str, operator: Operator, call: Call[R], render: Render[AccountView, R]
     ) -> R:
-        """Raises AccountNotFrozen, AccountClosed, AccountMerged or AccountIsPool."""
+        """Raises AccountNotFrozen, FrozenByAntifraud, and what else the state forbids."""
 
         async def act(session: Session) -> R:
             account = session.book.account(member_id)
@@ -135,6 +138,9 @@ async def decide(
         "add_account_action", action.member_id, action.action_id, kind, action.operator,
         action.identity, action.reason, transaction_id, action.create_time,
     )  # fmt: skip
+    if kind in (Action.FREEZE, Action.UNFREEZE) and account.restriction == Restriction.FROZEN:
+        # To others it is frozen before and after, by anti-fraud.
+        return AccountView(account, action)
     survivor = account.merged_into or ""
     session.events.append(
         account_event(account.member_id, kind, survivor, desk.now, action.action_id)

@@ -26,6 +26,7 @@ from points.fact_events import note_facts
 from points.late_assessments import LateAssessments
 from points.reads import open_reads
 from points.remote import AntifraudClient, TierClient
+from points.restrictions import RestrictionDesk
 from points.scheduled import ScheduledWork
 from points.service import PointsService, Queue
 from points.store import CONSTRAINTS, LedgerStore
@@ -35,6 +36,7 @@ from rules.feed import ProgramFeed
 LISTENED = (
     "program_applied", "tier_changed", "member_enrolled", "benefit_granted", "benefit_redeemed",
     "case_decided",
+    "fraud_action_taken",
 )  # fmt: skip
 BONUS_SECONDS = 5
 # Usually it costs one look into an empty table.
@@ -67,6 +69,7 @@ async def wire(runtime: Runtime) -> Service:
         reads=reads,
     )  # fmt: skip
     late = LateAssessments(database, feed, fraud, clock, new_id)
+    restrictions = RestrictionDesk(feed, clock, new_id)
     hold_seconds = min(HOLD_SECONDS_MAX, settings.schedule_seconds)
     await scheduled.ensure_partitions()
 
@@ -75,6 +78,7 @@ async def wire(runtime: Runtime) -> Service:
         await note_tiers(tx, events)
         await note_facts(tx, events)
         await settle_cases(tx, events, feed, clock, new_id)
+        await restrictions.take_events(tx, events)
         if earned := earned_of(events):
             await reads.boards.add(tx, earned)
 

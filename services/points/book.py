@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from points.counting import Counting
@@ -52,6 +52,8 @@ class Book:
         self.counting = Counting()
         self.verdicts: dict[str, Verdict] = {}
         """By request id, what was decided about accruals that are to wait for a review."""
+        self.extensions: dict[UUID, timedelta] = {}
+        """By lot, by how much its end was moved while its account was frozen."""
         self.bonuses: list[Posted] = []
         """Transactions beside those that answer the commands."""
 

@@ -155,7 +155,7 @@ WHERE m.holdings <> p.issued_less_taken
 SELECT a.member_id, a.state, a.merged_into, l.kind AS last_action
 FROM points.account AS a
 LEFT JOIN LATERAL (
-    SELECT kind FROM points.account_action WHERE member_id = a.member_id ORDER BY action_id DESC LIMIT 1
+    SELECT kind FROM points.account_action WHERE member_id = a.member_id AND kind <= 5 ORDER BY action_id DESC LIMIT 1
 ) AS l ON true
 WHERE
     a.state <> 4
@@ -202,7 +202,12 @@ FROM points.lot_origin AS o
 LEFT JOIN points.lot AS l USING (member_id, lot_id)
 LEFT JOIN points.lot AS s ON s.member_id = o.source_member_id AND s.lot_id = o.source_lot_id
 WHERE
-    (l.transaction_id, l.expire_time) IS DISTINCT FROM (s.transaction_id, s.expire_time)
+    l.transaction_id IS DISTINCT FROM s.transaction_id
+    OR (
+        l.expire_time IS DISTINCT FROM s.expire_time
+        -- Save where one of the two accounts was given the time back for which anti-fraud had frozen it.
+        AND NOT EXISTS (SELECT FROM points.lot_extension AS e WHERE e.lot_id IN (l.lot_id, s.lot_id))
+    )
     OR l.lot_id IS NULL OR l.points > s.points
 
 -- check: a donation certificate says what the ledger says
@@ -411,3 +416,33 @@ LEFT JOIN points.transaction AS t ON t.member_id = u.member_id AND t.transaction
 WHERE
     t.request_id IS DISTINCT FROM u.request_id OR t.kind <> 1 OR (t.explanation ->> 'review')::boolean IS NOT TRUE
     OR t.explanation ->> 'assessment' IS NOT NULL
+
+-- check: what anti-fraud forbids an account is what it was heard to do and not to lift
+SELECT a.member_id, a.restriction, a.frozen_time, h.restriction AS heard
+FROM points.account AS a
+LEFT JOIN (
+    SELECT member_id, max(3 - kind) AS restriction
+    FROM points.antifraud_action
+    WHERE take_time IS NOT NULL AND lift_time IS NULL
+    GROUP BY member_id
+) AS h USING (member_id)
+WHERE a.restriction <> coalesce(h.restriction, 0)
+
+-- check: what was heard of anti-fraud is what it did
+SELECT h.member_id, h.action_id, h.kind, h.take_time, h.lift_time
+FROM points.antifraud_action AS h
+LEFT JOIN antifraud.action AS t ON t.action_id = h.action_id
+LEFT JOIN antifraud.action AS l ON l.lifts_action_id = h.action_id
+WHERE
+    (h.member_id, h.kind) IS DISTINCT FROM (t.member_id, t.kind)
+    OR h.take_time <> t.create_time OR (h.lift_time IS NOT NULL AND h.lift_time IS DISTINCT FROM l.create_time)
+
+-- check: a lot ends where its end was last moved to
+SELECT e.member_id, e.lot_id, e.to_time, l.expire_time
+FROM (
+    SELECT member_id, lot_id, max(to_time) AS to_time
+    FROM points.lot_extension
+    GROUP BY member_id, lot_id
+) AS e
+LEFT JOIN points.lot AS l USING (member_id, lot_id)
+WHERE l.expire_time IS DISTINCT FROM e.to_time

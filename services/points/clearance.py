@@ -2,9 +2,10 @@
 
 from kit.db import Database
 from points import errors, metrics
+from points.leave import check_may_spend
 from points.remote import AntifraudClient, Asked
 from points.values import Hold
-from rules.values import Action, FallbackPolicy, Operation
+from rules.values import FallbackPolicy, Operation
 
 
 class Clearance:
@@ -17,7 +18,7 @@ class Clearance:
     async def clear(self, asked: Hold) -> str:
         """The id of the assessment that lets it pass.
 
-        Raises Denied, UnderReview or AntifraudUnavailable.
+        Raises Denied, UnderReview, ChallengeRequired, ChallengesSpent or AntifraudUnavailable.
         """
         async with self._database.statements() as tx:
             rows = await tx.fetch("find_accounts", [asked.member_id])
@@ -29,8 +30,5 @@ class Clearance:
             retry_after_ms = errors.AntifraudUnavailable.RETRY_AFTER_MS
             raise errors.AntifraudUnavailable(retry_after_ms=retry_after_ms)
         decided = decisions[0]
-        if decided.action is Action.DENY:
-            raise errors.Denied(assessment_id=decided.assessment_id)
-        if decided.action is Action.REVIEW:
-            raise errors.UnderReview(assessment_id=decided.assessment_id)
+        check_may_spend(decided)
         return decided.assessment_id

@@ -13,6 +13,17 @@ class AccountNotFrozen(LaurelError):
     text = "the account of member {member_id} is not frozen; nothing was changed"
 
 
+class FrozenByAntifraud(LaurelError):
+    """No operator has frozen it."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "FROZEN_BY_ANTIFRAUD"
+    text = (
+        "the account of member {member_id} is frozen by anti-fraud alone; "
+        "lift the action there, as ListActions shows it"
+    )
+
+
 class HoldsOpen(LaurelError):
     """Points are still set aside."""
 

@@ -31,6 +31,28 @@ class UnderReview(LaurelError):
     text = "the operation needs a review; operators find it under assessment {assessment_id}"
 
 
+class ChallengeRequired(LaurelError):
+    """The member has to prove first who asks."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "CHALLENGE_REQUIRED"
+    text = (
+        "the member has to solve challenge {challenge_id} first; nothing was done, "
+        "call VerifyChallenge with the code and try again with the same request_id"
+    )
+
+
+class ChallengesSpent(LaurelError):
+    """The member would have to prove who asks, and cannot now."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "CHALLENGES_SPENT"
+    text = (
+        "the operation needs a challenge and no more can be asked of the member now; operators "
+        "find out more under assessment {assessment_id}"
+    )
+
+
 class AntifraudUnavailable(LaurelError):
     """No decision could be had in time."""
 
@@ -272,6 +294,17 @@ class AccountFrozen(LaurelError):
     code = StatusCode.FAILED_PRECONDITION
     reason = "ACCOUNT_FROZEN"
     text = "the account of member {member_id} is frozen; an operator may unfreeze it"
+
+
+class AccountEarnOnly(LaurelError):
+    """Anti-fraud lets the account earn and spend nothing."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "ACCOUNT_EARN_ONLY"
+    text = (
+        "the account of member {member_id} earns and spends nothing for now; "
+        "the member may appeal, an operator may lift it"
+    )
 
 
 class AccountClosed(LaurelError):

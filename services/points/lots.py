@@ -19,6 +19,8 @@ def expire_lot(lot: LotState, book: Book, desk: Desk) -> Posted:
     drawn = move(book, lot, -points)
     posting = Posting(source, Account.EXPIRED, points)
     reason = f"earned points end with {lot.expire_time:%Y-%m-%d}"
+    if lot.lot_id in book.extensions:
+        reason += f", moved by {book.extensions[lot.lot_id]} while the account was frozen"
     explanation = {"lines": [["expiry", True, "", str(-points), reason]]}
     return post(
         book, desk, account, Kind.EXPIRY, [posting], [drawn], occurred_time=lot.expire_time,

@@ -56,6 +56,8 @@ class Decided(NamedTuple):
 
     action: Action
     assessment_id: str
+    challenge_id: str = ""
+    """With CHALLENGE, what the member has to solve; empty where no more can be asked of them."""
 
 
 # Nothing ails anti-fraud then: the fault is in the question, or nobody waits any more.
@@ -128,7 +130,12 @@ class AntifraudClient:
         metrics.ANTIFRAUD_SECONDS.labels("true").observe(time.perf_counter() - start)
         self._breaker.succeed()
         return [
-            Decided(_ACTIONS[decision.action], decision.assessment_id)
+            # An action that is not known here is refused.
+            Decided(
+                _ACTIONS.get(decision.action, Action.DENY),
+                decision.assessment_id,
+                decision.challenge_id,
+            )
             for decision in response.decisions
         ]
 

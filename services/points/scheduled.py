@@ -131,6 +131,9 @@ class ScheduledWork:
         keys = [(row["member_id"], row["lot_id"]) for row in rows]
         await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
         await load_lots(tx, step.book, keys)
+        rows = await tx.fetch("load_extensions", *_columns(keys))
+        for row in rows:
+            step.book.extensions[row["lot_id"]] = row["moved"]
         for _, lot_id in keys:
             # Looked at again under the lock: another run, or a spender, may have been faster.
             lot = step.book.lot(lot_id)
@@ -168,6 +171,10 @@ class ScheduledWork:
                 await self._finish(tx, step)
 
 
+def _columns(keys: Sequence[tuple[str, UUID]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*keys, strict=True)]
+
+
 async def _write_off(tx: Transaction, step: _Step, members: list[str]) -> int:
     """Closes the debts of members that are due, each after those that are due before it."""
     await lock_accounts(tx, step.book, members)
@@ -202,6 +209,11 @@ def _mature(lot: LotState, step: _Step) -> None:
 
 def _expire_or_warn(lot: LotState, step: _Step) -> None:
     if lot.expire_time is None:
+        return
+    if step.book.account(lot.member_id).keeps(lot.expire_time):
+        # Looked at again when the account is not frozen any more, and to mature before that.
+        lot.due_time = lot.mature_time if lot.pending else None
+        step.book.change_lot(lot)
         return
     if lot.expire_time <= step.as_of:
         step.done.expired_lot_count += 1

@@ -86,6 +86,14 @@ class AccountState:
     debt: int = 0
     state: int = Standing.OPEN
     merged_into: str | None = None
+    restriction: int = 0
+    """By anti-fraud, see `standing`."""
+    frozen_time: datetime | None = None
+    """Since when anti-fraud has frozen it; what would end after that does not end meanwhile."""
+
+    def keeps(self, expire_time: datetime) -> bool:
+        """Whether points that would end then do not, as anti-fraud has frozen the account."""
+        return self.frozen_time is not None and expire_time > self.frozen_time
 
 
 @dataclass(slots=True)

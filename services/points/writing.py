@@ -9,6 +9,7 @@ from kit.errors import LaurelError, RequestIdReused
 from points import errors, metrics
 from points.fact_book import FactBook
 from points.holds import check_redemption
+from points.leave import check_may_spend, must_wait
 from points.plain import Allowed, Offer, decision_of, explain, offer_of
 from points.posting import Desk
 from points.remote import (
@@ -234,21 +235,17 @@ def _part(
 
 
 def _settle(command: Command, offer: Offer | Plan | None, decided: Decided | None) -> Ready:
-    """A command with its decision, None without one. Raises Denied, UnderReview or
-    AntifraudUnavailable.
+    """A command with its decision, None without one. Raises Denied, UnderReview, ChallengeRequired,
+    ChallengesSpent or AntifraudUnavailable.
     """
     if not isinstance(command, Accrue | Hold):
         return Ready(command)
     if decided is None:
         return _settle_without_answer(command, offer)
-    if decided.action is Action.DENY:
-        raise errors.Denied(assessment_id=decided.assessment_id)
-    under_review = decided.action is Action.REVIEW
     if offer is None:
-        if under_review:
-            raise errors.UnderReview(assessment_id=decided.assessment_id)
+        check_may_spend(decided)
         return Ready(command, assessment_id=decided.assessment_id)
-    return _granted(offer, decided.assessment_id, under_review)
+    return _granted(offer, decided.assessment_id, must_wait(decided))
 
 
 def _is_plain(offer: Offer, decided: Decided | None, known: Known) -> bool:

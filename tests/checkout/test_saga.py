@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.errors import AuthorizationExpired, CheckoutInState, QuoteExpired, StepRefused
+from checkout.errors import (
+    AuthorizationExpired,
+    ChallengeRequired,
+    CheckoutInState,
+    QuoteExpired,
+    StepRefused,
+)
 from checkout.saga import (
     Saga,
     State,
@@ -188,3 +194,37 @@ def test_what_is_done_stays_done() -> None:
     saga, _ = run(begin_authorize(quoted(), NOW))
     assert apply(saga, outcome(Step.HOLD, refused=True), NOW) == saga
     assert apply(saga, replace(outcome(Step.HOLD), made_id="other"), NOW) == saga
+
+
+CHALLENGED = Outcome(
+    Step.HOLD, Mark.REFUSED, reason="CHALLENGE_REQUIRED", text="no", challenge_id="c-1"
+)
+
+
+def test_a_challenged_hold_leaves_the_quote_as_it_was_and_begins_anew() -> None:
+    saga = start(begin_authorize(quoted(), NOW))
+    waiting = apply(saga, CHALLENGED, NOW)
+    assert (waiting.state, waiting.failure_reason, waiting.hold_id) == (State.QUOTED, "", "")
+    with pytest.raises(ChallengeRequired) as refusal:
+        check_authorized(waiting)
+    assert refusal.value.values["challenge_id"] == "c-1"
+    again = start(begin_authorize(replace(waiting, challenge_id=""), NOW))
+    assert (again.state, again.marks[Step.HOLD]) == (State.AUTHORIZING, Mark.STARTED)
+    saga, _ = run(again)
+    assert saga.state is State.AUTHORIZED
+
+
+def test_a_late_challenge_does_not_undo_a_hold_and_a_late_hold_goes_on() -> None:
+    saga = start(begin_authorize(quoted(coupons=0), NOW))
+    held = apply(saga, outcome(Step.HOLD), NOW)
+    assert apply(held, CHALLENGED, NOW).state is State.AUTHORIZED
+    waiting = apply(saga, CHALLENGED, NOW)
+    assert apply(waiting, outcome(Step.HOLD), NOW).state is State.AUTHORIZED
+
+
+def test_a_hold_that_arrives_after_a_challenged_quote_was_cancelled_is_released() -> None:
+    saga = apply(start(begin_authorize(quoted(), NOW)), CHALLENGED, NOW)
+    cancelled = begin_cancel(saga, NOW)
+    assert cancelled.state is State.CANCELLED
+    late = apply(cancelled, outcome(Step.HOLD), NOW)
+    assert next_step(late) is Step.RELEASE_HOLD

@@ -58,3 +58,25 @@ def test_a_short_key_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingsInvalid, match="LAUREL_NATIVE_KEY: ") as refusal:
         load_settings(given)
     assert "short" not in str(refusal.value)
+
+
+def test_verifiers_are_named_with_their_addresses() -> None:
+    given = {**GIVEN, "LAUREL_VERIFIERS": "bank=10.0.0.1:443, app_2=verify:8443"}
+    settings = load_settings(given)
+    assert settings.verifier_addrs() == {"bank": "10.0.0.1:443", "app_2": "verify:8443"}
+    assert load_settings(GIVEN).verifier_addrs() == {}
+
+
+@pytest.mark.parametrize("wrong", ["bank", "Bank=a:1", "bank=a", "=a:1", "bank=a:1,bank=b:1"])
+def test_a_verifier_that_is_badly_given_is_refused_at_start(wrong: str) -> None:
+    with pytest.raises(SettingsInvalid, match="LAUREL_VERIFIERS"):
+        load_settings({**GIVEN, "LAUREL_VERIFIERS": wrong})
+
+
+def test_a_key_of_codes_is_long_and_never_shown() -> None:
+    with pytest.raises(SettingsInvalid, match="LAUREL_CODE_KEY: ") as refusal:
+        load_settings({**GIVEN, "LAUREL_CODE_KEY": "short-secret"})
+    assert "short-secret" not in str(refusal.value)
+    assert "its-own-long-secret" not in repr(
+        load_settings({**GIVEN, "LAUREL_CODE_KEY": "its-own-long-secret-of-32-letters"})
+    )

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from cli.check import load_checks, run_checks, run_on
+from fraud_actions import DENY_LIST, EARN_ONLY, FREEZE, GRANTED, ActionDesk
 from house import SAMPLE, Ground, House, new_id, usd
 from kit.clock import to_timestamp
 from kit.settings import SERVICES
@@ -170,6 +171,15 @@ POINTS = {
     ),
     "what left members for other members has reached them": Damage(
         "UPDATE points.transaction SET sources = '{20}' WHERE kind = 10",
+    ),
+    "what anti-fraud forbids an account is what it was heard to do and not to lift": Damage(
+        "UPDATE points.account SET restriction = 0 WHERE restriction = 1"
+    ),
+    "what was heard of anti-fraud is what it did": Damage(
+        "UPDATE points.antifraud_action SET kind = 2 WHERE lift_time IS NOT NULL"
+    ),
+    "a lot ends where its end was last moved to": Damage(
+        "UPDATE points.lot_extension SET to_time = to_time + interval '1 day'"
     ),
     "a gift is what both of its transactions say": Damage("DELETE FROM points.gift"),
     "a lot that came out of another one has its expiry and its accrual": Damage(
@@ -344,6 +354,44 @@ ANTIFRAUD = {
         "UPDATE antifraud.fraud_case SET assessment_count = assessment_count + 1"
     ),
     "what a decided case is about is labelled": Damage("DELETE FROM antifraud.label"),
+    "what was challenged is booked only once the challenge is solved, "
+    "and pending where others asked for a review": Damage(
+        """
+        UPDATE antifraud.assessment SET action = 4, fired = '[{"action": 4, "score": 0}]'
+        WHERE fired IS NULL
+        """
+    ),
+    "a challenge is bound to what was assessed": Damage(
+        """
+        INSERT INTO antifraud.challenge (
+            member_id, request_id, number, challenge_id, kind, points, amount_minor,
+            program_version, verifier, state, tries_left, sends_left, send_number, salt,
+            resend_time, expire_time, create_time
+        )
+        SELECT
+            member_id, request_id, 1, gen_random_uuid(), kind, points + 1, amount_minor,
+            1, '', 1, 3, 2, 1, 'salt', now(), now(), now()
+        FROM antifraud.assessment LIMIT 1
+        """
+    ),
+    "an action is in force from when it was taken until it was lifted": Damage(
+        "DELETE FROM antifraud.action_in_force WHERE kind = 2"
+    ),
+    "what lifts an action is about the same, and comes after it": Damage(
+        "UPDATE antifraud.action SET kind = 5 WHERE lifts_action_id IS NOT NULL"
+    ),
+    "what an action put on a list is there while it is in force": Damage(
+        "DELETE FROM antifraud.list_entry"
+    ),
+    "a rule's action comes of an assessment in which the rule fired": Damage(
+        """
+        UPDATE antifraud.action SET rule = 'none', assessment_id = gen_random_uuid()
+        WHERE kind = 2
+        """
+    ),
+    "an appeal is against an action on its member, and one that was granted has lifted it": Damage(
+        "UPDATE antifraud.appeal SET member_id = 'nobody'"
+    ),
 }
 
 PROGRAM = {
@@ -570,6 +618,16 @@ class Town:
         )
 
 
+async def suspect(house: House, member: str) -> None:
+    """Freezes an account until an appeal is granted; lets it earn only, and lists it."""
+    hands = ActionDesk(house)
+    await hands.take(member, FREEZE)
+    await house.settle()
+    await hands.decide(await hands.appeal(member), GRANTED)
+    await hands.take(member, EARN_ONLY)
+    await hands.take(member, DENY_LIST)
+
+
 @pytest.fixture(scope="module")
 async def books(ground: Ground) -> AsyncIterator[House]:
     """A house in which something of every kind was written."""
@@ -605,6 +663,7 @@ async def books(ground: Ground) -> AsyncIterator[House]:
         await town.circle("ivy")
         await town.buy("jon", "1500")
         await town.clear("jon")
+        await suspect(house, "jon")
         await house.settle()
         yield house
 

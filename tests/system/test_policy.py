@@ -31,7 +31,7 @@ OF_OTHERS = {"laurel.antifraud.v1.ExternalEngine"}
 
 
 def methods_of_contract() -> dict[str, str]:
-    """Every method of the contract, as `package.Service/Method`, and the service that serves it."""
+    """Every method that we serve, as `package.Service/Method`, and the service that serves it."""
     found = {}
     for module in pkgutil.walk_packages(laurel.__path__, "laurel."):
         if module.name.endswith("_pb2"):

@@ -29,7 +29,7 @@ from cli.errors import InUse, PartFailed, UserError
 from cli.keeper import delay_after
 from cli.ports import Ports, is_free
 from cli.postgres import Postgres
-from cli.state import read_state
+from cli.state import code_key, read_state
 from cli.supervisor import Supervisor
 
 SERVICES = ("points", "tier")
@@ -120,6 +120,14 @@ def test_certificates_stay_until_they_are_about_to_expire(
     ensure_certificates(tmp_path, ["points"])
     renewed = x509.load_pem_x509_certificate((tmp_path / "points.crt").read_bytes())
     assert renewed.not_valid_after_utc > datetime.now(UTC) + timedelta(days=365)
+
+
+def test_a_house_makes_its_key_of_codes_once(tmp_path: Path) -> None:
+    """AF-03: without it no code could be made."""
+    made = code_key(tmp_path)
+    assert len(made) >= 32
+    assert code_key(tmp_path) == made
+    assert stat.S_IMODE((tmp_path / "code_key").stat().st_mode) == 0o600
 
 
 # Postgres

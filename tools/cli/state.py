@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -42,6 +43,14 @@ def house_claim(data: Path) -> Claim:
 def supervisor_of(data: Path) -> int | None:
     """Process that runs a house on this data folder now, or None."""
     return holder_of(data / "lock")
+
+
+def code_key(data: Path) -> str:
+    """The secret that the house's one-time codes are made with: made once, for the services."""
+    path = data / "code_key"
+    if not path.exists():
+        write_atomic(path, secrets.token_urlsafe(32))
+    return path.read_text()
 
 
 def write_state(data: Path, state: HouseState) -> None:

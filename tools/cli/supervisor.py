@@ -20,7 +20,15 @@ from cli.keeper import Keeper, Part
 from cli.ports import Ports
 from cli.postgres import Postgres
 from cli.service import Service, process_name
-from cli.state import HouseState, PartState, house_claim, remove_traces, write_env, write_state
+from cli.state import (
+    HouseState,
+    PartState,
+    code_key,
+    house_claim,
+    remove_traces,
+    write_env,
+    write_state,
+)
 from kit.migrate import bootstrap as bootstrap_schemas
 from kit.settings import SERVICES
 
@@ -229,8 +237,8 @@ class Supervisor:
         )  # fmt: skip
 
     def _service_environ(self) -> dict[str, str]:
-        drain = {"LAUREL_DRAIN_SECONDS": str(DRAIN_S)}
-        return {**drain, **self._environ, **self.env, **self._extra_env}
+        ours = {"LAUREL_DRAIN_SECONDS": str(DRAIN_S), "LAUREL_CODE_KEY": code_key(self.data)}
+        return {**ours, **self._environ, **self.env, **self._extra_env}
 
     def _keep(self, part: Part) -> Keeper:
         self._keepers[part.name] = Keeper(part, self._on_end)

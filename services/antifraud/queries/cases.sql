@@ -26,6 +26,12 @@ SELECT a.member_id, a.request_id, a.assessment_id, j.case_id, a.kind
 FROM added AS a
 INNER JOIN joined AS j ON j.member_id = a.member_id
 
+-- name: find_case_items
+-- Which of some operations are in a case.
+SELECT i.member_id, i.request_id
+FROM unnest($1::text[], $2::text[]) AS asked (member_id, request_id)
+INNER JOIN case_item AS i ON i.member_id = asked.member_id AND i.request_id = asked.request_id
+
 -- name: find_outcomes
 -- How reviews ended, and what they were about.
 SELECT i.member_id, i.request_id, c.outcome, a.kind, a.points, a.amount_minor, a.context ->> 'counterparty' AS counterparty

@@ -6,12 +6,14 @@ SELECT
     a.member_id, a.active - coalesce(ended.points, 0) AS active, a.pending, a.held, a.debt, next.expire_time, next.points
 FROM unnest($1::text[]) AS asked (member_id)
 CROSS JOIN LATERAL (
-    SELECT member_id, active, pending, held, debt FROM account WHERE member_id = asked.member_id OFFSET 0
+    SELECT member_id, active, pending, held, debt, frozen_time FROM account WHERE member_id = asked.member_id OFFSET 0
 ) AS a
 CROSS JOIN LATERAL (
     SELECT sum(l.remaining)::bigint AS points
     FROM lot AS l
     WHERE l.member_id = a.member_id AND l.remaining > 0 AND NOT l.pending AND l.expire_time <= $2
+        -- What would have ended since anti-fraud froze the account has not.
+        AND (a.frozen_time IS NULL OR l.expire_time <= a.frozen_time)
 ) AS ended
 LEFT JOIN LATERAL (
     SELECT l.expire_time, sum(l.remaining)::bigint AS points

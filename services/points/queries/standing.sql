@@ -18,7 +18,7 @@ INSERT INTO account_action (member_id, action_id, kind, operator, identity, reas
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: get_account
-SELECT member_id, active, pending, held, debt, state, merged_into
+SELECT member_id, active, pending, held, debt, state, merged_into, restriction, frozen_time
 FROM account
 WHERE member_id = $1
 

@@ -22,7 +22,7 @@ ORDER BY member_id
 ON CONFLICT (member_id) DO NOTHING
 
 -- name: lock_accounts
-SELECT member_id, active, pending, held, debt, state, merged_into
+SELECT member_id, active, pending, held, debt, state, merged_into, restriction, frozen_time
 FROM account
 WHERE member_id = ANY($1::text[])
 ORDER BY member_id

@@ -396,6 +396,7 @@ class Decision(message.Message):
     ACTION_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: builtins.int
     assessment_id: builtins.str
     """The assessment, as ListAssessments shows it."""
     action: program_pb2.FraudAction.ValueType
@@ -404,6 +405,11 @@ class Decision(message.Message):
     """Sum of the scores of the rules that fired, at most 1000."""
     program_version: builtins.int
     """Version of the program that decided."""
+    challenge_id: builtins.str
+    """With CHALLENGE, what the member has to solve before the same operation goes through under the same request id; empty where no
+    more can be asked of the member now: the operation or the day had all of its challenges, or no code can be made. Empty
+    with any other action.
+    """
     def __init__(
         self,
         *,
@@ -411,10 +417,11 @@ class Decision(message.Message):
         action: program_pb2.FraudAction.ValueType = ...,
         score: builtins.int = ...,
         program_version: builtins.int = ...,
+        challenge_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "assessment_id", b"assessment_id", "program_version", b"program_version", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "assessment_id", b"assessment_id", "challenge_id", b"challenge_id", "program_version", b"program_version", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

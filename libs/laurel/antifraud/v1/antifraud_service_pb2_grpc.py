@@ -3,9 +3,12 @@
 import grpc
 import warnings
 
+from laurel.antifraud.v1 import actions_pb2 as laurel_dot_antifraud_dot_v1_dot_actions__pb2
 from laurel.antifraud.v1 import antifraud_service_pb2 as laurel_dot_antifraud_dot_v1_dot_antifraud__service__pb2
 from laurel.antifraud.v1 import backtests_pb2 as laurel_dot_antifraud_dot_v1_dot_backtests__pb2
 from laurel.antifraud.v1 import cases_pb2 as laurel_dot_antifraud_dot_v1_dot_cases__pb2
+from laurel.antifraud.v1 import challenges_pb2 as laurel_dot_antifraud_dot_v1_dot_challenges__pb2
+from laurel.antifraud.v1 import lists_pb2 as laurel_dot_antifraud_dot_v1_dot_lists__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -91,6 +94,66 @@ class AntifraudServiceStub:
                 '/laurel.antifraud.v1.AntifraudService/LabelAssessments',
                 request_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.SerializeToString,
                 response_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.FromString,
+                _registered_method=True)
+        self.VerifyChallenge = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/VerifyChallenge',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeResponse.FromString,
+                _registered_method=True)
+        self.ResendChallenge = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ResendChallenge',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeResponse.FromString,
+                _registered_method=True)
+        self.GetChallenge = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/GetChallenge',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeResponse.FromString,
+                _registered_method=True)
+        self.BatchPutListEntries = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/BatchPutListEntries',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.BatchPutListEntriesRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.BatchPutListEntriesResponse.FromString,
+                _registered_method=True)
+        self.RemoveListEntries = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/RemoveListEntries',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.RemoveListEntriesRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.RemoveListEntriesResponse.FromString,
+                _registered_method=True)
+        self.ListListEntries = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ListListEntries',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.ListListEntriesRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.ListListEntriesResponse.FromString,
+                _registered_method=True)
+        self.TakeAction = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/TakeAction',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.TakeActionRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.TakeActionResponse.FromString,
+                _registered_method=True)
+        self.LiftAction = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/LiftAction',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.LiftActionRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.LiftActionResponse.FromString,
+                _registered_method=True)
+        self.ListActions = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ListActions',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListActionsRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListActionsResponse.FromString,
+                _registered_method=True)
+        self.AppealAction = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/AppealAction',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.AppealActionRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.AppealActionResponse.FromString,
+                _registered_method=True)
+        self.DecideAppeal = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/DecideAppeal',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.DecideAppealRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.DecideAppealResponse.FromString,
+                _registered_method=True)
+        self.ListAppeals = channel.unary_unary(
+                '/laurel.antifraud.v1.AntifraudService/ListAppeals',
+                request_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListAppealsRequest.SerializeToString,
+                response_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListAppealsResponse.FromString,
                 _registered_method=True)
 
 
@@ -193,6 +256,106 @@ class AntifraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyChallenge(self, request, context):
+        """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
+        request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
+        CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
+        verifier gives no answer, which uses up a try, as the code may have been checked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResendChallenge(self, request, context):
+        """Sends a new code; the one before is good for nothing any more. Tries that were used up stay used up. A repeat of the request
+        gets the first answer again.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; ALREADY_EXISTS with reason REQUEST_ID_REUSED; FAILED_PRECONDITION with reason
+        CHALLENGE_SOLVED, CHALLENGE_SPENT, CHALLENGE_EXPIRED or SENDS_SPENT when the challenge had all of its codes; RESOURCE_EXHAUSTED with
+        reason RESEND_TOO_SOON, with RetryInfo, or DAY_SENDS_SPENT when the member had all codes of the day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChallenge(self, request, context):
+        """Shows how far a challenge is; never its code.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchPutListEntries(self, request, context):
+        """Puts entries on lists; one with the same list and key is replaced, all of it. They count from the next assessment on.
+        Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE or EXPIRE_TIME_PAST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveListEntries(self, request, context):
+        """Takes entries off lists. Errors: FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where an action put it there; lift that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListListEntries(self, request, context):
+        """Lists the entries of lists.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeAction(self, request, context):
+        """Freezes, caps or lists by hand, at once. An account is frozen, or earns only, as soon as points has heard of it.
+        Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with
+        reason ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LiftAction(self, request, context):
+        """Lifts an action, whether a rule or a person took it. An account frozen by it gets the time back that its points have lost.
+        Errors: NOT_FOUND with reason ACTION_NOT_FOUND; FAILED_PRECONDITION with reason ACTION_NOT_IN_FORCE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListActions(self, request, context):
+        """Lists actions, newest first: the audit trail.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppealAction(self, request, context):
+        """Files a member's appeal against an action that is in force on them.
+        Errors: NOT_FOUND with reason ACTION_NOT_FOUND; FAILED_PRECONDITION with reason ACTION_NOT_IN_FORCE, APPEAL_OPEN where one is
+        undecided, or APPEALS_USED_UP after 3 of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideAppeal(self, request, context):
+        """Decides an appeal.
+        Errors: NOT_FOUND with reason APPEAL_NOT_FOUND; FAILED_PRECONDITION with reason APPEAL_DECIDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAppeals(self, request, context):
+        """Lists appeals, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AntifraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +413,66 @@ def add_AntifraudServiceServicer_to_server(servicer, server):
                     servicer.LabelAssessments,
                     request_deserializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.FromString,
                     response_serializer=laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.SerializeToString,
+            ),
+            'VerifyChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyChallenge,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeResponse.SerializeToString,
+            ),
+            'ResendChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResendChallenge,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeResponse.SerializeToString,
+            ),
+            'GetChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChallenge,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeResponse.SerializeToString,
+            ),
+            'BatchPutListEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchPutListEntries,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.BatchPutListEntriesRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.BatchPutListEntriesResponse.SerializeToString,
+            ),
+            'RemoveListEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveListEntries,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.RemoveListEntriesRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.RemoveListEntriesResponse.SerializeToString,
+            ),
+            'ListListEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListListEntries,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.ListListEntriesRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_lists__pb2.ListListEntriesResponse.SerializeToString,
+            ),
+            'TakeAction': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeAction,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.TakeActionRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.TakeActionResponse.SerializeToString,
+            ),
+            'LiftAction': grpc.unary_unary_rpc_method_handler(
+                    servicer.LiftAction,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.LiftActionRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.LiftActionResponse.SerializeToString,
+            ),
+            'ListActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActions,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListActionsRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListActionsResponse.SerializeToString,
+            ),
+            'AppealAction': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppealAction,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.AppealActionRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.AppealActionResponse.SerializeToString,
+            ),
+            'DecideAppeal': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideAppeal,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.DecideAppealRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.DecideAppealResponse.SerializeToString,
+            ),
+            'ListAppeals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAppeals,
+                    request_deserializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListAppealsRequest.FromString,
+                    response_serializer=laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListAppealsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -550,6 +773,330 @@ class AntifraudService:
             '/laurel.antifraud.v1.AntifraudService/LabelAssessments',
             laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsRequest.SerializeToString,
             laurel_dot_antifraud_dot_v1_dot_cases__pb2.LabelAssessmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/VerifyChallenge',
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.VerifyChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResendChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ResendChallenge',
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.ResendChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/GetChallenge',
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_challenges__pb2.GetChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchPutListEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/BatchPutListEntries',
+            laurel_dot_antifraud_dot_v1_dot_lists__pb2.BatchPutListEntriesRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_lists__pb2.BatchPutListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveListEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/RemoveListEntries',
+            laurel_dot_antifraud_dot_v1_dot_lists__pb2.RemoveListEntriesRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_lists__pb2.RemoveListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListListEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ListListEntries',
+            laurel_dot_antifraud_dot_v1_dot_lists__pb2.ListListEntriesRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_lists__pb2.ListListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeAction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/TakeAction',
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.TakeActionRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.TakeActionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LiftAction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/LiftAction',
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.LiftActionRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.LiftActionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ListActions',
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListActionsRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListActionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppealAction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/AppealAction',
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.AppealActionRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.AppealActionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideAppeal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/DecideAppeal',
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.DecideAppealRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.DecideAppealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAppeals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/laurel.antifraud.v1.AntifraudService/ListAppeals',
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListAppealsRequest.SerializeToString,
+            laurel_dot_antifraud_dot_v1_dot_actions__pb2.ListAppealsResponse.FromString,
             options,
             channel_credentials,
             insecure,

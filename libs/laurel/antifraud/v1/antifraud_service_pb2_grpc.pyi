@@ -5,9 +5,12 @@ isort:skip_file
 
 from collections import abc as abc
 from grpc import aio as aio
+from laurel.antifraud.v1 import actions_pb2 as actions_pb2
 from laurel.antifraud.v1 import antifraud_service_pb2 as antifraud_service_pb2
 from laurel.antifraud.v1 import backtests_pb2 as backtests_pb2
 from laurel.antifraud.v1 import cases_pb2 as cases_pb2
+from laurel.antifraud.v1 import challenges_pb2 as challenges_pb2
+from laurel.antifraud.v1 import lists_pb2 as lists_pb2
 import abc as abc_1
 
 
@@ -67,6 +70,54 @@ class AntifraudServiceStub:
     """Says of operations whether they were fraud, after all; a later label of an operation takes the place of an earlier one.
     Errors: NOT_FOUND with reason ASSESSMENT_NOT_FOUND; INVALID_ARGUMENT for an operation that comes twice.
     """
+    VerifyChallenge: aio.UnaryUnaryMultiCallable[challenges_pb2.VerifyChallengeRequest, challenges_pb2.VerifyChallengeResponse]
+    """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
+    request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
+    Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
+    CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
+    verifier gives no answer, which uses up a try, as the code may have been checked.
+    """
+    ResendChallenge: aio.UnaryUnaryMultiCallable[challenges_pb2.ResendChallengeRequest, challenges_pb2.ResendChallengeResponse]
+    """Sends a new code; the one before is good for nothing any more. Tries that were used up stay used up. A repeat of the request
+    gets the first answer again.
+    Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; ALREADY_EXISTS with reason REQUEST_ID_REUSED; FAILED_PRECONDITION with reason
+    CHALLENGE_SOLVED, CHALLENGE_SPENT, CHALLENGE_EXPIRED or SENDS_SPENT when the challenge had all of its codes; RESOURCE_EXHAUSTED with
+    reason RESEND_TOO_SOON, with RetryInfo, or DAY_SENDS_SPENT when the member had all codes of the day.
+    """
+    GetChallenge: aio.UnaryUnaryMultiCallable[challenges_pb2.GetChallengeRequest, challenges_pb2.GetChallengeResponse]
+    """Shows how far a challenge is; never its code.
+    Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND.
+    """
+    BatchPutListEntries: aio.UnaryUnaryMultiCallable[lists_pb2.BatchPutListEntriesRequest, lists_pb2.BatchPutListEntriesResponse]
+    """Puts entries on lists; one with the same list and key is replaced, all of it. They count from the next assessment on.
+    Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE or EXPIRE_TIME_PAST.
+    """
+    RemoveListEntries: aio.UnaryUnaryMultiCallable[lists_pb2.RemoveListEntriesRequest, lists_pb2.RemoveListEntriesResponse]
+    """Takes entries off lists. Errors: FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where an action put it there; lift that."""
+    ListListEntries: aio.UnaryUnaryMultiCallable[lists_pb2.ListListEntriesRequest, lists_pb2.ListListEntriesResponse]
+    """Lists the entries of lists."""
+    TakeAction: aio.UnaryUnaryMultiCallable[actions_pb2.TakeActionRequest, actions_pb2.TakeActionResponse]
+    """Freezes, caps or lists by hand, at once. An account is frozen, or earns only, as soon as points has heard of it.
+    Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with
+    reason ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+    """
+    LiftAction: aio.UnaryUnaryMultiCallable[actions_pb2.LiftActionRequest, actions_pb2.LiftActionResponse]
+    """Lifts an action, whether a rule or a person took it. An account frozen by it gets the time back that its points have lost.
+    Errors: NOT_FOUND with reason ACTION_NOT_FOUND; FAILED_PRECONDITION with reason ACTION_NOT_IN_FORCE.
+    """
+    ListActions: aio.UnaryUnaryMultiCallable[actions_pb2.ListActionsRequest, actions_pb2.ListActionsResponse]
+    """Lists actions, newest first: the audit trail."""
+    AppealAction: aio.UnaryUnaryMultiCallable[actions_pb2.AppealActionRequest, actions_pb2.AppealActionResponse]
+    """Files a member's appeal against an action that is in force on them.
+    Errors: NOT_FOUND with reason ACTION_NOT_FOUND; FAILED_PRECONDITION with reason ACTION_NOT_IN_FORCE, APPEAL_OPEN where one is
+    undecided, or APPEALS_USED_UP after 3 of them.
+    """
+    DecideAppeal: aio.UnaryUnaryMultiCallable[actions_pb2.DecideAppealRequest, actions_pb2.DecideAppealResponse]
+    """Decides an appeal.
+    Errors: NOT_FOUND with reason APPEAL_NOT_FOUND; FAILED_PRECONDITION with reason APPEAL_DECIDED.
+    """
+    ListAppeals: aio.UnaryUnaryMultiCallable[actions_pb2.ListAppealsRequest, actions_pb2.ListAppealsResponse]
+    """Lists appeals, oldest first."""
 
 class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
     """Decides whether points may move, before they do."""
@@ -185,5 +236,125 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         """Says of operations whether they were fraud, after all; a later label of an operation takes the place of an earlier one.
         Errors: NOT_FOUND with reason ASSESSMENT_NOT_FOUND; INVALID_ARGUMENT for an operation that comes twice.
         """
+
+    @abc_1.abstractmethod
+    def VerifyChallenge(
+        self,
+        request: challenges_pb2.VerifyChallengeRequest,
+        context: aio.ServicerContext[challenges_pb2.VerifyChallengeRequest, abc.Awaitable[challenges_pb2.VerifyChallengeResponse]],
+    ) -> abc.Awaitable[challenges_pb2.VerifyChallengeResponse]:
+        """Tries a code on a challenge. With the right one the challenge is solved, and the same operation, asked for again under its own
+        request id, goes through as far as the other rules let it. A solved challenge stays solved whatever is tried.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; FAILED_PRECONDITION with reason CODE_WRONG (`tries_left` in the metadata),
+        CHALLENGE_SPENT when all tries are used up, or CHALLENGE_EXPIRED; ABORTED with reason VERIFIER_UNAVAILABLE when the external
+        verifier gives no answer, which uses up a try, as the code may have been checked.
+        """
+
+    @abc_1.abstractmethod
+    def ResendChallenge(
+        self,
+        request: challenges_pb2.ResendChallengeRequest,
+        context: aio.ServicerContext[challenges_pb2.ResendChallengeRequest, abc.Awaitable[challenges_pb2.ResendChallengeResponse]],
+    ) -> abc.Awaitable[challenges_pb2.ResendChallengeResponse]:
+        """Sends a new code; the one before is good for nothing any more. Tries that were used up stay used up. A repeat of the request
+        gets the first answer again.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND; ALREADY_EXISTS with reason REQUEST_ID_REUSED; FAILED_PRECONDITION with reason
+        CHALLENGE_SOLVED, CHALLENGE_SPENT, CHALLENGE_EXPIRED or SENDS_SPENT when the challenge had all of its codes; RESOURCE_EXHAUSTED with
+        reason RESEND_TOO_SOON, with RetryInfo, or DAY_SENDS_SPENT when the member had all codes of the day.
+        """
+
+    @abc_1.abstractmethod
+    def GetChallenge(
+        self,
+        request: challenges_pb2.GetChallengeRequest,
+        context: aio.ServicerContext[challenges_pb2.GetChallengeRequest, abc.Awaitable[challenges_pb2.GetChallengeResponse]],
+    ) -> abc.Awaitable[challenges_pb2.GetChallengeResponse]:
+        """Shows how far a challenge is; never its code.
+        Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND.
+        """
+
+    @abc_1.abstractmethod
+    def BatchPutListEntries(
+        self,
+        request: lists_pb2.BatchPutListEntriesRequest,
+        context: aio.ServicerContext[lists_pb2.BatchPutListEntriesRequest, abc.Awaitable[lists_pb2.BatchPutListEntriesResponse]],
+    ) -> abc.Awaitable[lists_pb2.BatchPutListEntriesResponse]:
+        """Puts entries on lists; one with the same list and key is replaced, all of it. They count from the next assessment on.
+        Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE or EXPIRE_TIME_PAST.
+        """
+
+    @abc_1.abstractmethod
+    def RemoveListEntries(
+        self,
+        request: lists_pb2.RemoveListEntriesRequest,
+        context: aio.ServicerContext[lists_pb2.RemoveListEntriesRequest, abc.Awaitable[lists_pb2.RemoveListEntriesResponse]],
+    ) -> abc.Awaitable[lists_pb2.RemoveListEntriesResponse]:
+        """Takes entries off lists. Errors: FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where an action put it there; lift that."""
+
+    @abc_1.abstractmethod
+    def ListListEntries(
+        self,
+        request: lists_pb2.ListListEntriesRequest,
+        context: aio.ServicerContext[lists_pb2.ListListEntriesRequest, abc.Awaitable[lists_pb2.ListListEntriesResponse]],
+    ) -> abc.Awaitable[lists_pb2.ListListEntriesResponse]:
+        """Lists the entries of lists."""
+
+    @abc_1.abstractmethod
+    def TakeAction(
+        self,
+        request: actions_pb2.TakeActionRequest,
+        context: aio.ServicerContext[actions_pb2.TakeActionRequest, abc.Awaitable[actions_pb2.TakeActionResponse]],
+    ) -> abc.Awaitable[actions_pb2.TakeActionResponse]:
+        """Freezes, caps or lists by hand, at once. An account is frozen, or earns only, as soon as points has heard of it.
+        Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with
+        reason ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+        """
+
+    @abc_1.abstractmethod
+    def LiftAction(
+        self,
+        request: actions_pb2.LiftActionRequest,
+        context: aio.ServicerContext[actions_pb2.LiftActionRequest, abc.Awaitable[actions_pb2.LiftActionResponse]],
+    ) -> abc.Awaitable[actions_pb2.LiftActionResponse]:
+        """Lifts an action, whether a rule or a person took it. An account frozen by it gets the time back that its points have lost.
+        Errors: NOT_FOUND with reason ACTION_NOT_FOUND; FAILED_PRECONDITION with reason ACTION_NOT_IN_FORCE.
+        """
+
+    @abc_1.abstractmethod
+    def ListActions(
+        self,
+        request: actions_pb2.ListActionsRequest,
+        context: aio.ServicerContext[actions_pb2.ListActionsRequest, abc.Awaitable[actions_pb2.ListActionsResponse]],
+    ) -> abc.Awaitable[actions_pb2.ListActionsResponse]:
+        """Lists actions, newest first: the audit trail."""
+
+    @abc_1.abstractmethod
+    def AppealAction(
+        self,
+        request: actions_pb2.AppealActionRequest,
+        context: aio.ServicerContext[actions_pb2.AppealActionRequest, abc.Awaitable[actions_pb2.AppealActionResponse]],
+    ) -> abc.Awaitable[actions_pb2.AppealActionResponse]:
+        """Files a member's appeal against an action that is in force on them.
+        Errors: NOT_FOUND with reason ACTION_NOT_FOUND; FAILED_PRECONDITION with reason ACTION_NOT_IN_FORCE, APPEAL_OPEN where one is
+        undecided, or APPEALS_USED_UP after 3 of them.
+        """
+
+    @abc_1.abstractmethod
+    def DecideAppeal(
+        self,
+        request: actions_pb2.DecideAppealRequest,
+        context: aio.ServicerContext[actions_pb2.DecideAppealRequest, abc.Awaitable[actions_pb2.DecideAppealResponse]],
+    ) -> abc.Awaitable[actions_pb2.DecideAppealResponse]:
+        """Decides an appeal.
+        Errors: NOT_FOUND with reason APPEAL_NOT_FOUND; FAILED_PRECONDITION with reason APPEAL_DECIDED.
+        """
+
+    @abc_1.abstractmethod
+    def ListAppeals(
+        self,
+        request: actions_pb2.ListAppealsRequest,
+        context: aio.ServicerContext[actions_pb2.ListAppealsRequest, abc.Awaitable[actions_pb2.ListAppealsResponse]],
+    ) -> abc.Awaitable[actions_pb2.ListAppealsResponse]:
+        """Lists appeals, oldest first."""
 
 def add_AntifraudServiceServicer_to_server(servicer: AntifraudServiceServicer, server: aio.Server) -> None: ...

@@ -27,7 +27,9 @@ class CheckoutServiceStub:
     """Holds the points and reserves the coupons of a quote, all or nothing. Where the points would not pay what was quoted any more,
     because a promotion window has ended or is used up or the program has changed, it is refused: quote the cart again.
     Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED, CHECKOUT_STATE,
-    INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+    INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW, CHALLENGES_SPENT or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+    FAILED_PRECONDITION with reason CHALLENGE_REQUIRED leaves the checkout quoted: once the member has solved the challenge that
+    `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), the same request goes through while the quote lasts.
     """
     CompleteCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.CompleteCheckoutRequest, checkout_service_pb2.CompleteCheckoutResponse]
     """Spends what was authorised, once the cash was paid, and books the points that the cash earns.
@@ -72,7 +74,9 @@ class CheckoutServiceServicer(metaclass=abc_1.ABCMeta):
         """Holds the points and reserves the coupons of a quote, all or nothing. Where the points would not pay what was quoted any more,
         because a promotion window has ended or is used up or the program has changed, it is refused: quote the cart again.
         Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED, CHECKOUT_STATE,
-        INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+        INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW, CHALLENGES_SPENT or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+        FAILED_PRECONDITION with reason CHALLENGE_REQUIRED leaves the checkout quoted: once the member has solved the challenge that
+        `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), the same request goes through while the quote lasts.
         """
 
     @abc_1.abstractmethod

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blaurel/event/v1/event.proto\x12\x0flaurel.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xcc\x0c\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x31\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fprogram_version\x18\x05 \x01(\x05\x12\x14\n\x0ctrace_parent\x18\x06 \x01(\t\x12\x38\n\x0epoints_accrued\x18\n \x01(\x0b\x32\x1e.laurel.event.v1.PointsAccruedH\x00\x12\x38\n\x0epoints_matured\x18\x0b \x01(\x0b\x32\x1e.laurel.event.v1.PointsMaturedH\x00\x12:\n\x0fpoints_redeemed\x18\x0c \x01(\x0b\x32\x1f.laurel.event.v1.PointsRedeemedH\x00\x12:\n\x0fpoints_refunded\x18\r \x01(\x0b\x32\x1f.laurel.event.v1.PointsRefundedH\x00\x12<\n\x10\x61\x63\x63rual_reversed\x18\x0e \x01(\x0b\x32 .laurel.event.v1.AccrualReversedH\x00\x12\x38\n\x0epoints_expired\x18\x0f \x01(\x0b\x32\x1e.laurel.event.v1.PointsExpiredH\x00\x12:\n\x0fpoints_expiring\x18\x10 \x01(\x0b\x32\x1f.laurel.event.v1.PointsExpiringH\x00\x12:\n\x0fmember_enrolled\x18\x14 \x01(\x0b\x32\x1f.laurel.event.v1.MemberEnrolledH\x00\x12\x34\n\x0ctier_changed\x18\x15 \x01(\x0b\x32\x1c.laurel.event.v1.TierChangedH\x00\x12:\n\x0f\x62\x65nefit_granted\x18\x1e \x01(\x0b\x32\x1f.laurel.event.v1.BenefitGrantedH\x00\x12<\n\x10\x62\x65nefit_redeemed\x18\x1f \x01(\x0b\x32 .laurel.event.v1.BenefitRedeemedH\x00\x12@\n\x12\x63heckout_completed\x18( \x01(\x0b\x32\".laurel.event.v1.CheckoutCompletedH\x00\x12>\n\x11\x63heckout_refunded\x18) \x01(\x0b\x32!.laurel.event.v1.CheckoutRefundedH\x00\x12:\n\x0fprogram_applied\x18\x32 \x01(\x0b\x32\x1f.laurel.event.v1.ProgramAppliedH\x00\x12:\n\x0f\x61\x63\x63ount_changed\x18< \x01(\x0b\x32\x1f.laurel.event.v1.AccountChangedH\x00\x12.\n\tgift_sent\x18= \x01(\x0b\x32\x19.laurel.event.v1.GiftSentH\x00\x12\x36\n\rgift_received\x18> \x01(\x0b\x32\x1d.laurel.event.v1.GiftReceivedH\x00\x12\x38\n\x0epoints_donated\x18? \x01(\x0b\x32\x1e.laurel.event.v1.PointsDonatedH\x00\x12:\n\x0fpoints_adjusted\x18@ \x01(\x0b\x32\x1f.laurel.event.v1.PointsAdjustedH\x00\x12\x36\n\rbonus_accrued\x18\x46 \x01(\x0b\x32\x1d.laurel.event.v1.BonusAccruedH\x00\x12\x34\n\x0c\x62\x61\x64ge_earned\x18G \x01(\x0b\x32\x1c.laurel.event.v1.BadgeEarnedH\x00\x12>\n\x11household_changed\x18\x41 \x01(\x0b\x32!.laurel.event.v1.HouseholdChangedH\x00\x12\x34\n\x0c\x63\x61se_decided\x18P \x01(\x0b\x32\x1c.laurel.event.v1.CaseDecidedH\x00\x12\x38\n\x0ereview_settled\x18Q \x01(\x0b\x32\x1e.laurel.event.v1.ReviewSettledH\x00\x42\t\n\x07payload\"F\n\nEventBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12&\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x16.laurel.event.v1.Event\"\xa6\x01\n\rPointsAccrued\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12!\n\x05spend\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x14\n\x0cunder_review\x18\x05 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\t\x12\x12\n\nevent_type\x18( \x01(\t\"7\n\rPointsMatured\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"[\n\x0ePointsRedeemed\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\"I\n\x0ePointsRefunded\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\"\xdd\x01\n\x0f\x41\x63\x63rualReversed\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1e\n\x16\x61\x63\x63rual_transaction_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12!\n\x05spend\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x39\n\x15\x61\x63\x63rual_occurred_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cunder_review\x18\x06 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\t\"7\n\rPointsExpired\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"g\n\x0ePointsExpiring\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwarning_days\x18\x03 \x01(\x05\"6\n\x0eMemberEnrolled\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x13\n\x0b\x62irth_month\x18\x02 \x01(\x05\"\xb6\x01\n\x0bTierChanged\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_tier_id\x18\x02 \x01(\t\x12\x12\n\nto_tier_id\x18\x03 \x01(\t\x12\x11\n\tfrom_rank\x18\x04 \x01(\x05\x12\x0f\n\x07to_rank\x18\x05 \x01(\x05\x12\x34\n\x10valid_until_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\"m\n\x0e\x42\x65nefitGranted\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x12\n\nbenefit_id\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x0f\x42\x65nefitRedeemed\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x12\n\nbenefit_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12$\n\x08\x64iscount\x18\x04 \x01(\x0b\x32\x12.google.type.Money\"l\n\x11\x43heckoutCompleted\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12 \n\x04\x63\x61sh\x18\x04 \x01(\x0b\x32\x12.google.type.Money\"k\n\x10\x43heckoutRefunded\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12 \n\x04\x63\x61sh\x18\x04 \x01(\x0b\x32\x12.google.type.Money\"U\n\x0eProgramApplied\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x0e\x41\x63\x63ountChanged\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x1a\n\x12survivor_member_id\x18\x02 \x01(\t\"b\n\x08GiftSent\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1a\n\x12receiver_member_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x12\n\nfee_points\x18\x04 \x01(\x03\"O\n\x0cGiftReceived\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x17\n\x0fgiver_member_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\"\x82\x01\n\rPointsDonated\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x65rtificate_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\"\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\"_\n\x0ePointsAdjusted\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x15\n\radjustment_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\"j\n\x0c\x42onusAccrued\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x14\n\x0cunder_review\x18\x04 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\t\":\n\x0b\x42\x61\x64geEarned\x12\r\n\x05\x62\x61\x64ge\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06period\x18\x03 \x01(\t\"F\n\x10HouseholdChanged\x12\x14\n\x0chousehold_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63hange\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"k\n\x0b\x43\x61seDecided\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x15\n\rassessment_id\x18\x04 \x01(\t\x12\x12\n\nlegitimate\x18\x05 \x01(\x08\"\xd9\x01\n\rReviewSettled\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1e\n\x16\x61\x63\x63rual_transaction_id\x18\x02 \x01(\t\x12!\n\x05spend\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x39\n\x15\x61\x63\x63rual_occurred_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlegitimate\x18\x06 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blaurel/event/v1/event.proto\x12\x0flaurel.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\x8d\r\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x31\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fprogram_version\x18\x05 \x01(\x05\x12\x14\n\x0ctrace_parent\x18\x06 \x01(\t\x12\x38\n\x0epoints_accrued\x18\n \x01(\x0b\x32\x1e.laurel.event.v1.PointsAccruedH\x00\x12\x38\n\x0epoints_matured\x18\x0b \x01(\x0b\x32\x1e.laurel.event.v1.PointsMaturedH\x00\x12:\n\x0fpoints_redeemed\x18\x0c \x01(\x0b\x32\x1f.laurel.event.v1.PointsRedeemedH\x00\x12:\n\x0fpoints_refunded\x18\r \x01(\x0b\x32\x1f.laurel.event.v1.PointsRefundedH\x00\x12<\n\x10\x61\x63\x63rual_reversed\x18\x0e \x01(\x0b\x32 .laurel.event.v1.AccrualReversedH\x00\x12\x38\n\x0epoints_expired\x18\x0f \x01(\x0b\x32\x1e.laurel.event.v1.PointsExpiredH\x00\x12:\n\x0fpoints_expiring\x18\x10 \x01(\x0b\x32\x1f.laurel.event.v1.PointsExpiringH\x00\x12:\n\x0fmember_enrolled\x18\x14 \x01(\x0b\x32\x1f.laurel.event.v1.MemberEnrolledH\x00\x12\x34\n\x0ctier_changed\x18\x15 \x01(\x0b\x32\x1c.laurel.event.v1.TierChangedH\x00\x12:\n\x0f\x62\x65nefit_granted\x18\x1e \x01(\x0b\x32\x1f.laurel.event.v1.BenefitGrantedH\x00\x12<\n\x10\x62\x65nefit_redeemed\x18\x1f \x01(\x0b\x32 .laurel.event.v1.BenefitRedeemedH\x00\x12@\n\x12\x63heckout_completed\x18( \x01(\x0b\x32\".laurel.event.v1.CheckoutCompletedH\x00\x12>\n\x11\x63heckout_refunded\x18) \x01(\x0b\x32!.laurel.event.v1.CheckoutRefundedH\x00\x12:\n\x0fprogram_applied\x18\x32 \x01(\x0b\x32\x1f.laurel.event.v1.ProgramAppliedH\x00\x12:\n\x0f\x61\x63\x63ount_changed\x18< \x01(\x0b\x32\x1f.laurel.event.v1.AccountChangedH\x00\x12.\n\tgift_sent\x18= \x01(\x0b\x32\x19.laurel.event.v1.GiftSentH\x00\x12\x36\n\rgift_received\x18> \x01(\x0b\x32\x1d.laurel.event.v1.GiftReceivedH\x00\x12\x38\n\x0epoints_donated\x18? \x01(\x0b\x32\x1e.laurel.event.v1.PointsDonatedH\x00\x12:\n\x0fpoints_adjusted\x18@ \x01(\x0b\x32\x1f.laurel.event.v1.PointsAdjustedH\x00\x12\x36\n\rbonus_accrued\x18\x46 \x01(\x0b\x32\x1d.laurel.event.v1.BonusAccruedH\x00\x12\x34\n\x0c\x62\x61\x64ge_earned\x18G \x01(\x0b\x32\x1c.laurel.event.v1.BadgeEarnedH\x00\x12>\n\x11household_changed\x18\x41 \x01(\x0b\x32!.laurel.event.v1.HouseholdChangedH\x00\x12\x34\n\x0c\x63\x61se_decided\x18P \x01(\x0b\x32\x1c.laurel.event.v1.CaseDecidedH\x00\x12\x38\n\x0ereview_settled\x18Q \x01(\x0b\x32\x1e.laurel.event.v1.ReviewSettledH\x00\x12?\n\x12\x66raud_action_taken\x18T \x01(\x0b\x32!.laurel.event.v1.FraudActionTakenH\x00\x42\t\n\x07payload\"F\n\nEventBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12&\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x16.laurel.event.v1.Event\"\xa6\x01\n\rPointsAccrued\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12!\n\x05spend\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x14\n\x0cunder_review\x18\x05 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\t\x12\x12\n\nevent_type\x18( \x01(\t\"7\n\rPointsMatured\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"[\n\x0ePointsRedeemed\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x03\"I\n\x0ePointsRefunded\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\"\xdd\x01\n\x0f\x41\x63\x63rualReversed\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1e\n\x16\x61\x63\x63rual_transaction_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12!\n\x05spend\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\x39\n\x15\x61\x63\x63rual_occurred_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cunder_review\x18\x06 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\t\"7\n\rPointsExpired\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x03\"g\n\x0ePointsExpiring\x12\x0e\n\x06points\x18\x01 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwarning_days\x18\x03 \x01(\x05\"6\n\x0eMemberEnrolled\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x13\n\x0b\x62irth_month\x18\x02 \x01(\x05\"\xb6\x01\n\x0bTierChanged\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_tier_id\x18\x02 \x01(\t\x12\x12\n\nto_tier_id\x18\x03 \x01(\t\x12\x11\n\tfrom_rank\x18\x04 \x01(\x05\x12\x0f\n\x07to_rank\x18\x05 \x01(\x05\x12\x34\n\x10valid_until_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\"m\n\x0e\x42\x65nefitGranted\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x12\n\nbenefit_id\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x0f\x42\x65nefitRedeemed\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x12\n\nbenefit_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12$\n\x08\x64iscount\x18\x04 \x01(\x0b\x32\x12.google.type.Money\"l\n\x11\x43heckoutCompleted\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12 \n\x04\x63\x61sh\x18\x04 \x01(\x0b\x32\x12.google.type.Money\"k\n\x10\x43heckoutRefunded\x12\x13\n\x0b\x63heckout_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12 \n\x04\x63\x61sh\x18\x04 \x01(\x0b\x32\x12.google.type.Money\"U\n\x0eProgramApplied\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x0e\x41\x63\x63ountChanged\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x1a\n\x12survivor_member_id\x18\x02 \x01(\t\"b\n\x08GiftSent\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1a\n\x12receiver_member_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x12\n\nfee_points\x18\x04 \x01(\x03\"O\n\x0cGiftReceived\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x17\n\x0fgiver_member_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\"\x82\x01\n\rPointsDonated\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x65rtificate_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\"\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.google.type.Money\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\"_\n\x0ePointsAdjusted\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x15\n\radjustment_id\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\"j\n\x0c\x42onusAccrued\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x14\n\x0cunder_review\x18\x04 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\t\":\n\x0b\x42\x61\x64geEarned\x12\r\n\x05\x62\x61\x64ge\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06period\x18\x03 \x01(\t\"F\n\x10HouseholdChanged\x12\x14\n\x0chousehold_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63hange\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"k\n\x0b\x43\x61seDecided\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x15\n\rassessment_id\x18\x04 \x01(\t\x12\x12\n\nlegitimate\x18\x05 \x01(\x08\"\xd9\x01\n\rReviewSettled\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1e\n\x16\x61\x63\x63rual_transaction_id\x18\x02 \x01(\t\x12!\n\x05spend\x18\x03 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06points\x18\x04 \x01(\x03\x12\x39\n\x15\x61\x63\x63rual_occurred_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlegitimate\x18\x06 \x01(\x08\x12\x0e\n\x06region\x18\x14 \x01(\t\"\x81\x01\n\x10\x46raudActionTaken\x12\x11\n\taction_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06lifted\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,55 +34,57 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'laurel.event.v1.event_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT']._serialized_start=107
-  _globals['_EVENT']._serialized_end=1719
-  _globals['_EVENTBATCH']._serialized_start=1721
-  _globals['_EVENTBATCH']._serialized_end=1791
-  _globals['_POINTSACCRUED']._serialized_start=1794
-  _globals['_POINTSACCRUED']._serialized_end=1960
-  _globals['_POINTSMATURED']._serialized_start=1962
-  _globals['_POINTSMATURED']._serialized_end=2017
-  _globals['_POINTSREDEEMED']._serialized_start=2019
-  _globals['_POINTSREDEEMED']._serialized_end=2110
-  _globals['_POINTSREFUNDED']._serialized_start=2112
-  _globals['_POINTSREFUNDED']._serialized_end=2185
-  _globals['_ACCRUALREVERSED']._serialized_start=2188
-  _globals['_ACCRUALREVERSED']._serialized_end=2409
-  _globals['_POINTSEXPIRED']._serialized_start=2411
-  _globals['_POINTSEXPIRED']._serialized_end=2466
-  _globals['_POINTSEXPIRING']._serialized_start=2468
-  _globals['_POINTSEXPIRING']._serialized_end=2571
-  _globals['_MEMBERENROLLED']._serialized_start=2573
-  _globals['_MEMBERENROLLED']._serialized_end=2627
-  _globals['_TIERCHANGED']._serialized_start=2630
-  _globals['_TIERCHANGED']._serialized_end=2812
-  _globals['_BENEFITGRANTED']._serialized_start=2814
-  _globals['_BENEFITGRANTED']._serialized_end=2923
-  _globals['_BENEFITREDEEMED']._serialized_start=2925
-  _globals['_BENEFITREDEEMED']._serialized_end=3042
-  _globals['_CHECKOUTCOMPLETED']._serialized_start=3044
-  _globals['_CHECKOUTCOMPLETED']._serialized_end=3152
-  _globals['_CHECKOUTREFUNDED']._serialized_start=3154
-  _globals['_CHECKOUTREFUNDED']._serialized_end=3261
-  _globals['_PROGRAMAPPLIED']._serialized_start=3263
-  _globals['_PROGRAMAPPLIED']._serialized_end=3348
-  _globals['_ACCOUNTCHANGED']._serialized_start=3350
-  _globals['_ACCOUNTCHANGED']._serialized_end=3410
-  _globals['_GIFTSENT']._serialized_start=3412
-  _globals['_GIFTSENT']._serialized_end=3510
-  _globals['_GIFTRECEIVED']._serialized_start=3512
-  _globals['_GIFTRECEIVED']._serialized_end=3591
-  _globals['_POINTSDONATED']._serialized_start=3594
-  _globals['_POINTSDONATED']._serialized_end=3724
-  _globals['_POINTSADJUSTED']._serialized_start=3726
-  _globals['_POINTSADJUSTED']._serialized_end=3821
-  _globals['_BONUSACCRUED']._serialized_start=3823
-  _globals['_BONUSACCRUED']._serialized_end=3929
-  _globals['_BADGEEARNED']._serialized_start=3931
-  _globals['_BADGEEARNED']._serialized_end=3989
-  _globals['_HOUSEHOLDCHANGED']._serialized_start=3991
-  _globals['_HOUSEHOLDCHANGED']._serialized_end=4061
-  _globals['_CASEDECIDED']._serialized_start=4063
-  _globals['_CASEDECIDED']._serialized_end=4170
-  _globals['_REVIEWSETTLED']._serialized_start=4173
-  _globals['_REVIEWSETTLED']._serialized_end=4390
+  _globals['_EVENT']._serialized_end=1784
+  _globals['_EVENTBATCH']._serialized_start=1786
+  _globals['_EVENTBATCH']._serialized_end=1856
+  _globals['_POINTSACCRUED']._serialized_start=1859
+  _globals['_POINTSACCRUED']._serialized_end=2025
+  _globals['_POINTSMATURED']._serialized_start=2027
+  _globals['_POINTSMATURED']._serialized_end=2082
+  _globals['_POINTSREDEEMED']._serialized_start=2084
+  _globals['_POINTSREDEEMED']._serialized_end=2175
+  _globals['_POINTSREFUNDED']._serialized_start=2177
+  _globals['_POINTSREFUNDED']._serialized_end=2250
+  _globals['_ACCRUALREVERSED']._serialized_start=2253
+  _globals['_ACCRUALREVERSED']._serialized_end=2474
+  _globals['_POINTSEXPIRED']._serialized_start=2476
+  _globals['_POINTSEXPIRED']._serialized_end=2531
+  _globals['_POINTSEXPIRING']._serialized_start=2533
+  _globals['_POINTSEXPIRING']._serialized_end=2636
+  _globals['_MEMBERENROLLED']._serialized_start=2638
+  _globals['_MEMBERENROLLED']._serialized_end=2692
+  _globals['_TIERCHANGED']._serialized_start=2695
+  _globals['_TIERCHANGED']._serialized_end=2877
+  _globals['_BENEFITGRANTED']._serialized_start=2879
+  _globals['_BENEFITGRANTED']._serialized_end=2988
+  _globals['_BENEFITREDEEMED']._serialized_start=2990
+  _globals['_BENEFITREDEEMED']._serialized_end=3107
+  _globals['_CHECKOUTCOMPLETED']._serialized_start=3109
+  _globals['_CHECKOUTCOMPLETED']._serialized_end=3217
+  _globals['_CHECKOUTREFUNDED']._serialized_start=3219
+  _globals['_CHECKOUTREFUNDED']._serialized_end=3326
+  _globals['_PROGRAMAPPLIED']._serialized_start=3328
+  _globals['_PROGRAMAPPLIED']._serialized_end=3413
+  _globals['_ACCOUNTCHANGED']._serialized_start=3415
+  _globals['_ACCOUNTCHANGED']._serialized_end=3475
+  _globals['_GIFTSENT']._serialized_start=3477
+  _globals['_GIFTSENT']._serialized_end=3575
+  _globals['_GIFTRECEIVED']._serialized_start=3577
+  _globals['_GIFTRECEIVED']._serialized_end=3656
+  _globals['_POINTSDONATED']._serialized_start=3659
+  _globals['_POINTSDONATED']._serialized_end=3789
+  _globals['_POINTSADJUSTED']._serialized_start=3791
+  _globals['_POINTSADJUSTED']._serialized_end=3886
+  _globals['_BONUSACCRUED']._serialized_start=3888
+  _globals['_BONUSACCRUED']._serialized_end=3994
+  _globals['_BADGEEARNED']._serialized_start=3996
+  _globals['_BADGEEARNED']._serialized_end=4054
+  _globals['_HOUSEHOLDCHANGED']._serialized_start=4056
+  _globals['_HOUSEHOLDCHANGED']._serialized_end=4126
+  _globals['_CASEDECIDED']._serialized_start=4128
+  _globals['_CASEDECIDED']._serialized_end=4235
+  _globals['_REVIEWSETTLED']._serialized_start=4238
+  _globals['_REVIEWSETTLED']._serialized_end=4455
+  _globals['_FRAUDACTIONTAKEN']._serialized_start=4458
+  _globals['_FRAUDACTIONTAKEN']._serialized_end=4587
 # @@protoc_insertion_point(module_scope)

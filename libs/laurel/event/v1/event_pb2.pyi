@@ -58,6 +58,7 @@ class Event(message.Message):
     HOUSEHOLD_CHANGED_FIELD_NUMBER: builtins.int
     CASE_DECIDED_FIELD_NUMBER: builtins.int
     REVIEW_SETTLED_FIELD_NUMBER: builtins.int
+    FRAUD_ACTION_TAKEN_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
@@ -170,6 +171,10 @@ class Event(message.Message):
     def review_settled(self) -> ReviewSettled:
         """An accrual that had been under review was settled."""
 
+    @builtins.property
+    def fraud_action_taken(self) -> FraudActionTaken:
+        """Anti-fraud took an action, or lifted one."""
+
     def __init__(
         self,
         *,
@@ -203,12 +208,13 @@ class Event(message.Message):
         household_changed: HouseholdChanged | None = ...,
         case_decided: CaseDecided | None = ...,
         review_settled: ReviewSettled | None = ...,
+        fraud_action_taken: FraudActionTaken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "case_decided", b"case_decided", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "review_settled", b"review_settled", "tier_changed", b"tier_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "case_decided", b"case_decided", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "fraud_action_taken", b"fraud_action_taken", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "record_time", b"record_time", "review_settled", b"review_settled", "tier_changed", b"tier_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "case_decided", b"case_decided", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "review_settled", b"review_settled", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account_changed", b"account_changed", "accrual_reversed", b"accrual_reversed", "badge_earned", b"badge_earned", "benefit_granted", b"benefit_granted", "benefit_redeemed", b"benefit_redeemed", "bonus_accrued", b"bonus_accrued", "case_decided", b"case_decided", "checkout_completed", b"checkout_completed", "checkout_refunded", b"checkout_refunded", "event_id", b"event_id", "fraud_action_taken", b"fraud_action_taken", "gift_received", b"gift_received", "gift_sent", b"gift_sent", "household_changed", b"household_changed", "member_enrolled", b"member_enrolled", "member_id", b"member_id", "occurred_time", b"occurred_time", "payload", b"payload", "points_accrued", b"points_accrued", "points_adjusted", b"points_adjusted", "points_donated", b"points_donated", "points_expired", b"points_expired", "points_expiring", b"points_expiring", "points_matured", b"points_matured", "points_redeemed", b"points_redeemed", "points_refunded", b"points_refunded", "program_applied", b"program_applied", "program_version", b"program_version", "record_time", b"record_time", "review_settled", b"review_settled", "tier_changed", b"tier_changed", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted", "bonus_accrued", "badge_earned", "household_changed", "case_decided", "review_settled"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["points_accrued", "points_matured", "points_redeemed", "points_refunded", "accrual_reversed", "points_expired", "points_expiring", "member_enrolled", "tier_changed", "benefit_granted", "benefit_redeemed", "checkout_completed", "checkout_refunded", "program_applied", "account_changed", "gift_sent", "gift_received", "points_donated", "points_adjusted", "bonus_accrued", "badge_earned", "household_changed", "case_decided", "review_settled", "fraud_action_taken"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -1025,5 +1031,43 @@ class ReviewSettled(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "legitimate", b"legitimate", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FraudActionTaken(message.Message):
+    """Anti-fraud took an action, or lifted one. Events about one action may come in any order: what was lifted stays lifted."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACTION_ID_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    LIFTED_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    action_id: builtins.str
+    """The action."""
+    kind: builtins.str
+    """What it does: "FREEZE_ACCOUNT", "EARN_ONLY", "DENY_LIST", "WATCH_LIST", "CAP_POINTS"."""
+    lifted: builtins.bool
+    """Whether it was lifted, rather than taken."""
+    reason: builtins.str
+    """Why it was taken, or lifted."""
+    @builtins.property
+    def end_time(self) -> timestamp_pb2.Timestamp:
+        """When it ends by itself; unset for never. Its end is told by an event of its own."""
+
+    def __init__(
+        self,
+        *,
+        action_id: builtins.str = ...,
+        kind: builtins.str = ...,
+        lifted: builtins.bool = ...,
+        reason: builtins.str = ...,
+        end_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action_id", b"action_id", "end_time", b"end_time", "kind", b"kind", "lifted", b"lifted", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

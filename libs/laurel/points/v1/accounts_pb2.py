@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flaurel/points/v1/accounts.proto\x12\x10laurel.points.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x0f\x41\x63\x63ountStanding\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.laurel.points.v1.AccountState\x12\x1d\n\x15merged_into_member_id\x18\x03 \x01(\t\x12\x34\n\x0blast_action\x18\x04 \x01(\x0b\x32\x1f.laurel.points.v1.AccountAction\"\xe5\x01\n\rAccountAction\x12\x11\n\taction_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x31\n\x04kind\x18\x03 \x01(\x0e\x32#.laurel.points.v1.AccountActionKind\x12\x10\n\x08operator\x18\x04 \x01(\t\x12\x10\n\x08identity\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x14\x46reezeAccountRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"K\n\x15\x46reezeAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"\x91\x01\n\x16UnfreezeAccountRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"M\n\x17UnfreezeAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"\x8e\x01\n\x13\x43loseAccountRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"J\n\x14\x43loseAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"2\n\x11GetAccountRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"H\n\x12GetAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"w\n\x19ListAccountActionsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"g\n\x1aListAccountActionsResponse\x12\x30\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1f.laurel.points.v1.AccountAction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xab\x01\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x43OUNT_STATE_OPEN\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_STATE_FROZEN\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x03\x12\x18\n\x14\x41\x43\x43OUNT_STATE_MERGED\x10\x04\x12\x16\n\x12\x41\x43\x43OUNT_STATE_POOL\x10\x05*\xdc\x01\n\x11\x41\x63\x63ountActionKind\x12#\n\x1f\x41\x43\x43OUNT_ACTION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x41\x43\x43OUNT_ACTION_KIND_FREEZE\x10\x01\x12 \n\x1c\x41\x43\x43OUNT_ACTION_KIND_UNFREEZE\x10\x02\x12\x1d\n\x19\x41\x43\x43OUNT_ACTION_KIND_CLOSE\x10\x03\x12\x1d\n\x19\x41\x43\x43OUNT_ACTION_KIND_MERGE\x10\x04\x12\"\n\x1e\x41\x43\x43OUNT_ACTION_KIND_UNDO_MERGE\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flaurel/points/v1/accounts.proto\x12\x10laurel.points.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x01\n\x0f\x41\x63\x63ountStanding\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.laurel.points.v1.AccountState\x12\x1d\n\x15merged_into_member_id\x18\x03 \x01(\t\x12\x34\n\x0blast_action\x18\x04 \x01(\x0b\x32\x1f.laurel.points.v1.AccountAction\x12\x39\n\x0brestriction\x18\x05 \x01(\x0e\x32$.laurel.points.v1.AccountRestriction\"\xe5\x01\n\rAccountAction\x12\x11\n\taction_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x31\n\x04kind\x18\x03 \x01(\x0e\x32#.laurel.points.v1.AccountActionKind\x12\x10\n\x08operator\x18\x04 \x01(\t\x12\x10\n\x08identity\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x14\x46reezeAccountRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"K\n\x15\x46reezeAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"\x91\x01\n\x16UnfreezeAccountRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"M\n\x17UnfreezeAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"\x8e\x01\n\x13\x43loseAccountRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"J\n\x14\x43loseAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"2\n\x11GetAccountRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"H\n\x12GetAccountResponse\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32!.laurel.points.v1.AccountStanding\"w\n\x19ListAccountActionsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"g\n\x1aListAccountActionsResponse\x12\x30\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1f.laurel.points.v1.AccountAction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xab\x01\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x43OUNT_STATE_OPEN\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_STATE_FROZEN\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x03\x12\x18\n\x14\x41\x43\x43OUNT_STATE_MERGED\x10\x04\x12\x16\n\x12\x41\x43\x43OUNT_STATE_POOL\x10\x05*\xdb\x02\n\x11\x41\x63\x63ountActionKind\x12#\n\x1f\x41\x43\x43OUNT_ACTION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x41\x43\x43OUNT_ACTION_KIND_FREEZE\x10\x01\x12 \n\x1c\x41\x43\x43OUNT_ACTION_KIND_UNFREEZE\x10\x02\x12\x1d\n\x19\x41\x43\x43OUNT_ACTION_KIND_CLOSE\x10\x03\x12\x1d\n\x19\x41\x43\x43OUNT_ACTION_KIND_MERGE\x10\x04\x12\"\n\x1e\x41\x43\x43OUNT_ACTION_KIND_UNDO_MERGE\x10\x05\x12(\n$ACCOUNT_ACTION_KIND_ANTIFRAUD_FREEZE\x10\x06\x12+\n\'ACCOUNT_ACTION_KIND_ANTIFRAUD_EARN_ONLY\x10\x07\x12&\n\"ACCOUNT_ACTION_KIND_ANTIFRAUD_LIFT\x10\x08*|\n\x12\x41\x63\x63ountRestriction\x12#\n\x1f\x41\x43\x43OUNT_RESTRICTION_UNSPECIFIED\x10\x00\x12!\n\x1d\x41\x43\x43OUNT_RESTRICTION_EARN_ONLY\x10\x01\x12\x1e\n\x1a\x41\x43\x43OUNT_RESTRICTION_FROZEN\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,32 +65,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACCOUNTACTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTACCOUNTACTIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTACCOUNTACTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\010'
-  _globals['_ACCOUNTSTATE']._serialized_start=1542
-  _globals['_ACCOUNTSTATE']._serialized_end=1713
-  _globals['_ACCOUNTACTIONKIND']._serialized_start=1716
-  _globals['_ACCOUNTACTIONKIND']._serialized_end=1936
+  _globals['_ACCOUNTSTATE']._serialized_start=1601
+  _globals['_ACCOUNTSTATE']._serialized_end=1772
+  _globals['_ACCOUNTACTIONKIND']._serialized_start=1775
+  _globals['_ACCOUNTACTIONKIND']._serialized_end=2122
+  _globals['_ACCOUNTRESTRICTION']._serialized_start=2124
+  _globals['_ACCOUNTRESTRICTION']._serialized_end=2248
   _globals['_ACCOUNTSTANDING']._serialized_start=116
-  _globals['_ACCOUNTSTANDING']._serialized_end=284
-  _globals['_ACCOUNTACTION']._serialized_start=287
-  _globals['_ACCOUNTACTION']._serialized_end=516
-  _globals['_FREEZEACCOUNTREQUEST']._serialized_start=519
-  _globals['_FREEZEACCOUNTREQUEST']._serialized_end=662
-  _globals['_FREEZEACCOUNTRESPONSE']._serialized_start=664
-  _globals['_FREEZEACCOUNTRESPONSE']._serialized_end=739
-  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_start=742
-  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_end=887
-  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_start=889
-  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_end=966
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=969
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=1111
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=1113
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=1187
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1189
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1239
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=1241
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=1313
-  _globals['_LISTACCOUNTACTIONSREQUEST']._serialized_start=1315
-  _globals['_LISTACCOUNTACTIONSREQUEST']._serialized_end=1434
-  _globals['_LISTACCOUNTACTIONSRESPONSE']._serialized_start=1436
-  _globals['_LISTACCOUNTACTIONSRESPONSE']._serialized_end=1539
+  _globals['_ACCOUNTSTANDING']._serialized_end=343
+  _globals['_ACCOUNTACTION']._serialized_start=346
+  _globals['_ACCOUNTACTION']._serialized_end=575
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_start=578
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_end=721
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_start=723
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_end=798
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_start=801
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_end=946
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_start=948
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_end=1025
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=1028
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=1170
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=1172
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=1246
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1248
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1298
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=1300
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=1372
+  _globals['_LISTACCOUNTACTIONSREQUEST']._serialized_start=1374
+  _globals['_LISTACCOUNTACTIONSREQUEST']._serialized_end=1493
+  _globals['_LISTACCOUNTACTIONSRESPONSE']._serialized_start=1495
+  _globals['_LISTACCOUNTACTIONSRESPONSE']._serialized_end=1598
 # @@protoc_insertion_point(module_scope)

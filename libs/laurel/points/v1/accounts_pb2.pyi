@@ -87,6 +87,12 @@ class _AccountActionKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Acco
     """It was merged into another one."""
     ACCOUNT_ACTION_KIND_UNDO_MERGE: _AccountActionKind.ValueType  # 5
     """A merge into another one was undone."""
+    ACCOUNT_ACTION_KIND_ANTIFRAUD_FREEZE: _AccountActionKind.ValueType  # 6
+    """Anti-fraud froze it."""
+    ACCOUNT_ACTION_KIND_ANTIFRAUD_EARN_ONLY: _AccountActionKind.ValueType  # 7
+    """Anti-fraud let it earn only."""
+    ACCOUNT_ACTION_KIND_ANTIFRAUD_LIFT: _AccountActionKind.ValueType  # 8
+    """Anti-fraud lifted what it had done."""
 
 class AccountActionKind(_AccountActionKind, metaclass=_AccountActionKindEnumTypeWrapper):
     """What was decided about an account."""
@@ -103,6 +109,35 @@ ACCOUNT_ACTION_KIND_MERGE: AccountActionKind.ValueType  # 4
 """It was merged into another one."""
 ACCOUNT_ACTION_KIND_UNDO_MERGE: AccountActionKind.ValueType  # 5
 """A merge into another one was undone."""
+ACCOUNT_ACTION_KIND_ANTIFRAUD_FREEZE: AccountActionKind.ValueType  # 6
+"""Anti-fraud froze it."""
+ACCOUNT_ACTION_KIND_ANTIFRAUD_EARN_ONLY: AccountActionKind.ValueType  # 7
+"""Anti-fraud let it earn only."""
+ACCOUNT_ACTION_KIND_ANTIFRAUD_LIFT: AccountActionKind.ValueType  # 8
+"""Anti-fraud lifted what it had done."""
+
+class _AccountRestriction:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccountRestrictionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_AccountRestriction.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    ACCOUNT_RESTRICTION_UNSPECIFIED: _AccountRestriction.ValueType  # 0
+    """Nothing."""
+    ACCOUNT_RESTRICTION_EARN_ONLY: _AccountRestriction.ValueType  # 1
+    """It earns and spends nothing: what spends is refused with ACCOUNT_EARN_ONLY. Its points expire as ever."""
+    ACCOUNT_RESTRICTION_FROZEN: _AccountRestriction.ValueType  # 2
+    """As frozen by an operator, but its points do not expire meanwhile."""
+
+class AccountRestriction(_AccountRestriction, metaclass=_AccountRestrictionEnumTypeWrapper):
+    """What anti-fraud forbids an account."""
+
+ACCOUNT_RESTRICTION_UNSPECIFIED: AccountRestriction.ValueType  # 0
+"""Nothing."""
+ACCOUNT_RESTRICTION_EARN_ONLY: AccountRestriction.ValueType  # 1
+"""It earns and spends nothing: what spends is refused with ACCOUNT_EARN_ONLY. Its points expire as ever."""
+ACCOUNT_RESTRICTION_FROZEN: AccountRestriction.ValueType  # 2
+"""As frozen by an operator, but its points do not expire meanwhile."""
 
 @typing.final
 class AccountStanding(message.Message):
@@ -114,12 +149,15 @@ class AccountStanding(message.Message):
     STATE_FIELD_NUMBER: builtins.int
     MERGED_INTO_MEMBER_ID_FIELD_NUMBER: builtins.int
     LAST_ACTION_FIELD_NUMBER: builtins.int
+    RESTRICTION_FIELD_NUMBER: builtins.int
     member_id: builtins.str
     """The member."""
     state: AccountState.ValueType
     """Whether the account takes part."""
     merged_into_member_id: builtins.str
     """The member whose account a merged one lives on in; empty for any other."""
+    restriction: AccountRestriction.ValueType
+    """What anti-fraud forbids it, beside what operators do; an account that anti-fraud has frozen shows as FROZEN, too."""
     @builtins.property
     def last_action(self) -> AccountAction:
         """The last decision about it; unset where none was made."""
@@ -131,10 +169,11 @@ class AccountStanding(message.Message):
         state: AccountState.ValueType = ...,
         merged_into_member_id: builtins.str = ...,
         last_action: AccountAction | None = ...,
+        restriction: AccountRestriction.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["last_action", b"last_action"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["last_action", b"last_action", "member_id", b"member_id", "merged_into_member_id", b"merged_into_member_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["last_action", b"last_action", "member_id", b"member_id", "merged_into_member_id", b"merged_into_member_id", "restriction", b"restriction", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,10 @@ class PointsServiceStub:
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     def __init__(self, channel):
@@ -340,6 +344,10 @@ class PointsServiceServicer:
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     def AccruePoints(self, request, context):
@@ -617,8 +625,8 @@ class PointsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnfreezeAccount(self, request, context):
-        """Lets a frozen account spend again.
-        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1133,6 +1141,10 @@ class PointsService:
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     @staticmethod

@@ -27,6 +27,10 @@ class PointsServiceStub:
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     def __init__(self, channel: aio.Channel) -> None: ...
@@ -165,8 +169,8 @@ class PointsServiceStub:
     Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
     """
     UnfreezeAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.UnfreezeAccountRequest, accounts_pb2.UnfreezeAccountResponse]
-    """Lets a frozen account spend again.
-    Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
+    Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
     """
     CloseAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.CloseAccountRequest, accounts_pb2.CloseAccountResponse]
     """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
@@ -285,6 +289,10 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
+    Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
+    that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
+    with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
+    batch is refused so for good.
     """
 
     @abc_1.abstractmethod
@@ -625,8 +633,8 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounts_pb2.UnfreezeAccountRequest,
         context: aio.ServicerContext[accounts_pb2.UnfreezeAccountRequest, abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]],
     ) -> abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]:
-        """Lets a frozen account spend again.
-        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
         """
 
     @abc_1.abstractmethod

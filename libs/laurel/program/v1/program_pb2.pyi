@@ -187,6 +187,76 @@ FALLBACK_POLICY_REFUSE: FallbackPolicy.ValueType  # 1
 FALLBACK_POLICY_PEND: FallbackPolicy.ValueType  # 2
 """Book it as pending, and assess it later. Of accruals alone: spent points do not come back."""
 
+class _FraudReactionKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FraudReactionKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_FraudReactionKind.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    FRAUD_REACTION_KIND_UNSPECIFIED: _FraudReactionKind.ValueType  # 0
+    """Not stated."""
+    FRAUD_REACTION_KIND_FREEZE_ACCOUNT: _FraudReactionKind.ValueType  # 1
+    """The member's account earns and spends nothing; its points do not expire meanwhile."""
+    FRAUD_REACTION_KIND_EARN_ONLY: _FraudReactionKind.ValueType  # 2
+    """The member's account earns and spends nothing; its points expire as ever."""
+    FRAUD_REACTION_KIND_DENY_LIST: _FraudReactionKind.ValueType  # 3
+    """The key is on the deny list, as the fact `lists.denied` tells."""
+    FRAUD_REACTION_KIND_WATCH_LIST: _FraudReactionKind.ValueType  # 4
+    """The key is on the watch list, as the fact `lists.watched` tells."""
+    FRAUD_REACTION_KIND_CAP_POINTS: _FraudReactionKind.ValueType  # 5
+    """The member may redeem so many points a day: the fact `member.points_cap`, which a rule compares with what was redeemed."""
+
+class FraudReactionKind(_FraudReactionKind, metaclass=_FraudReactionKindEnumTypeWrapper):
+    """What anti-fraud does beyond one operation."""
+
+FRAUD_REACTION_KIND_UNSPECIFIED: FraudReactionKind.ValueType  # 0
+"""Not stated."""
+FRAUD_REACTION_KIND_FREEZE_ACCOUNT: FraudReactionKind.ValueType  # 1
+"""The member's account earns and spends nothing; its points do not expire meanwhile."""
+FRAUD_REACTION_KIND_EARN_ONLY: FraudReactionKind.ValueType  # 2
+"""The member's account earns and spends nothing; its points expire as ever."""
+FRAUD_REACTION_KIND_DENY_LIST: FraudReactionKind.ValueType  # 3
+"""The key is on the deny list, as the fact `lists.denied` tells."""
+FRAUD_REACTION_KIND_WATCH_LIST: FraudReactionKind.ValueType  # 4
+"""The key is on the watch list, as the fact `lists.watched` tells."""
+FRAUD_REACTION_KIND_CAP_POINTS: FraudReactionKind.ValueType  # 5
+"""The member may redeem so many points a day: the fact `member.points_cap`, which a rule compares with what was redeemed."""
+
+class _FraudKey:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FraudKeyEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_FraudKey.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    FRAUD_KEY_UNSPECIFIED: _FraudKey.ValueType  # 0
+    """Not stated."""
+    FRAUD_KEY_MEMBER: _FraudKey.ValueType  # 1
+    """The member."""
+    FRAUD_KEY_DEVICE: _FraudKey.ValueType  # 2
+    """The fingerprint of a device."""
+    FRAUD_KEY_IP: _FraudKey.ValueType  # 3
+    """An IP address."""
+    FRAUD_KEY_CARD: _FraudKey.ValueType  # 4
+    """The fingerprint of a payment card."""
+    FRAUD_KEY_STORE: _FraudKey.ValueType  # 5
+    """A store."""
+
+class FraudKey(_FraudKey, metaclass=_FraudKeyEnumTypeWrapper):
+    """What anti-fraud knows operations by."""
+
+FRAUD_KEY_UNSPECIFIED: FraudKey.ValueType  # 0
+"""Not stated."""
+FRAUD_KEY_MEMBER: FraudKey.ValueType  # 1
+"""The member."""
+FRAUD_KEY_DEVICE: FraudKey.ValueType  # 2
+"""The fingerprint of a device."""
+FRAUD_KEY_IP: FraudKey.ValueType  # 3
+"""An IP address."""
+FRAUD_KEY_CARD: FraudKey.ValueType  # 4
+"""The fingerprint of a payment card."""
+FRAUD_KEY_STORE: FraudKey.ValueType  # 5
+"""A store."""
+
 class _FraudOperation:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1041,6 +1111,7 @@ class Antifraud(message.Message):
     FALLBACK_ACCRUAL_POINTS_MAX_FIELD_NUMBER: builtins.int
     FALLBACKS_FIELD_NUMBER: builtins.int
     EXTERNAL_FIELD_NUMBER: builtins.int
+    STEP_UP_FIELD_NUMBER: builtins.int
     deadline_ms: builtins.int
     """Milliseconds that a caller waits for a decision, 10 to 60,000; 0 stands for 50."""
     fallback_accrual_points_max: builtins.int
@@ -1061,6 +1132,10 @@ class Antifraud(message.Message):
     def external(self) -> FraudExternal:
         """How the external engine is asked, whose score rules read as `external.score`."""
 
+    @builtins.property
+    def step_up(self) -> StepUp:
+        """How a member proves who asks, where the action is CHALLENGE; the defaults of each field when unset."""
+
     def __init__(
         self,
         *,
@@ -1069,10 +1144,11 @@ class Antifraud(message.Message):
         fallback_accrual_points_max: builtins.int = ...,
         fallbacks: abc.Iterable[FraudFallback] | None = ...,
         external: FraudExternal | None = ...,
+        step_up: StepUp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["external", b"external"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["external", b"external", "step_up", b"step_up"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms", "external", b"external", "fallback_accrual_points_max", b"fallback_accrual_points_max", "fallbacks", b"fallbacks", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline_ms", b"deadline_ms", "external", b"external", "fallback_accrual_points_max", b"fallback_accrual_points_max", "fallbacks", b"fallbacks", "rules", b"rules", "step_up", b"step_up"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1141,6 +1217,72 @@ class FraudExternal(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class StepUp(message.Message):
+    """A step-up: what is asked of a member before a challenged operation goes through."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REDEMPTION_POINTS_ABOVE_FIELD_NUMBER: builtins.int
+    CODE_SECONDS_FIELD_NUMBER: builtins.int
+    TRIES_MAX_FIELD_NUMBER: builtins.int
+    SENDS_MAX_FIELD_NUMBER: builtins.int
+    RESEND_AFTER_SECONDS_FIELD_NUMBER: builtins.int
+    CHANNELS_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    BODY_FIELD_NUMBER: builtins.int
+    VERIFIER_FIELD_NUMBER: builtins.int
+    DAY_SENDS_MAX_FIELD_NUMBER: builtins.int
+    CHALLENGES_MAX_FIELD_NUMBER: builtins.int
+    redemption_points_above: builtins.int
+    """Redemptions of more points than this are challenged, whatever the rules say of them, unless they deny it; 0 for none."""
+    code_seconds: builtins.int
+    """Seconds that a code is good for, 30 to 3,600; 300 when 0."""
+    tries_max: builtins.int
+    """Codes that may be tried, 1 to 10, with all that were sent; 3 when 0."""
+    sends_max: builtins.int
+    """Codes that are sent for one challenge, the first included, 1 to 10; 3 when 0."""
+    resend_after_seconds: builtins.int
+    """Seconds from one code to the next one at least, below `code_seconds`; 30 when 0, or half of `code_seconds` where that is less."""
+    subject: builtins.str
+    """Subject of the message, one of our own when empty. `${name}` stands for a variable: `member_id`, `points`, `minutes`; not for
+    `code`, as subjects are shown on locked screens.
+    """
+    body: builtins.str
+    """Text of the message, one of our own when empty, with the same variables and `code`, which it must hold."""
+    verifier: builtins.str
+    """Name of the external verifier that asks the member instead of a code of ours, as in the setting LAUREL_VERIFIERS; empty for
+    a code of ours. With it, the message, its channels and the length of a code are the verifier's.
+    """
+    day_sends_max: builtins.int
+    """Codes that are sent to one member on one day of UTC, 1 to 100; 10 when 0."""
+    challenges_max: builtins.int
+    """Challenges that one operation may have, one after the other, 1 to 20; 5 when 0."""
+    @builtins.property
+    def channels(self) -> containers.RepeatedScalarFieldContainer[Channel.ValueType]:
+        """The channels that a code goes out on, all of them; the inbox and e-mail when none is named."""
+
+    def __init__(
+        self,
+        *,
+        redemption_points_above: builtins.int = ...,
+        code_seconds: builtins.int = ...,
+        tries_max: builtins.int = ...,
+        sends_max: builtins.int = ...,
+        resend_after_seconds: builtins.int = ...,
+        channels: abc.Iterable[Channel.ValueType] | None = ...,
+        subject: builtins.str = ...,
+        body: builtins.str = ...,
+        verifier: builtins.str = ...,
+        day_sends_max: builtins.int = ...,
+        challenges_max: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "challenges_max", b"challenges_max", "channels", b"channels", "code_seconds", b"code_seconds", "day_sends_max", b"day_sends_max", "redemption_points_above", b"redemption_points_above", "resend_after_seconds", b"resend_after_seconds", "sends_max", b"sends_max", "subject", b"subject", "tries_max", b"tries_max", "verifier", b"verifier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class FraudRule(message.Message):
     """A rule of anti-fraud."""
 
@@ -1152,6 +1294,7 @@ class FraudRule(message.Message):
     ACTION_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
     SHADOW_FIELD_NUMBER: builtins.int
+    REACTIONS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Unique name within the program."""
     when: builtins.str
@@ -1175,6 +1318,8 @@ class FraudRule(message.Message):
     the receiver of this gift in 30 days, it included; 0 where it is none), `gifts.cycle` (bool, in 30 days and at most 4 steps the
     receiver's gifts came to the giver). Devices, history, places and gifts are remembered of the kinds of operation whose rules read
     any of these facts.
+    `lists.denied`, `lists.watched`, `lists.allowed` (bool): whether any key of the request is on that list now; of one kind of key alone as
+    `lists.denied_device`, and so on. `member.points_cap` (int): the most points that the member may redeem a day, 9 x 10^18 without a cap.
     `external.score` (int, 0 to 1000; -1 without an answer of the external engine).
     Its cost is bounded: items of lists are counted as 100, macros such as `exists` inside of one another multiply, and a pattern of
     `matches` is a text of at most 100 characters whose counted repetitions multiply to at most 50.
@@ -1191,6 +1336,10 @@ class FraudRule(message.Message):
     def operations(self) -> containers.RepeatedScalarFieldContainer[FraudOperation.ValueType]:
         """The operations it looks at."""
 
+    @builtins.property
+    def reactions(self) -> containers.RepeatedCompositeFieldContainer[FraudReaction]:
+        """What else is done when it fires, beyond this one operation."""
+
     def __init__(
         self,
         *,
@@ -1200,10 +1349,43 @@ class FraudRule(message.Message):
         action: FraudAction.ValueType = ...,
         score: builtins.int = ...,
         shadow: builtins.bool = ...,
+        reactions: abc.Iterable[FraudReaction] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "name", b"name", "operations", b"operations", "score", b"score", "shadow", b"shadow", "when", b"when"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "name", b"name", "operations", b"operations", "reactions", b"reactions", "score", b"score", "shadow", b"shadow", "when", b"when"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FraudReaction(message.Message):
+    """What a rule does beyond the operation that made it fire, once for each key while it is in force."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    DURATION_DAYS_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    kind: FraudReactionKind.ValueType
+    """What is done."""
+    key: FraudKey.ValueType
+    """What is put on a list; the member when unspecified. Where the operation names no such key, nothing is done. For lists alone."""
+    duration_days: builtins.int
+    """Days until it ends by itself, 1 to 3,650; 0 for never."""
+    points: builtins.int
+    """The most points that the member may redeem a day, 0 to 10^12; for `cap_points` alone."""
+    def __init__(
+        self,
+        *,
+        kind: FraudReactionKind.ValueType = ...,
+        key: FraudKey.ValueType = ...,
+        duration_days: builtins.int = ...,
+        points: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["duration_days", b"duration_days", "key", b"key", "kind", b"kind", "points", b"points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
