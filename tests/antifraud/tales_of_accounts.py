@@ -133,6 +133,13 @@ def spent_before_anything_could_be_earned(tale: Tale) -> None:
     tale.does("a", ORDER, 2 * DAY, points=200)
 
 
+@tells("new_account_spending", fires=True)
+def given_away_in_the_third_week(tale: Tale) -> None:
+    tale.joins("a")
+    tale.joins("b")
+    tale.does("a", GIFT, 20 * DAY, points=200, receiver="b")
+
+
 @tells("new_account_spending", fires=False)
 def a_first_spending_after_three_weeks(tale: Tale) -> None:
     tale.joins("a")
@@ -210,6 +217,6 @@ def six_give_to_one(tale: Tale) -> None:
 
 
 @tells("gift_funnel", fires=False)
-def a_family_gives_to_one(tale: Tale) -> None:
+def two_give_to_one(tale: Tale) -> None:
     for n in range(6):
-        tale.does(f"m{n % 3}", GIFT, n * HOUR, points=200, receiver="a")
+        tale.does(f"m{n % 2}", GIFT, n * HOUR, points=200, receiver="a")

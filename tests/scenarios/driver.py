@@ -3,9 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from house import House
 from kit.clock import new_id
@@ -124,9 +126,11 @@ class Driver:
             for start in range(0, len(chosen), EVENTS_PER_MESSAGE_MAX):
                 await _send(js, kind, chosen[start : start + EVENTS_PER_MESSAGE_MAX])
         while any(not one.HasField("points_accrued") for one in waiting):
-            info = await js.consumer_info(STREAM, running.runtime.name)
-            if not info.num_pending and not info.num_ack_pending:
-                return
+            # A service that has just started has no consumer yet.
+            with suppress(NotFoundError):
+                info = await js.consumer_info(STREAM, running.runtime.name)
+                if not info.num_pending and not info.num_ack_pending:
+                    return
             await asyncio.sleep(0.003)
 
 
