@@ -24,6 +24,7 @@ import orjson
 import uvloop
 from rich.console import Console
 from rich.table import Table
+from tests.bench.assess import Costs, measure_round
 from tests.bench.echo import Say, echo
 from tests.bench.load import (
     MEMBERS,
@@ -78,6 +79,11 @@ CONNECTIONS = 8
 PROCESSES = {"points": 2}
 # What is compared with something else than the yardstick, and with what.
 BASES = {"hot_member": "hot_member_alone", "get_balance": "echo"}
+COSTS = {
+    "assess_share": "BatchAssess of 500, as a share of the time of BatchAccruePoints of them",
+    "assess_alone_p99_ms": "one assessment at 100 a second, 99th percentile in ms",
+    "echo_p99_ms": "an echo at 100 a second, the same",
+}
 
 
 PAYERS_SQL = """
@@ -136,15 +142,24 @@ async def bench(console: Console) -> dict[str, object]:
             for name, load in LOADS.items():
                 await load(points[name], WARM_UP_SECONDS)
             rates = await _rounds(console, yardstick, points, alone, say)
+            costs = await _costs(house.env, channel, say)
         await _check(url)
-    return _summary(rates)
+    return _summary(rates) | costs.summary()
 
 
-def _channel(environ: Mapping[str, str]) -> grpc.aio.Channel:
+async def _costs(environ: Mapping[str, str], points: grpc.aio.Channel, say: Say) -> Costs:
+    costs = Costs([], [], [])
+    async with _channel(environ, "LAUREL_ANTIFRAUD_ADDR") as channel:
+        for _ in range(ROUNDS):
+            await measure_round(costs, channel, points, say)
+    return costs
+
+
+def _channel(environ: Mapping[str, str], address: str = "LAUREL_POINTS_ADDR") -> grpc.aio.Channel:
     """What any caller would open: mTLS, nothing of ours around the calls."""
     names = ("LAUREL_CA", "LAUREL_CERT", "LAUREL_KEY")
     certificates = Certificates.read(*(Path(environ[name]) for name in names))
-    return grpc.aio.secure_channel(environ["LAUREL_POINTS_ADDR"], certificates.for_client())
+    return grpc.aio.secure_channel(environ[address], certificates.for_client())
 
 
 @asynccontextmanager
@@ -274,6 +289,10 @@ def main() -> None:
             name, *(f"{row[key]:,}" for key in ("ratio", "ratio_min", "ratio_max", "per_second"))
         )
     console.print(table)
+    for name, text in COSTS.items():
+        cost = summary[name]
+        assert isinstance(cost, dict)
+        console.print(f"{text}: {cost['median']} ({cost['lowest']} to {cost['highest']})")
     console.print(f"written to {RESULT}")
 
 

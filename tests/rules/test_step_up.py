@@ -64,7 +64,7 @@ def test_the_strictest_decides_and_the_others_hold_after_a_challenge(
 def test_the_limit_is_told_as_a_rule_that_fired() -> None:
     program = compiled("  step_up: {redemption_points_above: 1000}\n")
     [fired] = decide(FraudFacts(REDEMPTION, 1001), program).fired
-    assert fired == (STEP_UP_RULE, Action.CHALLENGE, 0, {"request.points": "1001"})
+    assert fired == (STEP_UP_RULE, Action.CHALLENGE, 0, {"request.points": "1001"}, False)
 
 
 def test_without_a_limit_no_size_is_challenged() -> None:

@@ -358,7 +358,7 @@ ANTIFRAUD = {
     "and pending where others asked for a review": Damage(
         """
         UPDATE antifraud.assessment SET action = 4, fired = '[{"action": 4, "score": 0}]'
-        WHERE fired IS NULL
+        WHERE fired IS NULL AND kind = 1
         """
     ),
     "a challenge is bound to what was assessed": Damage(

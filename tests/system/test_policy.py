@@ -27,7 +27,10 @@ STRANGER = "stranger"
 
 
 # Served by others, and called by Laurel.
-OF_OTHERS = {"laurel.antifraud.v1.ExternalEngine"}
+OF_OTHERS = {
+    "laurel.antifraud.v1.ExternalEngine",
+    "laurel.antifraud.v1.ExternalVerifierService",
+}
 
 
 def methods_of_contract() -> dict[str, str]:
