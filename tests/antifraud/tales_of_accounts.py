@@ -219,4 +219,4 @@ def six_give_to_one(tale: Tale) -> None:
 @tells("gift_funnel", fires=False)
 def two_give_to_one(tale: Tale) -> None:
     for n in range(6):
-        tale.does(f"m{n % 2}", GIFT, n * HOUR, points=200, receiver="a")
+        tale.does(f"m{n % 2}", GIFT, n * 2 * DAY, points=200, receiver="a")
