@@ -302,7 +302,7 @@ class AccountEarnOnly(LaurelError):
     code = StatusCode.FAILED_PRECONDITION
     reason = "ACCOUNT_EARN_ONLY"
     text = (
-        "the account of member {member_id} earns and spends nothing for now; "
+        "the account of member {member_id} may earn but not spend for now; "
         "the member may appeal, an operator may lift it"
     )
 
