@@ -145,8 +145,8 @@ class Issuer:
 
 def _is_bound(row: Any, asked: Asked) -> bool:
     facts = asked.facts
-    bound: bool = (facts.operation, facts.points, facts.amount_minor) == (
-        row["kind"], row["points"], row["amount_minor"],
+    bound: bool = (facts.operation, facts.points, facts.amount_minor, facts.counterparty) == (
+        row["kind"], row["points"], row["amount_minor"], row["counterparty"],
     )  # fmt: skip
     return bound
 

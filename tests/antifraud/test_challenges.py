@@ -130,6 +130,24 @@ async def test_af_03_a_solved_challenge_is_of_no_use_to_any_other_operation(
     assert same.action == ALLOW
 
 
+async def test_af_03_a_solved_challenge_of_a_gift_is_of_no_use_to_another_receiver(
+    desk: ChallengeDesk, member: str
+) -> None:
+    asked = redemption(member)
+    asked.counterparty_member_id = new_id()
+    [decision] = await desk.assess(asked)
+    await desk.verify(decision.challenge_id, await desk.code(member))
+    other = redemption(member, request_id=asked.request_id)
+    other.counterparty_member_id = new_id()
+    to_nobody = redemption(member, request_id=asked.request_id)
+    refusals = [(await desk.assess(one))[0] for one in (other, to_nobody)]
+    assert {(one.action, one.challenge_id) for one in refusals} == {
+        (CHALLENGE, decision.challenge_id)
+    }
+    [same] = await desk.assess(asked)
+    assert same.action == ALLOW
+
+
 async def test_af_03_of_50_guesses_at_once_3_are_checked(desk: ChallengeDesk, member: str) -> None:
     asked = redemption(member)
     [decision] = await desk.assess(asked)

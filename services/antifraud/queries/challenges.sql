@@ -4,10 +4,10 @@
 -- The newest challenge of each operation, with what its assessment knows. OFFSET 0: a probe of the key per row.
 SELECT
     a.member_id, a.request_id, a.kind, a.points, a.amount_minor, a.fired, a.program_version,
-    c.challenge_id, c.number, c.state, c.expire_time
+    coalesce(a.context ->> 'counterparty', '') AS counterparty, c.challenge_id, c.number, c.state, c.expire_time
 FROM unnest($1::text[], $2::text[]) AS asked (member_id, request_id)
 CROSS JOIN LATERAL (
-    SELECT member_id, request_id, kind, points, amount_minor, fired, program_version
+    SELECT member_id, request_id, kind, points, amount_minor, fired, program_version, context
     FROM assessment
     WHERE member_id = asked.member_id AND request_id = asked.request_id
     OFFSET 0
