@@ -86,5 +86,6 @@ def test_every_field_arrives_as_its_fact(history: ProgramHistory) -> None:
     [asked] = parse_operations([operation], history)
     assert asked.request_key == ("m", "r")
     assert asked.facts == (
-        1, 7, 100, "web", "s", "d", "i", "c", "gold", "o", "gift", "e", "r2", 1.5, -2.5, "m", -1, (),
+        1, 7, 100, "web", "s", "d", "i", "c", "gold", "o", "gift", "e", "r2", 1.5, -2.5, "m",
+        -1, (),
     )  # fmt: skip

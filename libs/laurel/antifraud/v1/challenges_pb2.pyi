@@ -52,7 +52,7 @@ CHALLENGE_STATE_EXPIRED: ChallengeState.ValueType  # 4
 
 @typing.final
 class Challenge(message.Message):
-    """What a member has to do before one operation goes through. It is bound to that operation: member, request id, kind, points, amount."""
+    """What a member has to do before one operation goes through. It is bound to that operation: member, request id, kind, points, amount, receiver."""
 
     DESCRIPTOR: descriptor.Descriptor
 
