@@ -31,6 +31,8 @@ _AWAY = (
     # A connection that broke in the middle of a commit leaves asyncpg in a state that it calls its
     # own mistake.
     asyncpg.InternalClientError,
+    # Of two that waited for each other one was undone, whole.
+    asyncpg.DeadlockDetectedError,
     # Refused, reset, timed out, a host without an address.
     OSError,
 )
@@ -108,8 +110,8 @@ class Database:
     async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Transaction]:
         """A transaction: committed, durably, at the end of the block; rolled back on any error.
 
-        Raises DatabaseUnavailable when the server is away, and the exception of a violated
-        constraint.
+        Raises DatabaseUnavailable when the server is away or has undone it for a deadlock, and the
+        exception of a violated constraint.
         """
         with self._translated():
             async with self.pool.acquire() as connection, connection.transaction(readonly=readonly):

@@ -64,6 +64,18 @@ accrual could be, in the same run: {bases} a second. A ratio is the median of
 | what | compared with | ratio | lowest to highest | per second | at least |
 |---|---|---|---|---|---|
 """
+COSTS_TEXT = """
+## What a decision of anti-fraud costs
+
+| what | median | lowest to highest | at most |
+|---|---|---|---|
+"""
+ALONE_MS_MAX = 10.0
+COSTS = {
+    "assess_share": ("BatchAssess of 500, as a share of the time of BatchAccruePoints", 0.35),
+    "assess_alone_p99_ms": ("one assessment at 100 a second, 99th percentile, ms", ALONE_MS_MAX),
+    "echo_p99_ms": ("a bare grpc.aio echo at 100 a second, the same, ms", None),
+}
 GROWTH_TEXT = """
 ## With a larger ledger
 
@@ -91,7 +103,18 @@ def bench_text(bench: Mapping[str, Any]) -> str:
             f" | {row['ratio_min']:.2f} to {row['ratio_max']:.2f} | {row['per_second']:,}"
             f" | {_goal(row['ratio'], load.least)} |\n"
         )
-    return text
+    return text + costs_text(bench)
+
+
+def costs_text(bench: Mapping[str, Any]) -> str:
+    """What decisions cost, where it was measured."""
+    text = ""
+    for key, (title, most) in COSTS.items():
+        if row := bench.get(key):
+            goal = "" if most is None else f"{most}" + (", missed" if row["median"] > most else "")
+            spread = f"{row['lowest']:.2f} to {row['highest']:.2f}"
+            text += f"| {title} | {row['median']:.2f} | {spread} | {goal} |\n"
+    return text and COSTS_TEXT + text
 
 
 def growth_text(growth: Mapping[str, Any]) -> str:
