@@ -30,9 +30,12 @@ def wrong(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06}"
 
 
+CODE = re.compile(r"(?<![0-9a-f])\d{6}(?![0-9a-f])")
+
+
 def code_in(message: Message) -> str:
     """The code in the text of a message."""
-    [code] = re.findall(r"(?<![0-9a-f])\d{6}(?![0-9a-f])", message.body)
+    [code] = CODE.findall(message.body)
     return cast("str", code)
 
 
@@ -68,9 +71,9 @@ class StepUps:
         return (await self.stub.GetChallenge(request)).challenge
 
     async def inbox(self, member: str) -> Sequence[Message]:
-        """A member's messages, newest first."""
+        """A member's messages with a code, newest first: others tell of tiers."""
         answer = await self.notification.ListInbox(ListInboxRequest(member_id=member))
-        return list(answer.messages)
+        return [message for message in answer.messages if CODE.search(message.body)]
 
     async def inbox_of(self, member: str, count: int) -> Sequence[Message]:
         """A member's messages, once there are so many and no code is on its way any more."""

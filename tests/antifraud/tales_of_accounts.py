@@ -175,6 +175,13 @@ def bought_after_three_of_four_orders_came_back(tale: Tale) -> None:
         tale.does("a", PURCHASE, n * DAY, dollars=200)
     for n in range(3):
         tale.returns("a", (10 + n) * DAY, dollars=200)
+    tale.does("a", PURCHASE, 20 * DAY, dollars=200, card="c")
+
+
+@tells("refund_abuse_to_earn", fires=False)
+def bought_without_a_card_after_three_came_back(tale: Tale) -> None:
+    for n in range(3):
+        tale.returns("a", (10 + n) * DAY, dollars=200)
     tale.does("a", PURCHASE, 20 * DAY, dollars=200)
 
 
@@ -182,14 +189,14 @@ def bought_after_three_of_four_orders_came_back(tale: Tale) -> None:
 def a_record_bought_after_three_came_back(tale: Tale) -> None:
     for n in range(3):
         tale.returns("a", (10 + n) * DAY, dollars=20)
-    tale.does("a", PURCHASE, 20 * DAY, dollars=20)
+    tale.does("a", PURCHASE, 20 * DAY, dollars=20, card="c")
 
 
 @tells("refund_abuse_to_earn", fires=False)
 def returns_of_last_year(tale: Tale) -> None:
     for n in range(3):
         tale.returns("a", n * DAY, dollars=200)
-    tale.does("a", PURCHASE, 150 * DAY, dollars=200)
+    tale.does("a", PURCHASE, 150 * DAY, dollars=200, card="c")
 
 
 @tells("gift_circle", fires=True)
