@@ -3,9 +3,9 @@
 A batch without a review pays nothing for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from antifraud.cases import Outcome
@@ -16,50 +16,55 @@ from rules.fraud import FraudDecision
 from rules.values import Action, Operation
 
 
-async def join_cases(
-    tx: Transaction, rows: Sequence[tuple[Asked, FraudDecision, UUID]], new_id: NewId, now: datetime
-) -> None:
-    """Puts what is to be reviewed into the open cases of its members; `rows` are in the order of
-    members.
-    """
-    reviews = [
-        (asked, assessment_id, decision.score)
+class Review(NamedTuple):
+    """What is to join a case."""
+
+    asked: Asked
+    assessment_id: UUID
+    score: int
+
+
+def reviews_of(rows: Iterable[tuple[Asked, FraudDecision, UUID]]) -> list[Review]:
+    """What new decisions want people to look at."""
+    return [
+        Review(asked, assessment_id, decision.score)
         for asked, decision, assessment_id in rows
         if decision.action is Action.REVIEW
     ]
-    if reviews:
-        await _join(tx, reviews, new_id, now)
 
 
-async def join_late_cases(
-    tx: Transaction, solved: Sequence[Asked], decided: dict[RequestKey, Decided], new_id: NewId,
-    now: datetime,
-) -> None:  # fmt: skip
-    """Puts what is challenged no more, but is to be reviewed, into cases, each of them once."""
+async def late_reviews(
+    tx: Transaction, solved: Sequence[Asked], decided: dict[RequestKey, Decided]
+) -> list[Review]:
+    """What is challenged no more, but is to be reviewed and in no case yet."""
     late = {
         one.request_key: one for one in solved if decided[one.request_key].action is Action.REVIEW
     }
     if not late:
-        return
+        return []
     members, requests = zip(*late, strict=True)
     for row in await tx.fetch("find_case_items", list(members), list(requests)):
         del late[row["member_id"], row["request_id"]]
-    reviews = [(late[key], decided[key].assessment_id, decided[key].score) for key in sorted(late)]
-    if reviews:
-        await _join(tx, reviews, new_id, now)
+    return [
+        Review(one, decided[key].assessment_id, decided[key].score) for key, one in late.items()
+    ]
 
 
-async def _join(
-    tx: Transaction, reviews: Sequence[tuple[Asked, UUID, int]], new_id: NewId, now: datetime
+async def join_cases(
+    tx: Transaction, reviews: Sequence[Review], new_id: NewId, now: datetime
 ) -> None:
+    """Puts what is to be reviewed into the open cases of its members, in their order."""
+    if not reviews:
+        return
+    ordered = sorted(reviews, key=lambda one: one.asked.request_key)
     await tx.execute(
         "join_cases",
-        [asked.request_key[0] for asked, _, _ in reviews],
-        [asked.request_key[1] for asked, _, _ in reviews],
-        [assessment_id for _, assessment_id, _ in reviews],
-        [asked.facts.operation for asked, _, _ in reviews],
-        [score for _, _, score in reviews],
-        [new_id() for _ in reviews],
+        [one.asked.request_key[0] for one in ordered],
+        [one.asked.request_key[1] for one in ordered],
+        [one.assessment_id for one in ordered],
+        [one.asked.facts.operation for one in ordered],
+        [one.score for one in ordered],
+        [new_id() for _ in ordered],
         now,
     )
 

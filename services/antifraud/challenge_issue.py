@@ -97,20 +97,22 @@ class Issuer:
         ]
 
     async def challenge(
-        self, tx: Transaction, assessed: Iterable[Assessed], decided: dict[RequestKey, Decided]
+        self, tx: Transaction, wanted: Sequence[Wanted], decided: dict[RequestKey, Decided]
     ) -> None:
-        """Gives new decisions of CHALLENGE their challenges."""
-        wanted = [Wanted(asked, 1) for asked, made in assessed if made.action is Action.CHALLENGE]
+        """Gives decisions of CHALLENGE their challenges, the new ones and the repeated ones
+        together: so days are locked in one order.
+        """
         if wanted:
-            _name(decided, await self.issue(tx, wanted))
+            for key, challenge_id in (await self.issue(tx, wanted)).items():
+                decided[key] = decided[key]._replace(challenge_id=challenge_id)
             _count(wanted, decided)
 
     async def settle(
         self, tx: Transaction, unique: Iterable[Asked], decided: dict[RequestKey, Decided]
-    ) -> list[Asked]:
+    ) -> tuple[list[Asked], list[Wanted]]:
         """What stored decisions of CHALLENGE come to now: what the other rules had asked for, where
         the challenge is solved and the operation the one it is bound to; else the challenge that is
-        open, or another one. Returns the operations whose challenge is solved.
+        open. Returns the operations whose challenge is solved, and those that need another one.
         """
         asked = {
             one.request_key: one
@@ -118,12 +120,12 @@ class Issuer:
             if (found := decided.get(one.request_key)) and found.action is Action.CHALLENGE
         }
         solved: list[Asked] = []
+        wanted: list[Wanted] = []
         if not asked:
-            return solved
+            return solved, wanted
         members, requests = zip(*asked, strict=True)
         rows = await tx.fetch("find_challenged", list(members), list(requests))
         now = self._clock()
-        wanted = []
         for row in rows:
             key = (row["member_id"], row["request_id"])
             if _is_bound(row, asked[key]):
@@ -137,10 +139,12 @@ class Issuer:
                         wanted.append(Wanted(asked[key], number))
                     continue
             decided[key] = decided[key]._replace(challenge_id=row["challenge_id"])
-        if wanted:
-            _name(decided, await self.issue(tx, wanted))
-            _count(wanted, decided)
-        return solved
+        return solved, wanted
+
+
+def first_challenges(assessed: Iterable[Assessed]) -> list[Wanted]:
+    """What new decisions of CHALLENGE need."""
+    return [Wanted(asked, 1) for asked, made in assessed if made.action is Action.CHALLENGE]
 
 
 def _is_bound(row: Any, asked: Asked) -> bool:
@@ -160,11 +164,6 @@ def _is_over(row: Any, now: datetime) -> bool:
 
 def _challenges_max(asked: Asked) -> int:
     return asked.program.antifraud.step_up.challenges_max
-
-
-def _name(decided: dict[RequestKey, Decided], made: dict[RequestKey, UUID]) -> None:
-    for key, challenge_id in made.items():
-        decided[key] = decided[key]._replace(challenge_id=challenge_id)
 
 
 def _count(wanted: Sequence[Wanted], decided: dict[RequestKey, Decided]) -> None:

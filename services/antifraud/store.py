@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from antifraud import metrics
 from antifraud.action_store import ActionStore
 from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
-from antifraud.case_joining import by_outcome, join_cases, join_late_cases
-from antifraud.challenge_issue import Issuer
+from antifraud.case_joining import Review, by_outcome, join_cases, late_reviews, reviews_of
+from antifraud.challenge_issue import Issuer, Wanted, first_challenges
 from antifraud.errors import AssessedMeanwhile
 from antifraud.list_store import look_up
 from antifraud.profile_store import close_profiles, open_profiles
@@ -45,6 +45,20 @@ LOOK_FIRST_BATCHES = 100
 PRUNE_PAGE = 2000
 # The longest window a program may have, and a day for what is late.
 IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
+
+
+Kept = tuple[Asked, FraudDecision, UUID]
+"""An operation, what was decided about it now, and the id of its assessment."""
+
+
+class Known(NamedTuple):
+    """Stored decisions on repeated operations, as they stand now."""
+
+    decided: dict[RequestKey, Decided]
+    late: list[Review]
+    """What has to join a case, as its challenge is solved."""
+    again: list[Wanted]
+    """What needs another challenge."""
 
 
 class AssessmentStore:
@@ -93,22 +107,34 @@ class AssessmentStore:
     async def _assess(
         self, unique: Sequence[Asked]
     ) -> tuple[dict[RequestKey, Decided], list[Assessed]]:
-        decided: dict[RequestKey, Decided] = {}
-        new = unique
+        known = Known({}, [], [])
+        rows: list[Kept] = []
         async with self._database.transaction() as tx:
             if self._look_first > 0:
                 self._look_first -= 1
-                decided = await _find(tx, unique)
-                settled = await self._issuer.settle(tx, unique, decided)
-                await join_late_cases(tx, settled, decided, self._new_id, self._clock())
-                decided = await by_outcome(tx, unique, decided)
-                new = [one for one in unique if one.request_key not in decided]
-            if not new:
-                return decided, []
-            assessed = await self._count(tx, new)
-            decided.update(await self._keep(tx, assessed))
-            await self._issuer.challenge(tx, assessed, decided)
+                known = await self._look_up(tx, unique)
+            decided = known.decided
+            new = [one for one in unique if one.request_key not in decided]
+            if new:
+                rows = await self._keep(tx, await self._count(tx, new))
+                decided.update((row[0].request_key, _decided(*row)) for row in rows)
+            # Of new and of repeated operations together, and behind the keys and members: cases,
+            # actions and days are locked in one order.
+            now = self._clock()
+            await join_cases(tx, [*known.late, *reviews_of(rows)], self._new_id, now)
+            reacting = [row for row in rows if row[1].fired and row[0].program.antifraud.reactions]
+            if reacting:
+                await self._actions.react(tx, reacting)
+            assessed = [Assessed(asked, decision) for asked, decision, _ in rows]
+            await self._issuer.challenge(tx, [*known.again, *first_challenges(assessed)], decided)
         return decided, assessed
+
+    async def _look_up(self, tx: Transaction, unique: Sequence[Asked]) -> Known:
+        """What was decided before, and what it comes to now; locks nothing."""
+        found = await _find(tx, unique)
+        solved, again = await self._issuer.settle(tx, unique, found)
+        late = await late_reviews(tx, solved, found)
+        return Known(await by_outcome(tx, unique, found), late, again)
 
     async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:
         batch = Batch(new)
@@ -128,24 +154,12 @@ class AssessmentStore:
             await tx.execute("rewrite_velocity", *key_columns(untidy))
         return assessed
 
-    async def _keep(
-        self, tx: Transaction, assessed: Sequence[Assessed]
-    ) -> dict[RequestKey, Decided]:
+    async def _keep(self, tx: Transaction, assessed: Sequence[Assessed]) -> list[Kept]:
         # Ids in the order of deciding, so that a list shows it; rows in the order of the key.
         rows = [(one.asked, one.decision, self._new_id()) for one in assessed]
         rows.sort(key=lambda row: row[0].request_key)
-        now = self._clock()
-        await tx.execute("add_assessments", *_columns(rows), now)
-        await join_cases(tx, rows, self._new_id, now)
-        reacting = [row for row in rows if row[1].fired and row[0].program.antifraud.reactions]
-        if reacting:
-            await self._actions.react(tx, reacting)
-        return {
-            asked.request_key: Decided(
-                assessment_id, decision.action, decision.score, asked.program.version
-            )
-            for asked, decision, assessment_id in rows
-        }
+        await tx.execute("add_assessments", *_columns(rows), self._clock())
+        return rows
 
     async def list_assessments(
         self, member_id: str, action: int, before: UUID | None, limit: int
@@ -176,7 +190,11 @@ async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, De
     }
 
 
-def _columns(rows: Sequence[tuple[Asked, FraudDecision, UUID]]) -> list[list[Any]]:
+def _decided(asked: Asked, decision: FraudDecision, assessment_id: UUID) -> Decided:
+    return Decided(assessment_id, decision.action, decision.score, asked.program.version)
+
+
+def _columns(rows: Sequence[Kept]) -> list[list[Any]]:
     """What differs from row to row, and once each what many rows share."""
     numbers: dict[tuple[Any, ...], int] = {}
     shared: list[tuple[Any, ...]] = []

@@ -8,6 +8,7 @@ RULES = """
     - {name: odd, operations: [accrual, redemption], when: request.channel == 'odd', action: challenge, score: 100}
     - {name: watched, operations: [redemption], when: request.channel == 'watched', action: review, score: 50}
     - {name: closed, operations: [redemption], when: request.channel == 'closed', action: deny, score: 900}
+    - {name: busy, operations: [redemption], when: velocity.member_1h.count > 500, action: deny, score: 900}
 """  # noqa: E501
 STEP_UP = """
   step_up:

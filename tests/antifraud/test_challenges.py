@@ -1,7 +1,7 @@
 """Challenges: the code, its tries and its sends, and that it is good for one operation alone."""
 
 import re
-from asyncio import gather
+from asyncio import gather, sleep
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -408,3 +408,35 @@ async def test_old_challenges_are_forgotten_but_for_solved_ones(
         "SELECT day FROM antifraud.challenge_day WHERE member_id = $1", member
     )
     assert [row["day"] for row in days] == [datetime.now(UTC).date()]
+
+
+async def test_af_03_repeated_and_new_operations_of_a_member_never_wait_for_each_other(
+    desk: ChallengeDesk, member: str
+) -> None:
+    """Some need another challenge, others their first: both lock the member's windows and day."""
+    old = [redemption(member) for _ in range(12)]
+    for one in old:
+        await desk.assess(one)
+    await desk.house.fetch(
+        "UPDATE antifraud.challenge SET expire_time = now() - interval '1 second' "
+        "WHERE member_id = $1",
+        member,
+    )
+    before = await deadlocks(desk.house)
+    # Once, so that the others look first for what was decided before.
+    await desk.assess(old[0])
+    mixed = [desk.assess(one, redemption(member)) for one in old]
+    fresh = [desk.assess(redemption(member)) for _ in old]
+    answers = await gather(*(call for pair in zip(mixed, fresh, strict=True) for call in pair))
+    assert {one.action for answer in answers for one in answer} == {CHALLENGE}
+    assert await deadlocks(desk.house) == before
+
+
+async def deadlocks(house: House) -> int:
+    """How many deadlocks Postgres has undone in this database."""
+    # Its counters are told a second after the fact.
+    await sleep(1.5)
+    [row] = await house.fetch(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
+    return int(row["deadlocks"])
