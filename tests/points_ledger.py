@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import grpc
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
 
 from house import SAMPLE, House, Refused, new_id, usd
 from kit.clock import from_timestamp, to_timestamp
@@ -17,6 +19,7 @@ from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
 A = TypeVar("A")
+READS_MAX = 3
 
 
 def calm_program(pending_days: int = 0, *, multiplied: bool = True, deadline_ms: int = 500) -> str:
@@ -66,14 +69,29 @@ async def events_of(house: House, kind: str, member: str) -> list[Event]:
     broker = house.running["points"].broker
     assert broker is not None
     js = await broker.jetstream()
-    subscription = await js.pull_subscribe(f"laurel.points.{kind}", stream=STREAM)
-    told: dict[str, Event] = {}
-    while (await subscription.consumer_info()).num_pending:
-        for message in await subscription.fetch(100, timeout=5):
-            for event in EventBatch.FromString(message.data).events:
-                told[event.event_id] = event
-    await subscription.unsubscribe()
+    for attempt in range(READS_MAX):
+        try:
+            told = await _read_all(js, f"laurel.points.{kind}")
+            break
+        except NatsTimeoutError:
+            # The broker stood still for a moment: from the beginning once more.
+            if attempt == READS_MAX - 1:
+                raise
     return [event for event in told.values() if event.member_id == member]
+
+
+async def _read_all(js: JetStreamContext, subject: str) -> dict[str, Event]:
+    """All events of a subject by their ids, through a consumer of its own."""
+    subscription = await js.pull_subscribe(subject, stream=STREAM)
+    told: dict[str, Event] = {}
+    try:
+        while (await subscription.consumer_info()).num_pending:
+            for message in await subscription.fetch(100, timeout=5):
+                for event in EventBatch.FromString(message.data).events:
+                    told[event.event_id] = event
+    finally:
+        await subscription.unsubscribe()
+    return told
 
 
 class Ledger:
