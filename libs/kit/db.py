@@ -3,7 +3,7 @@ become exceptions.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Any
@@ -19,6 +19,7 @@ from kit.errors import DatabaseUnavailable, LaurelError
 COMMAND_TIMEOUT_SECONDS = 30
 RETRY_AFTER_MS = 500
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+_SEPARATOR = "\x1f"
 
 # What asyncpg raises when the server is away, starting or going down.
 _AWAY = (
@@ -145,6 +146,19 @@ class Database:
             return bool(await self.pool.fetchval("SELECT true", timeout=2))
         except (*_AWAY, asyncpg.PostgresError):
             return False
+
+
+def packed_texts(texts: Sequence[str]) -> str:
+    """Texts as one, for `split_texts` in a statement of a hot path: an array costs five times as
+    much.
+
+    Each stands behind the separator, which is the first character and in none of them.
+    """
+    packed = _SEPARATOR.join(("", *texts))
+    if packed.count(_SEPARATOR) == len(texts):
+        return packed
+    separator = next(sign for code in range(1, 0xD800) if (sign := chr(code)) not in packed)
+    return separator.join(("", *texts))
 
 
 async def _prepare(connection: Any) -> None:

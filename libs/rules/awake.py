@@ -5,11 +5,11 @@ the text is empty, the counter 0. A rule that is false for that alone sleeps: it
 and what else it reads is not fetched. What is counted does not depend on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rules.cel import Condition, Conditions, compile_condition, evaluate_one
 from rules.cel_tokens import tokens
@@ -36,11 +36,6 @@ _WITHOUT: Mapping[str, tuple[str, Any]] = MappingProxyType(
 )
 
 
-def awake(rules: OperationRules, facts: FraudFacts) -> OperationRules:
-    """The rules that can fire on an operation, in the order of the program."""
-    return _awake(rules, shape_of(facts))
-
-
 def shape_of(facts: FraudFacts) -> Shape:
     """What decides which rules are awake."""
     return (
@@ -50,21 +45,27 @@ def shape_of(facts: FraudFacts) -> Shape:
     )  # fmt: skip
 
 
-def may_read(rules: OperationRules, facts: FraudFacts, paths: frozenset[str]) -> bool:
-    """Whether a rule that can fire on an operation gets to read any of these facts, which lie
-    outside of the request: one that is false by what the request says does not.
+class Guarded(NamedTuple):
+    """The parts of a rule that read of the request alone, and what fetches their facts."""
+
+    getters: tuple[tuple[str, Getter], ...]
+    parts: Conditions
+
+
+def may_reach(guards: Iterable[Guarded], facts: FraudFacts) -> bool:
+    """Whether one of these rules may get to read more than the request: one that is false by what
+    the request says does not.
     """
-    for getters, guards in _readers(awake(rules, facts), paths):
-        if False not in guards.evaluate({name: get(facts, {}) for name, get in getters}):
+    for getters, parts in guards:
+        if False not in parts.evaluate({name: get(facts, {}) for name, get in getters}):
             return True
     return False
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def _readers(
-    rules: OperationRules, paths: frozenset[str]
-) -> tuple[tuple[tuple[tuple[str, Getter], ...], Conditions], ...]:
-    """For each rule that reads any of the facts, its parts that read of the request alone."""
+def guarded(rules: OperationRules, paths: frozenset[str]) -> tuple[Guarded, ...]:
+    """For each rule that reads any of these facts, which lie outside of the request, its parts that
+    read of the request alone.
+    """
     found = []
     for rule in rules.rules:
         if paths.isdisjoint(rule.condition.facts):
@@ -72,12 +73,13 @@ def _readers(
         guards = [p for p in parts_of(rule.condition) if REQUEST_FACTS.keys() >= {*p.facts}]
         names = {flat_name(path) for guard in guards for path in guard.facts}
         getters = tuple((name, get) for name, get in rules.getters if name in names)
-        found.append((getters, Conditions(guards)))
+        found.append(Guarded(getters, Conditions(guards)))
     return tuple(found)
 
 
 @lru_cache(maxsize=SHAPES_MAX)
-def _awake(rules: OperationRules, shape: Shape) -> OperationRules:
+def awake(rules: OperationRules, shape: Shape) -> OperationRules:
+    """The rules that can fire on operations of a shape, in the order of the program."""
     chosen = tuple(rule for rule in rules.rules if not _sleeps(rule.condition, shape))
     names = {flat_name(path) for rule in chosen for path in rule.condition.facts}
     return replace(

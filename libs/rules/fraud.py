@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rules.awake import awake
+from rules.awake import awake, shape_of
 from rules.compiled import CompiledProgram
 from rules.facts import EXTERNAL_SCORE, Counter, flat_name
-from rules.fraud_rules import FraudFacts, Velocity
+from rules.fraud_rules import FraudFacts, OperationRules, Velocity
 from rules.values import Action, strictness
 
 SCORE_MAX = 1000
@@ -39,7 +39,8 @@ class FraudDecision(NamedTuple):
     broken: tuple[str, ...]
 
 
-_ALLOWED = FraudDecision(Action.ALLOW, 0, (), ())
+ALLOWED = FraudDecision(Action.ALLOW, 0, (), ())
+"""What nearly all decisions are."""
 
 
 def velocity_counters(program: CompiledProgram) -> tuple[Counter, ...]:
@@ -57,12 +58,20 @@ def decide(
     facts: FraudFacts, program: CompiledProgram, velocity: Velocity = MappingProxyType({})
 ) -> FraudDecision:
     """Decides an operation by all rules on it; a rule that breaks is named and left out."""
-    chosen = awake(program.antifraud.by_operation[facts.operation], facts)
+    rules = program.antifraud.by_operation[facts.operation]
+    return decide_by(awake(rules, shape_of(facts)), facts, velocity)
+
+
+def decide_by(chosen: OperationRules, facts: FraudFacts, velocity: Velocity) -> FraudDecision:
+    """The same, by the rules that are awake for operations of its shape.
+
+    Where nothing fires or breaks, it is ALLOWED itself.
+    """
     values = {name: get(facts, velocity) for name, get in chosen.getters}
     answers = chosen.conditions.evaluate(values)
     is_large = facts.points > chosen.free_points_max
     if True not in answers and None not in answers and not is_large:
-        return _ALLOWED
+        return ALLOWED
     fired: list[Fired] = []
     broken: list[str] = []
     for rule, answer in zip(chosen.rules, answers, strict=True):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from antifraud.values import Assessed
+from antifraud.values import Kept
 from kit.clock import Clock
 from kit.telemetry import log
 
@@ -18,13 +18,10 @@ class BrokenRuleAlarm:
         self._told: dict[str, datetime] = {}
         self._log = log("antifraud")
 
-    def tell(self, assessed: Sequence[Assessed]) -> None:
+    def tell(self, kept: Sequence[Kept]) -> None:
         """Logs the rules that gave no answer and were left out of these decisions."""
         broken = {
-            name: one.asked
-            for one in assessed
-            if one.decision.broken
-            for name in one.decision.broken
+            name: one.asked for one in kept if one.decision.broken for name in one.decision.broken
         }
         if not broken:
             return

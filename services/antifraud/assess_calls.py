@@ -34,7 +34,10 @@ class AssessCalls:
         asked = parse_operations(request.operations, history)
         scored = await self._engine.add_scores(asked, request.operations)
         decided = await self._store.assess(scored)
-        return pb.BatchAssessResponse(decisions=[render_decision(one) for one in decided])
+        response = pb.BatchAssessResponse()
+        for one in decided:
+            render_decision(one, response.decisions.add())
+        return response
 
     async def ListAssessments(
         self, request: pb.ListAssessmentsRequest, context: Context

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from antifraud.distinct import DistinctTrack
 from antifraud.lists import Learned
 from antifraud.profiles import Profiles
-from antifraud.series import Watch, watches
+from antifraud.series import Watch
 from antifraud.values import Asked, Assessed
 from antifraud.velocity import Key, Track
-from rules.fraud import decide
+from rules.fraud import decide_by
 
 Tracked = tuple[Any, Watch, Any]
 """The Track or DistinctTrack that an operation is counted under, and its entry in that one's form.
@@ -45,23 +45,26 @@ class Tracks:
                 entry = DistinctTrack.entry(asked, watch)
                 if entry is None:
                     continue
-            key = Key(value, watch.number, watch.kind)
+            key = (value, watch.code)
             track = self._tracks.get(key)
             if track is None:
-                track = Track() if watch.distinct is None else DistinctTrack()
-                self._tracks[key] = track
-            track.announce(entry, watch.windows_us)
+                form = Track if watch.distinct is None else DistinctTrack
+                track = self._tracks[key] = form(entry, watch.windows_us)
+            else:
+                track.announce(entry, watch.windows_us)
             found.append((track, watch, entry))
         return found
 
     def additions(self) -> list[tuple[Key, bytes]]:
         """What each key is to take up, in the order of locking."""
-        return [(key, self._tracks[key].announced()) for key in sorted(self._tracks)]
+        tracks = self._tracks
+        return [(key, tracks[key].announced()) for key in sorted(tracks)]
 
-    def load(self, stored: Iterable[tuple[Key, bytes]]) -> None:
-        """Takes in what each key holds once the additions were appended to it."""
-        for key, row in stored:
-            self._tracks[key].load(row)
+    def load(self, stored: Iterable[tuple[str, int, bytes]]) -> None:
+        """Takes in what each key, given in its parts, holds with the additions appended to it."""
+        tracks = self._tracks
+        for value, code, row in stored:
+            tracks[value, code].load(row)
 
     def untidy(self) -> list[tuple[Key, bytes]]:
         """The keys whose rows should be replaced, in the order of locking."""
@@ -74,9 +77,7 @@ class Batch:
 
     def __init__(self, asked: Sequence[Asked]) -> None:
         self._tracks = tracks = Tracks()
-        self._steps = [
-            Step(one, tracks.take(one, watches(one.program, one.facts.operation))) for one in asked
-        ]
+        self._steps = [Step(one, tracks.take(one, one.scope.watches)) for one in asked]
         self._learned: Learned = {}
 
     def additions(self) -> list[tuple[Key, bytes]]:
@@ -88,7 +89,7 @@ class Batch:
         self._learned = learned
 
     def decide(
-        self, stored: Iterable[tuple[Key, bytes]], profiles: Profiles | None = None
+        self, stored: Iterable[tuple[str, int, bytes]], profiles: Profiles | None = None
     ) -> list[Assessed]:
         """The decisions, in the order given.
 
@@ -114,13 +115,11 @@ class Batch:
         velocity: dict[str, Any] = known or {}
         if self._learned and (learned := self._learned.get(asked.request_key)):
             velocity.update(learned)
-        if not tracked:
-            return Assessed(asked, decide(asked.facts, asked.program, velocity))
         for track, watch, entry in tracked:
             for name, window_us in watch.counters:
                 velocity[name] = track.counts_with(entry, window_us)
             track.add(entry)
-        return Assessed(asked, decide(asked.facts, asked.program, velocity))
+        return Assessed(asked, decide_by(asked.scope.rules, asked.facts, velocity))
 
     def untidy(self) -> list[tuple[Key, bytes]]:
         """The keys whose rows should be replaced, in the order of locking."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from antifraud.assessing import Batch
 from antifraud.drafts import Draft
 from antifraud.errors import TooManyKeys
-from antifraud.values import Asked, Assessed, facts_of, fired_from_json
+from antifraud.values import Asked, Assessed, asked_of, facts_of, fired_from_json
 from antifraud.velocity import INT64_MAX, Key
 from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import Fired, FraudDecision, decision_of
@@ -139,7 +139,7 @@ class Windows:
         for key, added in additions:
             _, before = self._rows.pop(key, (now, b""))
             self._rows[key] = now, before + added
-            stored.append((key, before + added))
+            stored.append((*key, before + added))
         if len(self._rows) > self._keys_max:
             self._forget(now - IDLE_AGE)
         assessed = batch.decide(stored)
@@ -190,7 +190,7 @@ class BackTest:
                 self._look_at(past, one.decision)
 
     def _asked(self, past: Past) -> Asked:
-        return Asked(
+        return asked_of(
             (past.member_id, past.request_id), past.occurred_time,
             (past.occurred_time - _EPOCH) // _MICROSECOND, self.draft.program, past.facts,
         )  # fmt: skip

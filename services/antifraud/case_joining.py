@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from antifraud.cases import Outcome
-from antifraud.values import Asked, Decided, RequestKey
+from antifraud.values import Asked, Decided, Kept, RequestKey
 from kit.clock import NewId
 from kit.db import Transaction
-from rules.fraud import FraudDecision
 from rules.values import Action, Operation
 
 
@@ -24,7 +23,7 @@ class Review(NamedTuple):
     score: int
 
 
-def reviews_of(rows: Iterable[tuple[Asked, FraudDecision, UUID]]) -> list[Review]:
+def reviews_of(rows: Iterable[Kept]) -> list[Review]:
     """What new decisions want people to look at."""
     return [
         Review(asked, assessment_id, decision.score)

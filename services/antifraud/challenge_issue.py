@@ -11,7 +11,7 @@ from uuid import UUID
 
 from antifraud import metrics
 from antifraud.challenging import State, times_of
-from antifraud.values import Asked, Assessed, Decided, RequestKey, fired_from_json
+from antifraud.values import Asked, Decided, Kept, RequestKey, fired_from_json
 from kit.clock import Clock, NewId
 from kit.db import Transaction
 from rules.fraud import without_challenge
@@ -142,9 +142,9 @@ class Issuer:
         return solved, wanted
 
 
-def first_challenges(assessed: Iterable[Assessed]) -> list[Wanted]:
+def first_challenges(kept: Iterable[Kept]) -> list[Wanted]:
     """What new decisions of CHALLENGE need."""
-    return [Wanted(asked, 1) for asked, made in assessed if made.action is Action.CHALLENGE]
+    return [Wanted(asked, 1) for asked, made, _ in kept if made.action is Action.CHALLENGE]
 
 
 def _is_bound(row: Any, asked: Asked) -> bool:

@@ -11,9 +11,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 
-from antifraud.series import Watch
+from antifraud.series import REORDER_US, Watch
 from antifraud.values import Asked
-from antifraud.velocity import REORDER_US
 from rules.fraud_rules import Counts
 
 DISTINCT_MAX = 512
@@ -48,11 +47,11 @@ class DistinctTrack:
         value = asked.facts[watch.distinct]
         return (asked.occurred_us, asked.occurred_us, hash_of(value)) if value else None
 
-    def __init__(self) -> None:
-        self._announced: list[Sighting] = []
+    def __init__(self, entry: Sighting, windows_us: tuple[int, ...]) -> None:
+        self._announced = [entry]
         self._stored = b""
         self._added: list[Sighting] = []
-        self._horizon_us = 0
+        self._horizon_us = windows_us[-1]
         self.is_untidy = False
         """Whether the stored row should be replaced by `tidied()`."""
 

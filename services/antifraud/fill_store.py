@@ -16,7 +16,7 @@ from antifraud.filling import (
     plan,
 )
 from antifraud.series import name_of
-from antifraud.velocity import Key, key_columns
+from antifraud.velocity import key_columns
 from kit.clock import Clock
 from kit.db import Database, Transaction
 from kit.telemetry import log
@@ -115,7 +115,7 @@ class FillStore:
         if not additions:
             return
         stored = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
-        tracks.load((Key(*row[:3]), row[3]) for row in stored)
+        tracks.load(stored)
         for track, _, entry in gathered.tracked:
             track.add(entry)
         untidy = tracks.untidy()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from antifraud.assessing import Tracked, Tracks
 from antifraud.series import Watch, horizon_us, watches
-from antifraud.values import Asked, facts_of
+from antifraud.values import Asked, asked_of, facts_of
 from rules.compiled import CompiledProgram, ProgramHistory
 from rules.values import Operation
 
@@ -106,7 +106,7 @@ def gather(rows: Sequence[Any], fill: Fill, history: ProgramHistory) -> Gathered
 def _asked(row: Any, program: CompiledProgram) -> Asked:
     occurred = row["occurred_time"]
     key = (row["member_id"], row["request_id"])
-    return Asked(key, occurred, (occurred - EPOCH) // MICROSECOND, program, facts_of(row))
+    return asked_of(key, occurred, (occurred - EPOCH) // MICROSECOND, program, facts_of(row))
 
 
 def next_slice_us(slice_us: int, row_count: int) -> int:

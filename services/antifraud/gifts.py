@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from antifraud.profile import DAY_US
-from antifraud.velocity import REORDER_US
+from antifraud.series import REORDER_US
 
 WINDOW_US = 30 * DAY_US
 STEPS_MAX = 4

@@ -60,7 +60,7 @@ class Question:
         keys: dict[Place, None] = {}
         capped: dict[str, None] = {}
         for one in asked:
-            request_key, _, _, program, facts = one
+            request_key, _, _, program, facts, _ = one
             paths = program.antifraud.by_operation[facts.operation].lists
             if not paths:
                 continue

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from antifraud.values import Assessed
+from antifraud.values import Kept
+from rules.fraud import ALLOWED
+from rules.values import Action, Operation
 
 DECISIONS = Counter(
     "laurel_antifraud_decisions_total",
@@ -53,13 +55,16 @@ CODE_SENDS = Counter(
 )
 
 
-def count(assessed: Sequence[Assessed]) -> None:
+def count(kept: Sequence[Kept]) -> None:
     """Counts the decisions of a committed batch."""
-    decisions = Tally((a.asked.facts.operation, a.decision.action) for a in assessed)
+    # By whole numbers: to hash an enum costs as much as all else here.
+    decisions = Tally([(int(a.asked.facts.operation), int(a.decision.action)) for a in kept])
     for (operation, action), number in decisions.items():
-        DECISIONS.labels(operation.name.lower(), action.name.lower()).inc(number)
-    hits = Tally((f.rule, f.shadow) for a in assessed for f in a.decision.fired)
+        labels = (Operation(operation).name.lower(), Action(action).name.lower())
+        DECISIONS.labels(*labels).inc(number)
+    unusual = [a.decision for a in kept if a.decision is not ALLOWED]
+    hits = Tally((f.rule, f.shadow) for decision in unusual for f in decision.fired)
     for (rule, shadow), number in hits.items():
         (SHADOW_HITS if shadow else RULE_HITS).labels(rule).inc(number)
-    for rule, number in Tally(name for a in assessed for name in a.decision.broken).items():
+    for rule, number in Tally(name for decision in unusual for name in decision.broken).items():
         RULE_BREAKS.labels(rule).inc(number)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from antifraud.scopes import Scope, scope_of
 from antifraud.values import Asked
 from kit.clock import parse_time
 from kit.money import to_minor
@@ -40,17 +41,20 @@ def parse_operations(operations: Sequence[pb.Operation], history: ProgramHistory
 
 
 class Instant(NamedTuple):
-    """When operations happened, and the version of the program in force then."""
+    """When operations happened, the version of the program in force then, and what it asks of the
+    operations of this batch that came from nowhere.
+    """
 
     time: datetime
     time_us: int
     program: CompiledProgram
+    scopes: dict[tuple[int, str, bool, bool], Scope]
 
 
 def _instant(stamp: Timestamp, field: str, history: ProgramHistory) -> Instant:
     time = parse_time(stamp, field)
     time_us = stamp.seconds * 1_000_000 + stamp.nanos // 1000
-    return Instant(time, time_us, history.in_force(time))
+    return Instant(time, time_us, history.in_force(time), {})
 
 
 def _parse(operation: pb.Operation, index: int, instant: Instant) -> Asked:
@@ -90,7 +94,15 @@ def _parse(operation: pb.Operation, index: int, instant: Instant) -> Asked:
         KINDS[kind_number], points, amount_minor, channel, store, device, ip, card, tier_id,
         order_id, type_, staff, counterparty, latitude, longitude, member_id,
     )  # fmt: skip
-    return Asked((member_id, request_id), instant.time, instant.time_us, program, facts)
+    if places is NOWHERE:
+        shape = (kind_number, type_, order_id != "", counterparty != "")
+        scope = instant.scopes.get(shape)
+        if scope is None:
+            scope = instant.scopes[shape] = scope_of(program, facts)
+    else:
+        scope = scope_of(program, facts)
+    key = (member_id, request_id)
+    return Asked(key, instant.time, instant.time_us, program, facts, scope)
 
 
 class Places(NamedTuple):

@@ -6,8 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from antifraud.profile import ACTIVE, DAY_US, NO_SERIES, REFUND_DAYS, STATUSES, Profile, Series
-from antifraud.series import SECOND_US
-from antifraud.velocity import REORDER_US
+from antifraud.series import REORDER_US, SECOND_US
 from rules.fraud_rules import FraudFacts
 from rules.profile_facts import NEVER_MINUTES
 

@@ -2,71 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from antifraud.gifts import Gift, GiftGraph
 from antifraud.profile import Place, Profile
-from antifraud.profile_views import VIEWS, Moment, View
+from antifraud.profile_views import Moment
 from antifraud.values import Asked
-from rules.awake import may_read
-from rules.compiled import CompiledProgram
-from rules.facts import PROFILE_FACTS
 from rules.fraud import FraudDecision
-from rules.profile_facts import GIFT_FACTS
 from rules.values import Action, Operation
-
-PROGRAMS_MAX = 64
-MEMBER_FACTS = frozenset(PROFILE_FACTS)
-HISTORY_FACTS = frozenset(path for path in PROFILE_FACTS if path.startswith("history."))
-
-
-class Needs(NamedTuple):
-    """What the rules on one kind of operation read of members."""
-
-    views: tuple[tuple[str, View], ...]
-    gifts: bool
-    history: bool
-
-
-@lru_cache(maxsize=PROGRAMS_MAX)
-def needs(program: CompiledProgram, kind: Operation) -> Needs | None:
-    """What is to be looked up for operations of a kind; None where no rule reads any of it."""
-    rules = program.antifraud.by_operation[kind].rules
-    read = {path for rule in rules for path in rule.condition.facts if path in PROFILE_FACTS}
-    if not read:
-        return None
-    views = tuple((path, VIEWS[path]) for path in sorted(read - GIFT_FACTS))
-    return Needs(views, gifts=bool(read & GIFT_FACTS), history=bool(read & HISTORY_FACTS))
-
-
-def needs_of(asked: Asked) -> Needs | None:
-    """What is to be looked up for one operation; None where no rule gets to read it.
-
-    One that names neither device nor place nor receiver leaves nothing to remember but history.
-    """
-    facts = asked.facts
-    found = needs(asked.program, facts.operation)
-    if found is None or found.history:
-        return found
-    if facts.device or facts.counterparty or facts.latitude is not None:
-        return found
-    rules = asked.program.antifraud.by_operation[facts.operation]
-    return found if may_read(rules, facts, MEMBER_FACTS) else None
-
-
-@lru_cache(maxsize=PROGRAMS_MAX)
-def kinds_reading(program: CompiledProgram) -> tuple[Operation, ...]:
-    """The kinds of operation on which a rule of a version reads what is known of members."""
-    return tuple(kind for kind in Operation if needs(program, kind) is not None)
 
 
 def profiles_of(asked: Sequence[Asked]) -> "Profiles | None":
     """The members that the rules want to know more of; None where they read nothing of it."""
-    # Nearly always one program. Looked for in a tuple, a kind needs no hash: others cost nothing.
-    programs = {one.program for one in asked}
-    kinds = tuple(kind for program in programs for kind in kinds_reading(program))
-    reading = [one for one in asked if one.facts.operation in kinds] if kinds else []
+    reading = [one for one in asked if one.scope.needs is not None]
     if not reading:
         return None
     profiles = Profiles(reading)
@@ -83,7 +31,7 @@ class Profiles:
         self._changed: set[str] = set()
         self._graph = GiftGraph()
         self._gifts: list[Gift] = []
-        self._needs = {one.request_key: needs_of(one) for one in asked}
+        self._needs = {one.request_key: one.scope.needs_of(one.facts) for one in asked}
         for one in asked:
             wanted = self._needs[one.request_key]
             if wanted is None:

@@ -9,16 +9,14 @@ from rules.fraud import Fired
 from rules.fraud_rules import FraudFacts
 
 
-def render_decision(decided: Decided) -> pb.Decision:
-    """The short form, for the hot path."""
-    decision = pb.Decision()
+def render_decision(decided: Decided, decision: pb.Decision) -> None:
+    """Fills in the short form, for the hot path."""
     decision.assessment_id = str(decided.assessment_id)
     decision.action = decided.action.value  # type: ignore[assignment]
     decision.score = decided.score
     decision.program_version = decided.program_version
     if decided.challenge_id is not None:
         decision.challenge_id = str(decided.challenge_id)
-    return decision
 
 
 def render_assessment(assessment: Assessment, history: ProgramHistory) -> pb.Assessment:

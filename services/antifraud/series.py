@@ -18,12 +18,15 @@ from rules.values import Operation
 
 PROGRAMS_MAX = 64
 SECOND_US = 1_000_000
+# Operations under way at the same time count for each other in whatever order they arrive.
+REORDER_US = 5 * SECOND_US
 HOUR_US = 3600 * SECOND_US
 HORIZONS_US = tuple(hours * HOUR_US for hours in (1, 24, 7 * 24, 30 * 24, 90 * 24))
 # Rows from before there were horizons stand under numbers below this one.
 HORIZON_STEP = 1000
 DISTINCT_STEP = 100
 PAIR_STEP = 10
+KINDS_MAX = 10
 
 
 class Watch(NamedTuple):
@@ -31,6 +34,8 @@ class Watch(NamedTuple):
 
     number: int
     kind: int
+    code: int
+    """Number and kind in one, as rows are keyed by them."""
     fact: int
     """Where the value of the key stands in FraudFacts."""
     second: int | None
@@ -94,9 +99,11 @@ def _watch(
     windows = {window for _, window in counters}
     level = next(i for i, horizon in enumerate(HORIZONS_US, 1) if max(windows) <= horizon)
     horizon = HORIZONS_US[level - 1]
+    number = HORIZON_STEP * level + shape_number(key, second, distinct)
     return Watch(
-        number=HORIZON_STEP * level + shape_number(key, second, distinct),
+        number=number,
         kind=kind,
+        code=KINDS_MAX * number + kind,
         fact=field_index(key),
         second=field_index(second) if second else None,
         distinct=field_index(distinct) if distinct else None,

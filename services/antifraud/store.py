@@ -19,6 +19,7 @@ from antifraud.values import (
     Assessed,
     Assessment,
     Decided,
+    Kept,
     RequestKey,
     context_to_json,
     facts_of,
@@ -27,10 +28,10 @@ from antifraud.values import (
 )
 from antifraud.velocity import Key, key_columns
 from kit.clock import Clock, NewId
-from kit.db import Database, Transaction
+from kit.db import Database, Transaction, packed_texts
 from kit.errors import LaurelError
 from rules.facts import WINDOW_SECONDS_MAX
-from rules.fraud import FraudDecision
+from rules.fraud import ALLOWED, FraudDecision
 from rules.values import Action
 
 CONSTRAINTS: dict[str, type[LaurelError]] = {
@@ -45,10 +46,6 @@ LOOK_FIRST_BATCHES = 100
 PRUNE_PAGE = 2000
 # The longest window a program may have, and a day for what is late.
 IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
-
-
-Kept = tuple[Asked, FraudDecision, UUID]
-"""An operation, what was decided about it now, and the id of its assessment."""
 
 
 class Known(NamedTuple):
@@ -88,7 +85,10 @@ class AssessmentStore:
         Raises AssessedMeanwhile when others race for the same request ids time and again.
         """
         first = {one.request_key: one for one in reversed(asked)}
-        unique = [one for one in asked if first[one.request_key] is one]
+        if len(first) == len(asked):
+            unique = asked
+        else:
+            unique = [one for one in asked if first[one.request_key] is one]
         attempts_left = ATTEMPTS_MAX
         while True:
             attempts_left -= 1
@@ -106,7 +106,7 @@ class AssessmentStore:
 
     async def _assess(
         self, unique: Sequence[Asked]
-    ) -> tuple[dict[RequestKey, Decided], list[Assessed]]:
+    ) -> tuple[dict[RequestKey, Decided], list[Kept]]:
         known = Known({}, [], [])
         rows: list[Kept] = []
         async with self._database.transaction() as tx:
@@ -114,20 +114,26 @@ class AssessmentStore:
                 self._look_first -= 1
                 known = await self._look_up(tx, unique)
             decided = known.decided
-            new = [one for one in unique if one.request_key not in decided]
+            new = [o for o in unique if o.request_key not in decided] if decided else unique
             if new:
                 rows = await self._keep(tx, await self._count(tx, new))
-                decided.update((row[0].request_key, _decided(*row)) for row in rows)
+                decided.update((row.asked.request_key, _decided(*row)) for row in rows)
             # Of new and of repeated operations together, and behind the keys and members: cases,
             # actions and days are locked in one order.
             now = self._clock()
-            await join_cases(tx, [*known.late, *reviews_of(rows)], self._new_id, now)
-            reacting = [row for row in rows if row[1].fired and row[0].program.antifraud.reactions]
+            # Nearly all are plainly allowed; the others are looked at more closely.
+            unusual = [row for row in rows if row.decision is not ALLOWED]
+            await join_cases(tx, [*known.late, *reviews_of(unusual)], self._new_id, now)
+            reacting = [
+                row
+                for row in unusual
+                if row.decision.fired and row.asked.program.antifraud.reactions
+            ]
             if reacting:
                 await self._actions.react(tx, reacting)
-            assessed = [Assessed(asked, decision) for asked, decision, _ in rows]
-            await self._issuer.challenge(tx, [*known.again, *first_challenges(assessed)], decided)
-        return decided, assessed
+            challenged = first_challenges(unusual)
+            await self._issuer.challenge(tx, [*known.again, *challenged], decided)
+        return decided, rows
 
     async def _look_up(self, tx: Transaction, unique: Sequence[Asked]) -> Known:
         """What was decided before, and what it comes to now; locks nothing."""
@@ -146,7 +152,7 @@ class AssessmentStore:
         profiles = await open_profiles(tx, new, self._clock())
         # After the waits: what was put on a list meanwhile counts.
         batch.learn(await look_up(tx, new, self._clock()))
-        assessed = batch.decide(((Key(*row[:3]), row[3]) for row in rows), profiles)
+        assessed = batch.decide(rows, profiles)
         if profiles is not None:
             await close_profiles(tx, profiles)
         untidy = batch.untidy()
@@ -156,8 +162,8 @@ class AssessmentStore:
 
     async def _keep(self, tx: Transaction, assessed: Sequence[Assessed]) -> list[Kept]:
         # Ids in the order of deciding, so that a list shows it; rows in the order of the key.
-        rows = [(one.asked, one.decision, self._new_id()) for one in assessed]
-        rows.sort(key=lambda row: row[0].request_key)
+        rows = [Kept(asked, decision, self._new_id()) for asked, decision in assessed]
+        rows.sort(key=lambda row: row.asked.request_key)
         await tx.execute("add_assessments", *_columns(rows), self._clock())
         return rows
 
@@ -171,12 +177,12 @@ class AssessmentStore:
 
     async def prune(self) -> None:
         """Forgets keys that no window can reach any more, in small steps."""
-        last: Key | None = Key("", 0, 0)
+        last: Key | None = ("", 0)
         idle_since = self._clock() - IDLE_AGE
         while last is not None:
             async with self._database.transaction() as tx:
                 row = await tx.fetchrow("prune_velocity", *last, idle_since, PRUNE_PAGE)
-            last = Key(*row) if row is not None else None
+            last = tuple(row) if row is not None else None
 
 
 async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, Decided]:
@@ -194,7 +200,7 @@ def _decided(asked: Asked, decision: FraudDecision, assessment_id: UUID) -> Deci
     return Decided(assessment_id, decision.action, decision.score, asked.program.version)
 
 
-def _columns(rows: Sequence[Kept]) -> list[list[Any]]:
+def _columns(rows: Sequence[Kept]) -> list[Any]:
     """What differs from row to row, and once each what many rows share."""
     numbers: dict[tuple[Any, ...], int] = {}
     shared: list[tuple[Any, ...]] = []
@@ -210,18 +216,24 @@ def _columns(rows: Sequence[Kept]) -> list[list[Any]]:
             shared.append((kind, action, decision.score, version, tier_id, type_, time))
             number = numbers[key] = len(shared)
         chosen.append(number)
+    members, requests = zip(*[asked.request_key for asked, _, _ in rows], strict=True)
     return [
-        [asked.request_key[0] for asked, _, _ in rows],
-        [asked.request_key[1] for asked, _, _ in rows],
+        packed_texts(members),
+        packed_texts(requests),
         [assessment_id for _, _, assessment_id in rows],
         [asked.facts.points for asked, _, _ in rows],
         [asked.facts.amount_minor for asked, _, _ in rows],
-        [asked.facts.order_id for asked, _, _ in rows],
-        [fired_to_json(decision.fired) for _, decision, _ in rows],
-        [context_to_json(asked.facts) for asked, _, _ in rows],
+        packed_texts([asked.facts.order_id for asked, _, _ in rows]),
+        _sparse([fired_to_json(decision.fired) for _, decision, _ in rows]),
+        _sparse([context_to_json(asked.facts) for asked, _, _ in rows]),
         chosen,
         *(list(column) for column in zip(*shared, strict=True)),
     ]
+
+
+def _sparse(texts: list[str]) -> str | None:
+    """Texts most of which are empty; mostly all of them."""
+    return packed_texts(texts) if any(texts) else None
 
 
 def assessment_of(row: Any) -> Assessment:

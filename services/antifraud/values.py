@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 
+from antifraud.scopes import Scope, scope_of
 from rules.compiled import CompiledProgram
 from rules.fraud import Fired, FraudDecision
 from rules.fraud_rules import FraudFacts
@@ -23,6 +24,19 @@ class Asked(NamedTuple):
     occurred_us: int
     program: CompiledProgram
     facts: FraudFacts
+    scope: Scope
+
+
+def asked_of(
+    request_key: RequestKey,
+    occurred_time: datetime,
+    occurred_us: int,
+    program: CompiledProgram,
+    facts: FraudFacts,
+) -> Asked:
+    """An operation as a version decides it."""
+    scope = scope_of(program, facts)
+    return Asked(request_key, occurred_time, occurred_us, program, facts, scope)
 
 
 class Decided(NamedTuple):
@@ -43,6 +57,14 @@ class Assessed(NamedTuple):
     decision: FraudDecision
 
 
+class Kept(NamedTuple):
+    """An operation, what was decided about it now, and the id under which that is kept."""
+
+    asked: Asked
+    decision: FraudDecision
+    assessment_id: UUID
+
+
 class Assessment(NamedTuple):
     """A stored decision with all that is known of it."""
 
@@ -59,9 +81,9 @@ class Assessment(NamedTuple):
     create_time: datetime
 
 
-def fired_to_json(fired: tuple[Fired, ...]) -> str | None:
-    """The rules that fired as they are stored; None where there are none."""
-    return orjson.dumps([_stored(one) for one in fired]).decode() if fired else None
+def fired_to_json(fired: tuple[Fired, ...]) -> str:
+    """The rules that fired as they are stored; empty where there are none."""
+    return orjson.dumps([_stored(one) for one in fired]).decode() if fired else ""
 
 
 def fired_from_json(stored: list[dict[str, Any]] | None) -> tuple[Fired, ...]:
@@ -89,13 +111,13 @@ CONTEXT = (
 )  # fmt: skip
 
 
-def context_to_json(facts: FraudFacts) -> str | None:
-    """Where an operation came from and whom it was for, as it is stored; None where unknown."""
+def context_to_json(facts: FraudFacts) -> str:
+    """Where an operation came from and whom it was for, as it is stored; empty where unknown."""
     if facts.latitude is None and not (
         facts.channel or facts.store or facts.device or facts.ip or facts.card
         or facts.staff or facts.counterparty
     ):  # fmt: skip
-        return None
+        return ""
     known = {name: getattr(facts, name) for name in CONTEXT}
     return orjson.dumps({k: v for k, v in known.items() if v not in ("", None)}).decode()
 

@@ -8,15 +8,14 @@ then the edges of its windows are blurred by so much, to the strict side.
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
-from antifraud.series import SECOND_US, Watch
+from antifraud.series import REORDER_US, Watch
 from antifraud.values import Asked
+from kit.db import packed_texts
 from rules.fraud_rules import Counts
 
 CELLS_PER_WINDOW = 30
-# Operations under way at the same time count for each other in whatever order they arrive.
-REORDER_US = 5 * SECOND_US
 STALE_MAX = 16
 INT64_MAX = 2**63 - 1
 
@@ -28,20 +27,17 @@ _RECORD = struct.Struct("<qiqq")
 RECORD_BYTES = _RECORD.size
 
 
-class Key(NamedTuple):
-    """What is counted together; sorted, it is the order in which rows are locked."""
-
-    key: str
-    dimension: int
-    kind: int
+Key = tuple[str, int]
+"""What is counted together: the value of the key, and the code of the series. Sorted, it is the
+order in which rows are locked.
+"""
 
 
-def key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[list[Any]]:
+def key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[Any]:
     """Keys and their entries, as the statements take them."""
     return [
-        [key.key for key, _ in rows],
-        [key.dimension for key, _ in rows],
-        [key.kind for key, _ in rows],
+        packed_texts([value for (value, _), _ in rows]),
+        [code for (_, code), _ in rows],
         [entries for _, entries in rows],
     ]
 
@@ -54,30 +50,28 @@ def pack(entries: Iterable[Entry]) -> bytes:
 class Track:
     """The entries of one key while a batch is decided."""
 
-    __slots__ = ("_added", "_announced", "_entries_max", "_stored", "_windows_us", "is_untidy")
+    __slots__ = ("_added", "_announced", "_stored", "_windows_us", "is_untidy")
 
     @staticmethod
     def entry(asked: Asked, _: Watch) -> Entry:
         """What an operation adds."""
         return (asked.occurred_us, 1, asked.facts.amount_minor, asked.facts.points)
 
-    def __init__(self) -> None:
-        self._announced: list[Entry] = []
+    def __init__(self, entry: Entry, windows_us: tuple[int, ...]) -> None:
+        self._announced = [entry]
         # Stays packed: most keys are looked at once.
         self._stored = b""
         self._added: list[Entry] = []
-        self._entries_max = 0
-        self._windows_us: tuple[int, ...] = ()
+        self._windows_us = windows_us
         self.is_untidy = False
         """Whether the stored row should be replaced by `tidied()`."""
 
     def announce(self, entry: Entry, windows_us: tuple[int, ...]) -> None:
         """Notes an operation that will be added, and the windows that look at it or may later."""
         self._announced.append(entry)
-        if windows_us != self._windows_us:
+        if windows_us is not self._windows_us:
             # Operations of one batch may be decided by versions with other windows.
             self._windows_us = tuple(sorted({*self._windows_us, *windows_us}))
-            self._entries_max = (len(self._windows_us) + 1) * (CELLS_PER_WINDOW + 2)
 
     def announced(self) -> bytes:
         """What the stored row is to take up."""
@@ -109,14 +103,18 @@ class Track:
         """Appends an operation."""
         self._added.append(entry)
         entry_count = len(self._stored) // RECORD_BYTES + len(self._added)
-        if entry_count > self._entries_max:
+        if entry_count > STALE_MAX:
+            self._tidy(entry, entry_count)
+
+    def _tidy(self, entry: Entry, entry_count: int) -> None:
+        if entry_count > (len(self._windows_us) + 1) * (CELLS_PER_WINDOW + 2):
             self._replace(merge(self._entries(), self._windows_us))
-        elif entry_count > STALE_MAX:
-            # Only what lies behind this very operation: a replay of old orders keeps its windows.
-            until_us = entry[0] - self._windows_us[-1]
-            fresh = [known for known in self._entries() if known[0] > until_us]
-            if entry_count - len(fresh) >= STALE_MAX:
-                self._replace(fresh)
+            return
+        # Only what lies behind this very operation: a replay of old orders keeps its windows.
+        until_us = entry[0] - self._windows_us[-1]
+        fresh = [known for known in self._entries() if known[0] > until_us]
+        if entry_count - len(fresh) >= STALE_MAX:
+            self._replace(fresh)
 
     def tidied(self) -> bytes:
         """The entries as they are to be stored."""

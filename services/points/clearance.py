@@ -1,6 +1,6 @@
 """Anti-fraud's leave to spend, for operations outside of the queue of the write path."""
 
-from kit.db import Database
+from kit.db import Database, packed_texts
 from points import errors, metrics
 from points.leave import check_may_spend
 from points.remote import AntifraudClient, Asked
@@ -21,7 +21,7 @@ class Clearance:
         Raises Denied, UnderReview, ChallengeRequired, ChallengesSpent or AntifraudUnavailable.
         """
         async with self._database.statements() as tx:
-            rows = await tx.fetch("find_accounts", [asked.member_id])
+            rows = await tx.fetch("find_accounts", packed_texts([asked.member_id]))
         tier_id = (rows[0]["tier_id"] or "") if rows else ""
         question = [Asked(asked, asked.points, tier_id)]
         decisions = await self._fraud.assess(question, asked.program.antifraud.deadline_ms)

@@ -1,10 +1,11 @@
 """Books plain accruals: one statement for a whole batch, and its events."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from kit.clock import NewId
-from kit.db import Transaction
+from kit.db import Transaction, packed_texts
 from kit.events import seal_batches
 from points.events import render_accrued_batches
 from points.plain import Allowed, Balance, Draft, PlainAccrual, Terms, draft, short_explanation
@@ -25,7 +26,7 @@ async def book_plain(
     return [PlainAccrual(*one, Balance(*row), now) for one, row in zip(drafts, rows, strict=True)]
 
 
-def _columns(drafts: Sequence[Draft]) -> list[Sequence[object]]:
+def _columns(drafts: Sequence[Draft]) -> list[object]:
     numbers: dict[int, int] = {}
     shared: list[Terms] = []
     terms = []
@@ -36,14 +37,20 @@ def _columns(drafts: Sequence[Draft]) -> list[Sequence[object]]:
             number = numbers[id(one.terms)] = len(shared)
         terms.append(number)
     commands = [one.allowed.offer.command for one in drafts]
+    active, pending = _sums(drafts, pending=False), _sums(drafts, pending=True)
     return [
-        [command.member_id for command in commands],
+        packed_texts(list(active.totals)),
+        _sparse(active.totals.values()),
+        _sparse(pending.totals.values()),
+        packed_texts([command.member_id for command in commands]),
         [one.transaction_id for one in drafts],
-        [command.request_id for command in commands],
-        [command.digest for command in commands],
-        [command.order_id for command in commands],
+        packed_texts([command.request_id for command in commands]),
+        b"".join([command.digest for command in commands]),
+        packed_texts([command.order_id for command in commands]),
         [one.allowed.offer.points for one in drafts],
-        [short_explanation(one.allowed) for one in drafts],
+        packed_texts([short_explanation(one.allowed) for one in drafts]),
+        _sparse(active.later),
+        _sparse(pending.later),
         terms,
         [Account.PENDING if one.pending else Account.ACTIVE for one in shared],
         [one.program.version for one in shared],
@@ -53,3 +60,30 @@ def _columns(drafts: Sequence[Draft]) -> list[Sequence[object]]:
         [one.expire_time for one in shared],
         [one.due_time for one in shared],
     ]
+
+
+class Sums(NamedTuple):
+    """What a batch adds to the active or to the pending points."""
+
+    totals: dict[str, int]
+    """By member."""
+    later: list[int]
+    """For each draft, what those behind it add to the points of the same member."""
+
+
+def _sums(drafts: Sequence[Draft], *, pending: bool) -> Sums:
+    totals: dict[str, int] = {}
+    later = []
+    for one in reversed(drafts):
+        offer = one.allowed.offer
+        member_id = offer.command.member_id
+        known = totals.get(member_id, 0)
+        later.append(known)
+        totals[member_id] = known + offer.points if one.terms.pending is pending else known
+    later.reverse()
+    return Sums(totals, later)
+
+
+def _sparse(points: Collection[int]) -> list[int] | None:
+    """Numbers that are all 0 most of the time."""
+    return list(points) if any(points) else None

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from kit.clock import NewId
-from kit.db import Database, Transaction
+from kit.db import Database, Transaction, packed_texts
 from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
 from points import accruals, holds, metrics, returns, rule_accruals
@@ -103,7 +103,7 @@ class LedgerStore:
         holds = list({c.hold_id for c in commands if isinstance(c, Capture | Release | Refund)})
         async with self._database.statements() as tx:
             done = await self._find_done(tx, commands, programs) if repeats else {}
-            accounts = await tx.fetch("find_accounts", members) if members else []
+            accounts = await tx.fetch("find_accounts", packed_texts(members)) if members else []
             holders = await tx.fetch("find_holds", holds) if holds else []
         return Known(
             done=done,

@@ -29,7 +29,7 @@ from antifraud import back_test_store, drafts
 from antifraud.back_tests import BackTest, Past, Windows
 from antifraud.drafts import load_draft
 from antifraud.errors import TooManyKeys
-from antifraud.values import Asked
+from antifraud.values import asked_of
 from house import Refused, new_id, refused
 from kit.clock import to_timestamp
 from kit.errors import status_of
@@ -365,7 +365,7 @@ def test_windows_that_need_too_much_memory_are_refused() -> None:
 
     def score(member: str, days: int) -> int:
         at = NOON + timedelta(days=days)
-        asked = Asked(
+        asked = asked_of(
             (member, new_id()), at, int(at.timestamp()) * 1_000_000, draft.program,
             FraudFacts(Operation.ACCRUAL, 10, member=member),
         )  # fmt: skip

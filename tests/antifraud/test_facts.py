@@ -207,8 +207,7 @@ Times = st.lists(
 
 def track_with(steps: list[tuple[int, int]]) -> tuple[DistinctTrack, list[int]]:
     """A track after steps, and what its window of an hour showed at each."""
-    track, shown = DistinctTrack(), []
-    track.announce((0, 0, 0), (HOUR_US, 24 * HOUR_US))
+    track, shown = DistinctTrack((0, 0, 0), (HOUR_US, 24 * HOUR_US)), []
     for time_us, value in steps:
         entry = (time_us, time_us, hash_of(str(value)))
         shown.append(track.counts_with(entry, HOUR_US).count)

@@ -17,9 +17,7 @@ def one(time_us: int) -> Entry:
 
 
 def track_of(windows_us: tuple[int, ...]) -> Track:
-    track = Track()
-    track.announce(one(0), windows_us)
-    return track
+    return Track(one(0), windows_us)
 
 
 @given(steps)

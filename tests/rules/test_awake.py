@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rules.awake import NAMED, awake, may_read, parts_of
+from rules.awake import NAMED, awake, guarded, may_reach, parts_of, shape_of
 from rules.cel import Condition, Conditions, compile_condition
 from rules.compiled import CompiledProgram
 from rules.facts import FRAUD_FACTS, PROFILE_FACTS
@@ -36,7 +36,7 @@ def condition(source: str) -> Condition:
 def test_af_02_a_plain_purchase_wakes_what_looks_at_amounts_and_the_member(
     program: CompiledProgram,
 ) -> None:
-    rules = awake(program.antifraud.by_operation[Operation.ACCRUAL], PLAIN)
+    rules = awake(program.antifraud.by_operation[Operation.ACCRUAL], shape_of(PLAIN))
     assert names(rules)[:3] == ["large_purchase", "absurd_purchase", "many_purchases"]
     assert not {"shared_device", "busy_address", "check_in_burst", "self_service"} & {*names(rules)}
 
@@ -47,7 +47,8 @@ def test_af_02_a_purchase_that_names_all_wakes_all_but_those_on_other_types(
     named: dict[str, Any] = dict.fromkeys(("store", "device", "ip", "card", "staff"), "x")
     full = PLAIN._replace(channel="web", latitude=1.0, longitude=1.0, **named)
     rules = program.antifraud.by_operation[Operation.ACCRUAL]
-    assert {*names(rules)} - {*names(awake(rules, full))} == {"check_in_burst", "busy_address"}
+    asleep = {*names(rules)} - {*names(awake(rules, shape_of(full)))}
+    assert asleep == {"check_in_burst", "busy_address"}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,8 @@ def test_af_02_members_are_looked_up_where_the_request_leaves_a_rule_open(
     program = compiled(("when: request.amount > 1000\n", f"when: {rule}\n"))
     only = program.antifraud.by_operation[Operation.ACCRUAL]
     facts = PLAIN._replace(points=0, amount_minor=dollars * 100)
-    assert may_read(alone(only, "large_purchase"), facts, frozenset(PROFILE_FACTS)) is reads
+    chosen = awake(alone(only, "large_purchase"), shape_of(facts))
+    assert may_reach(guarded(chosen, frozenset(PROFILE_FACTS)), facts) is reads
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,11 @@ INSERT INTO assessment (
 SELECT
     member_id, request_id, assessment_id, ($10::smallint[])[shared], ($11::smallint[])[shared], ($12::smallint[])[shared],
     ($13::integer[])[shared], points, amount_minor, ($14::text[])[shared], ($15::text[])[shared], order_id,
-    ($16::timestamptz[])[shared], $17::timestamptz, fired::jsonb, context::jsonb
-FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::smallint[])
+    ($16::timestamptz[])[shared], $17::timestamptz, nullif(fired, '')::jsonb, nullif(context, '')::jsonb
+FROM unnest(
+    split_texts($1::text), split_texts($2::text), $3::uuid[], $4::bigint[], $5::bigint[], split_texts($6::text), split_texts($7::text),
+    split_texts($8::text), $9::smallint[]
+)
     AS added (member_id, request_id, assessment_id, points, amount_minor, order_id, fired, context, shared)
 
 -- name: list_assessments

@@ -8,7 +8,7 @@ WHERE request_id = ANY($1::text[])
 -- name: find_accounts
 SELECT member_id, tier_id, debt > 0 OR state > 0 AS is_special
 FROM account
-WHERE member_id = ANY($1::text[])
+WHERE member_id = ANY(split_texts($1::text))
 
 -- name: find_holds
 SELECT hold_id, member_id, program_version
