@@ -48,6 +48,13 @@ def to_timestamp(instant: datetime) -> Timestamp:
     return Timestamp(seconds=past.days * 86_400 + past.seconds, nanos=past.microseconds * 1000)
 
 
+def set_timestamp(stamp: Timestamp, instant: datetime) -> None:
+    """Fills in the protobuf timestamp of an instant."""
+    past = instant - _EPOCH
+    stamp.seconds = past.days * 86_400 + past.seconds
+    stamp.nanos = past.microseconds * 1000
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -28,6 +28,9 @@ from kit.settings import Settings
 
 PING_SECONDS = 1.0
 PENDING_CALLS_MAX = 20_000
+# A server takes up one call in a turn of the event loop. Where processes share a port anyway, each
+# listens with several servers, and single calls are taken up together: a sixth more of them.
+DOORS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class RunningService:
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _server: Any = None
+    _servers: list[Any] = field(default_factory=list)
     _native: NativeServer | None = None
     _health: Any = None
     _admin: AdminServer | None = None
@@ -147,13 +150,14 @@ class RunningService:
     async def start(self) -> None:
         """Opens the doors once everything behind them works."""
         runtime, settings = self.runtime, self.runtime.settings
-        self._server, self._health = _make_server(
-            runtime, self.service, self.policy, self._stopping
-        )
+        self._health = health.aio.HealthServicer()
         port = settings.addr(runtime.name).rpartition(":")[2]
-        self._server.add_secure_port(
-            f"{settings.listen_host}:{port}", runtime.certificates.for_server()
-        )
+        for _ in range(DOORS if settings.share_port else 1):
+            server = _make_server(runtime, self.service, self.policy, self._stopping, self._health)
+            server.add_secure_port(
+                f"{settings.listen_host}:{port}", runtime.certificates.for_server()
+            )
+            self._servers.append(server)
         if (address := settings.admin_addr(runtime.name)) is not None:
             port = address.rpartition(":")[2]
             self._admin = AdminServer(settings.listen_host, int(port))
@@ -161,7 +165,8 @@ class RunningService:
         self._native = _make_native(
             runtime, self.service, self.policy, self._stopping, self._health
         )
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
         if self._native is not None:
             await self._native.start()
         self._start_tasks()
@@ -225,9 +230,9 @@ class RunningService:
         """Stop accepting, finish, flush, leave."""
         self._stopping.set()
         await self._set_ready(False)
-        servers = [server for server in (self._server, self._native) if server is not None]
         grace = self.runtime.settings.drain_seconds
-        await asyncio.gather(*(server.stop(grace) for server in servers))
+        doors = [*self._servers, *([self._native] if self._native is not None else [])]
+        await asyncio.gather(*(door.stop(grace) for door in doors))
         for drain in self.service.drains:
             await drain()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -253,13 +258,18 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
 
 
 def _make_server(
-    runtime: Runtime, service: Service, policy: Policy, stopping: asyncio.Event
-) -> tuple[Any, Any]:
+    runtime: Runtime,
+    service: Service,
+    policy: Policy,
+    stopping: asyncio.Event,
+    health_servicer: Any,
+) -> Any:
     server = grpc.aio.server(options=_options(runtime.settings))
     gate = Gate(runtime.name, policy, runtime.tracer, server, stopping)
     for add, servicer, _ in service.servicers:
         add(servicer, gate)
-    return server, _add_standard_services(gate, service, runtime.settings.reflection)
+    _add_standard_services(gate, service, health_servicer, runtime.settings.reflection)
+    return server
 
 
 def _make_native(
@@ -286,17 +296,17 @@ def _make_native(
     return server
 
 
-def _add_standard_services(gate: Gate, service: Service, with_reflection: bool) -> Any:
-    servicer = health.aio.HealthServicer()
+def _add_standard_services(
+    gate: Gate, service: Service, health_servicer: Any, with_reflection: bool
+) -> None:
     door: Any = gate
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, door)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, door)
     if with_reflection:
         names = [full_name for _, _, full_name in service.servicers]
         described = reflection.aio.ReflectionServicer(
             [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
         )
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(described, door)  # type: ignore[no-untyped-call]
-    return servicer
 
 
 async def _guard(service: str, loop: Awaitable[None]) -> None:

@@ -33,7 +33,8 @@ def parse_operations(operations: Sequence[pb.Operation], history: ProgramHistory
         # Those of a batch have often happened at one instant: now.
         instant = instants.get(moment)
         if instant is None:
-            check(operation, f"operations[{index}].")
+            if not operation.HasField("occurred_time"):
+                check(operation, f"operations[{index}].")
             instant = _instant(stamp, f"operations[{index}].occurred_time", history)
             instants[moment] = instant
         asked.append(_parse(operation, index, instant))

@@ -2,7 +2,7 @@
 each message, and nearly all answers to accruals are these.
 """
 
-from kit.clock import to_timestamp
+from kit.clock import set_timestamp
 from kit.money import set_minor
 from laurel.points.v1 import points_service_pb2 as pb
 from points.plain import PlainAccrual
@@ -35,13 +35,13 @@ def render_plain_transaction(accrual: PlainAccrual, message: pb.Transaction) -> 
     movement.lot_id = movement.accrual_transaction_id = transaction_id
     movement.points = points
     if terms.expire_time is not None:
-        movement.expire_time.CopyFrom(to_timestamp(terms.expire_time))
+        set_timestamp(movement.expire_time, terms.expire_time)
     _fill_in_explanation(accrual, message.explanation)
     message.program_version = terms.program.version
     message.request_id = command.request_id
     message.order_id = command.order_id
-    message.occurred_time.CopyFrom(to_timestamp(command.occurred_time))
-    message.record_time.CopyFrom(to_timestamp(accrual.record_time))
+    set_timestamp(message.occurred_time, command.occurred_time)
+    set_timestamp(message.record_time, accrual.record_time)
     _fill_in_balance(accrual, message.balance_after)
 
 
@@ -56,7 +56,7 @@ def _fill_in_explanation(accrual: PlainAccrual, message: pb.Explanation) -> None
     set_minor(message.spend, command.amount_minor, program.currency, program.minor_digits)
     message.tier_id = rate.tier_id
     if terms.pending and terms.mature_time is not None:
-        message.mature_time.CopyFrom(to_timestamp(terms.mature_time))
+        set_timestamp(message.mature_time, terms.mature_time)
     message.assessment_id = assessment_id
 
 
