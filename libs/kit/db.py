@@ -2,11 +2,12 @@
 become exceptions.
 """
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import orjson
@@ -20,6 +21,9 @@ COMMAND_TIMEOUT_SECONDS = 30
 RETRY_AFTER_MS = 500
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _SEPARATOR = "\x1f"
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # What asyncpg raises when the server is away, starting or going down.
 _AWAY = (
@@ -146,6 +150,21 @@ class Database:
             return bool(await self.pool.fetchval("SELECT true", timeout=2))
         except (*_AWAY, asyncpg.PostgresError):
             return False
+
+
+async def meanwhile(statement: Coroutine[Any, Any, T], work: Callable[[], R]) -> tuple[T, R]:
+    """What a statement answers, and what `work` gives, which is done while Postgres is busy."""
+    task = asyncio.create_task(statement)
+    try:
+        # A turn of the event loop sends it.
+        await asyncio.sleep(0)
+        done = work()
+        return await task, done
+    finally:
+        if not task.done():
+            # Nobody else may use the connection before it is idle.
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def packed_texts(texts: Sequence[str]) -> str:

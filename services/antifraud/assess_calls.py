@@ -33,7 +33,7 @@ class AssessCalls:
         history = await self._feed.ensure()
         asked = parse_operations(request.operations, history)
         scored = await self._engine.add_scores(asked, request.operations)
-        decided = await self._store.assess(scored)
+        decided = await self._store.assess(scored, took_effect=request.took_effect)
         response = pb.BatchAssessResponse()
         for one in decided:
             render_decision(one, response.decisions.add())

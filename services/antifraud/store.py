@@ -11,24 +11,22 @@ from antifraud.alarm import BrokenRuleAlarm
 from antifraud.assessing import Batch
 from antifraud.case_joining import Review, by_outcome, join_cases, late_reviews, reviews_of
 from antifraud.challenge_issue import Issuer, Wanted, first_challenges
+from antifraud.drafting import Draft
 from antifraud.errors import AssessedMeanwhile
 from antifraud.list_store import look_up
 from antifraud.profile_store import close_profiles, open_profiles
 from antifraud.values import (
     Asked,
-    Assessed,
     Assessment,
     Decided,
     Kept,
     RequestKey,
-    context_to_json,
     facts_of,
     fired_from_json,
-    fired_to_json,
 )
 from antifraud.velocity import Key, key_columns
 from kit.clock import Clock, NewId
-from kit.db import Database, Transaction, packed_texts
+from kit.db import Database, Transaction, meanwhile
 from kit.errors import LaurelError
 from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import ALLOWED, FraudDecision
@@ -79,8 +77,10 @@ class AssessmentStore:
         self._look_first = 0
         """Batches that look for stored decisions before they count."""
 
-    async def assess(self, asked: Sequence[Asked]) -> list[Decided]:
+    async def assess(self, asked: Sequence[Asked], *, took_effect: bool = False) -> list[Decided]:
         """One decision for each operation, in order; what was decided before counts no second time.
+
+        Nobody is challenged about operations that took effect already.
 
         Raises AssessedMeanwhile when others race for the same request ids time and again.
         """
@@ -93,7 +93,7 @@ class AssessmentStore:
         while True:
             attempts_left -= 1
             try:
-                decided, new = await self._assess(unique)
+                decided, new = await self._assess(unique, took_effect=took_effect)
                 break
             except AssessedMeanwhile:
                 # Undone, counts and all. Who repeats once often repeats again: look first now.
@@ -105,7 +105,7 @@ class AssessmentStore:
         return [decided[one.request_key] for one in asked]
 
     async def _assess(
-        self, unique: Sequence[Asked]
+        self, unique: Sequence[Asked], *, took_effect: bool
     ) -> tuple[dict[RequestKey, Decided], list[Kept]]:
         known = Known({}, [], [])
         rows: list[Kept] = []
@@ -116,8 +116,8 @@ class AssessmentStore:
             decided = known.decided
             new = [o for o in unique if o.request_key not in decided] if decided else unique
             if new:
-                rows = await self._keep(tx, await self._count(tx, new))
-                decided.update((row.asked.request_key, _decided(*row)) for row in rows)
+                rows, made = await self._decide(tx, new)
+                decided.update(made)
             # Of new and of repeated operations together, and behind the keys and members: cases,
             # actions and days are locked in one order.
             now = self._clock()
@@ -131,8 +131,8 @@ class AssessmentStore:
             ]
             if reacting:
                 await self._actions.react(tx, reacting)
-            challenged = first_challenges(unusual)
-            await self._issuer.challenge(tx, [*known.again, *challenged], decided)
+            wanted = [*known.again, *first_challenges(unusual)] if not took_effect else []
+            await self._issuer.challenge(tx, wanted, decided)
         return decided, rows
 
     async def _look_up(self, tx: Transaction, unique: Sequence[Asked]) -> Known:
@@ -142,30 +142,31 @@ class AssessmentStore:
         late = await late_reviews(tx, solved, found)
         return Known(await by_outcome(tx, unique, found), late, again)
 
-    async def _count(self, tx: Transaction, new: Sequence[Asked]) -> list[Assessed]:
+    async def _decide(
+        self, tx: Transaction, new: Sequence[Asked]
+    ) -> tuple[list[Kept], dict[RequestKey, Decided]]:
+        """Counts operations, decides about them and keeps that, in the order of the key."""
         batch = Batch(new)
         additions = batch.additions()
-        rows: Sequence[Any] = ()
+        draft, rows = Draft(new, self._new_id), list[Any]()
         if additions:
-            rows = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
+            counting = tx.fetch("add_velocity", *key_columns(additions), self._clock())
+            rows, _ = await meanwhile(counting, draft.prepare)
         # Behind the keys, as everywhere: two batches must not deadlock.
         profiles = await open_profiles(tx, new, self._clock())
         # After the waits: what was put on a list meanwhile counts.
         batch.learn(await look_up(tx, new, self._clock()))
-        assessed = batch.decide(rows, profiles)
+        kept = draft.kept(batch.decide(rows, profiles))
         if profiles is not None:
             await close_profiles(tx, profiles)
         untidy = batch.untidy()
         if untidy:
             await tx.execute("rewrite_velocity", *key_columns(untidy))
-        return assessed
-
-    async def _keep(self, tx: Transaction, assessed: Sequence[Assessed]) -> list[Kept]:
-        # Ids in the order of deciding, so that a list shows it; rows in the order of the key.
-        rows = [Kept(asked, decision, self._new_id()) for asked, decision in assessed]
-        rows.sort(key=lambda row: row.asked.request_key)
-        await tx.execute("add_assessments", *_columns(rows), self._clock())
-        return rows
+        keeping = tx.execute("add_assessments", *draft.columns(kept), self._clock())
+        _, decided = await meanwhile(
+            keeping, lambda: {row.asked.request_key: _decided(*row) for row in kept}
+        )
+        return kept, decided
 
     async def list_assessments(
         self, member_id: str, action: int, before: UUID | None, limit: int
@@ -198,42 +199,6 @@ async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, De
 
 def _decided(asked: Asked, decision: FraudDecision, assessment_id: UUID) -> Decided:
     return Decided(assessment_id, decision.action, decision.score, asked.program.version)
-
-
-def _columns(rows: Sequence[Kept]) -> list[Any]:
-    """What differs from row to row, and once each what many rows share."""
-    numbers: dict[tuple[Any, ...], int] = {}
-    shared: list[tuple[Any, ...]] = []
-    chosen = []
-    for asked, decision, _ in rows:
-        kind, action, version = asked.facts.operation, decision.action, asked.program.version
-        # Keyed by numbers: to hash a datetime or an enum costs as much as all else here.
-        tier_id, type_ = asked.facts.tier, asked.facts.type
-        key = (int(kind), int(action), decision.score, version, asked.occurred_us, tier_id, type_)
-        number = numbers.get(key)
-        if number is None:
-            time = asked.occurred_time
-            shared.append((kind, action, decision.score, version, tier_id, type_, time))
-            number = numbers[key] = len(shared)
-        chosen.append(number)
-    members, requests = zip(*[asked.request_key for asked, _, _ in rows], strict=True)
-    return [
-        packed_texts(members),
-        packed_texts(requests),
-        [assessment_id for _, _, assessment_id in rows],
-        [asked.facts.points for asked, _, _ in rows],
-        [asked.facts.amount_minor for asked, _, _ in rows],
-        packed_texts([asked.facts.order_id for asked, _, _ in rows]),
-        _sparse([fired_to_json(decision.fired) for _, decision, _ in rows]),
-        _sparse([context_to_json(asked.facts) for asked, _, _ in rows]),
-        chosen,
-        *(list(column) for column in zip(*shared, strict=True)),
-    ]
-
-
-def _sparse(texts: list[str]) -> str | None:
-    """Texts most of which are empty; mostly all of them."""
-    return packed_texts(texts) if any(texts) else None
 
 
 def assessment_of(row: Any) -> Assessment:

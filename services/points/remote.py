@@ -98,14 +98,15 @@ class AntifraudClient:
     async def assess_again(
         self, operations: Sequence[bytes], seconds_max: float
     ) -> list[Decided] | None:
-        """The same of operations as `render_operation` keeps them, by a deadline of their own.
+        """The same of operations that took effect already, as `render_operation` keeps them, by a
+        deadline of their own.
 
         Raises QuestionRefused where one of them is at fault.
         """
         if not self._breaker.admits():
             return None
         request = pb.BatchAssessRequest(
-            operations=[pb.Operation.FromString(one) for one in operations]
+            operations=[pb.Operation.FromString(one) for one in operations], took_effect=True
         )
         return await self._ask(request, seconds_max, refusable=True)
 

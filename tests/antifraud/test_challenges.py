@@ -63,6 +63,21 @@ async def test_af_03_the_right_code_lets_the_same_operation_through(
     assert await desk.verify(decision.challenge_id, wrong(code)) == solved
 
 
+async def test_nobody_is_challenged_about_what_took_effect_already(
+    desk: ChallengeDesk, member: str
+) -> None:
+    """Who asks about the same operation as one that is about to take effect is challenged then."""
+    asked = redemption(member)
+    late = pb.BatchAssessRequest(operations=[asked, redemption(member)], took_effect=True)
+    for _ in range(2):
+        decisions = (await desk.stub.BatchAssess(late)).decisions
+        assert [(one.action, one.challenge_id) for one in decisions] == [(CHALLENGE, "")] * 2
+    [decision] = await desk.assess(asked)
+    assert decision.assessment_id == decisions[0].assessment_id
+    assert (await desk.get(decision.challenge_id)).state == OPEN
+    assert len(await desk.codes(member, 1)) == 1
+
+
 async def test_af_01_the_strictest_of_allow_review_challenge_deny_decides(
     desk: ChallengeDesk, member: str
 ) -> None:

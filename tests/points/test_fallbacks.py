@@ -20,6 +20,7 @@ from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.accounts_pb2 import CloseAccountRequest
 from points_earning import Earner, calm_rules
 from points_ledger import calm_program
+from rules.values import Action
 
 FALLBACKS = """\
   fallbacks:
@@ -29,6 +30,7 @@ FALLBACKS = """\
   rules:
     - {name: large, operations: [accrual], when: request.points > 300, action: review, score: 1}
     - {name: absurd, operations: [accrual], when: request.points > 400, action: deny, score: 1}
+    - {name: odd, operations: [accrual], when: request.points == 299, action: challenge, score: 1}
 """
 
 
@@ -117,6 +119,20 @@ async def test_what_was_pending_is_settled_by_the_answer_that_comes_later(
         assert sorted(row["action"] for row in rows) == [1, 1, 2, 3]
         kinds = [one.kind for one in await earner.transactions(denied)]
         assert kinds == [pb.TRANSACTION_KIND_ACCRUAL, pb.TRANSACTION_KIND_REVERSAL]
+
+
+async def test_af_06_a_challenge_that_comes_late_takes_back_and_sends_no_code(
+    ground: Ground, member: str
+) -> None:
+    async with silent(ground, calm_program()) as earner:
+        await earner.accrue(member, "299")
+        house = earner.house
+        await house.start("antifraud")
+        await assess_late(house)
+        assert await earner.balance(member) == pb.Balance()
+        (assessed,) = await house.fetch("SELECT action FROM antifraud.assessment")
+        assert assessed["action"] == Action.CHALLENGE
+        assert not await house.fetch("SELECT 1 FROM antifraud.challenge")
 
 
 async def test_a_review_that_comes_late_opens_a_case_which_settles_it(

@@ -13,20 +13,20 @@ CROSS JOIN LATERAL (
 
 -- name: add_assessments
 -- The rows come in the order of the key: two batches that share request ids must not deadlock. One that is there
--- already breaks the key and undoes the batch; ON CONFLICT would look each of them up before, for a fifth of the time.
+-- already breaks the key and undoes the batch; ON CONFLICT would look each of them up before, for a fifth of the time. Where all of them
+-- are plainly allowed (1), nothing is told of actions, scores and rules.
 INSERT INTO assessment (
     member_id, request_id, assessment_id, kind, action, score, program_version, points, amount_minor, tier_id, type, order_id,
     occurred_time, create_time, fired, context
 )
 SELECT
-    member_id, request_id, assessment_id, ($10::smallint[])[shared], ($11::smallint[])[shared], ($12::smallint[])[shared],
-    ($13::integer[])[shared], points, amount_minor, ($14::text[])[shared], ($15::text[])[shared], order_id,
-    ($16::timestamptz[])[shared], $17::timestamptz, nullif(fired, '')::jsonb, nullif(context, '')::jsonb
+    member_id, request_id, assessment_id, ($9::smallint[])[shared], coalesce(action, 1), coalesce(score, 0),
+    ($10::integer[])[shared], points, amount_minor, ($11::text[])[shared], ($12::text[])[shared], order_id,
+    ($13::timestamptz[])[shared], $17::timestamptz, nullif(fired, '')::jsonb, nullif(context, '')::jsonb
 FROM unnest(
-    split_texts($1::text), split_texts($2::text), $3::uuid[], $4::bigint[], $5::bigint[], split_texts($6::text), split_texts($7::text),
-    split_texts($8::text), $9::smallint[]
-)
-    AS added (member_id, request_id, assessment_id, points, amount_minor, order_id, fired, context, shared)
+    split_texts($1::text), split_texts($2::text), $3::uuid[], $4::bigint[], $5::bigint[], split_texts($6::text),
+    split_texts($7::text), $8::smallint[], $14::smallint[], $15::smallint[], split_texts($16::text)
+) AS added (member_id, request_id, assessment_id, points, amount_minor, order_id, context, shared, action, score, fired)
 
 -- name: list_assessments
 SELECT

@@ -349,6 +349,11 @@ class BatchAssessRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     OPERATIONS_FIELD_NUMBER: builtins.int
+    TOOK_EFFECT_FIELD_NUMBER: builtins.int
+    took_effect: builtins.bool
+    """Whether the operations have taken effect already, because no decision could be had in time. Nobody can answer a challenge then: none
+    is made, no code is sent, and CHALLENGE comes without a `challenge_id`.
+    """
     @builtins.property
     def operations(self) -> containers.RepeatedCompositeFieldContainer[Operation]:
         """1 to 1,000 operations. A mistake in one refuses them all, and is named by `operations[<index>].<field>`."""
@@ -357,10 +362,11 @@ class BatchAssessRequest(message.Message):
         self,
         *,
         operations: abc.Iterable[Operation] | None = ...,
+        took_effect: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["operations", b"operations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["operations", b"operations", "took_effect", b"took_effect"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -198,7 +198,7 @@ class _FraudReactionKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Frau
     FRAUD_REACTION_KIND_FREEZE_ACCOUNT: _FraudReactionKind.ValueType  # 1
     """The member's account earns and spends nothing; its points do not expire meanwhile."""
     FRAUD_REACTION_KIND_EARN_ONLY: _FraudReactionKind.ValueType  # 2
-    """The member's account earns and spends nothing; its points expire as ever."""
+    """The member's account earns, and spends nothing; its points expire as ever."""
     FRAUD_REACTION_KIND_DENY_LIST: _FraudReactionKind.ValueType  # 3
     """The key is on the deny list, as the fact `lists.denied` tells."""
     FRAUD_REACTION_KIND_WATCH_LIST: _FraudReactionKind.ValueType  # 4
@@ -214,7 +214,7 @@ FRAUD_REACTION_KIND_UNSPECIFIED: FraudReactionKind.ValueType  # 0
 FRAUD_REACTION_KIND_FREEZE_ACCOUNT: FraudReactionKind.ValueType  # 1
 """The member's account earns and spends nothing; its points do not expire meanwhile."""
 FRAUD_REACTION_KIND_EARN_ONLY: FraudReactionKind.ValueType  # 2
-"""The member's account earns and spends nothing; its points expire as ever."""
+"""The member's account earns, and spends nothing; its points expire as ever."""
 FRAUD_REACTION_KIND_DENY_LIST: FraudReactionKind.ValueType  # 3
 """The key is on the deny list, as the fact `lists.denied` tells."""
 FRAUD_REACTION_KIND_WATCH_LIST: FraudReactionKind.ValueType  # 4

@@ -1,0 +1,86 @@
+"""New operations as they are kept: what does not depend on the decisions is made before these."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from antifraud.values import Asked, Assessed, Kept, context_to_json, fired_to_json
+from kit.clock import NewId
+from kit.db import packed_texts
+from rules.fraud import ALLOWED
+
+
+class Draft:
+    """The rows of a batch, in the order of the key: two batches that share request ids must not
+    deadlock.
+    """
+
+    def __init__(self, asked: Sequence[Asked], new_id: NewId) -> None:
+        self._asked = asked
+        self._new_id = new_id
+        self._ids: list[UUID] = []
+        self._order: list[int] = []
+        self._columns: list[Any] = []
+
+    def prepare(self) -> None:
+        """Makes all columns but those of the decisions; done once, if not before then when the rows
+        are asked for.
+        """
+        if self._columns:
+            return
+        asked = self._asked
+        # In the order of deciding, so that a list shows it.
+        ids = self._ids = [self._new_id() for _ in asked]
+        order = self._order = sorted(range(len(asked)), key=lambda i: asked[i].request_key)
+        rows = [asked[i] for i in order]
+        members, requests = zip(*[one.request_key for one in rows], strict=True)
+        self._columns = [
+            packed_texts(members),
+            packed_texts(requests),
+            [ids[i] for i in order],
+            [one.facts.points for one in rows],
+            [one.facts.amount_minor for one in rows],
+            packed_texts([one.facts.order_id for one in rows]),
+            _sparse_texts([context_to_json(one.facts) for one in rows]),
+            *_shared(rows),
+        ]
+
+    def kept(self, assessed: Sequence[Assessed]) -> list[Kept]:
+        """The operations with their decisions, which are given in the order of deciding."""
+        self.prepare()
+        ids = self._ids
+        return [Kept(*assessed[i], ids[i]) for i in self._order]
+
+    def columns(self, kept: Sequence[Kept]) -> list[Any]:
+        """What `add_assessments` takes, but for the time."""
+        decisions = [row.decision for row in kept]
+        if all(decision is ALLOWED for decision in decisions):
+            return [*self._columns, None, None, None]
+        return [
+            *self._columns,
+            [decision.action for decision in decisions],
+            [decision.score for decision in decisions],
+            packed_texts([fired_to_json(decision.fired) for decision in decisions]),
+        ]
+
+
+def _sparse_texts(texts: Sequence[str]) -> str | None:
+    """Texts that are all empty most of the time."""
+    return packed_texts(texts) if any(texts) else None
+
+
+def _shared(rows: Sequence[Asked]) -> list[list[Any]]:
+    """For each row, which of those that follow it has: once each what many rows share."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    shared: list[tuple[Any, ...]] = []
+    chosen = []
+    for one in rows:
+        kind, version, facts = one.facts.operation, one.program.version, one.facts
+        # Keyed by numbers: to hash a datetime or an enum costs as much as all else here.
+        key = (int(kind), version, one.occurred_us, facts.tier, facts.type)
+        number = numbers.get(key)
+        if number is None:
+            shared.append((kind, version, facts.tier, facts.type, one.occurred_time))
+            number = numbers[key] = len(shared)
+        chosen.append(number)
+    return [chosen, *(list(column) for column in zip(*shared, strict=True))]
