@@ -14,7 +14,7 @@ from antifraud.errors import TooManyKeys
 from antifraud.values import Asked, Assessed, asked_of, facts_of, fired_from_json
 from antifraud.velocity import INT64_MAX, Key
 from rules.facts import WINDOW_SECONDS_MAX
-from rules.fraud import Fired, FraudDecision, decision_of
+from rules.fraud import STEP_UP_RULE, Fired, FraudDecision, decision_of
 from rules.fraud_rules import FraudFacts
 from rules.values import Action, FraudRule
 
@@ -204,7 +204,9 @@ class BackTest:
         if self.draft.recorded:
             decision = self._with_recorded(past, decision)
         for fired in decision.fired:
-            self.rules[fired.rule].add(past, decision.action)
+            # The limit of the step-up is no rule; what it stops is among the changes.
+            if fired.rule != STEP_UP_RULE:
+                self.rules[fired.rule].add(past, decision.action)
         self._compare(past, decision.action)
 
     def _with_recorded(self, past: Past, decision: FraudDecision) -> FraudDecision:
@@ -215,8 +217,12 @@ class BackTest:
                 self.unanswered[name] += 1
         recorded = [self._as_drafted(one) for one in past.fired if one.rule in known]
         fired = [*decision.fired, *recorded]
-        fired.sort(key=lambda one: self._order[one.rule][0])
+        fired.sort(key=lambda one: self._place(one.rule))
         return decision_of(fired, decision.broken)
+
+    def _place(self, rule: str) -> int:
+        known = self._order.get(rule)
+        return known[0] if known is not None else len(self._order)
 
     def _as_drafted(self, fired: Fired) -> Fired:
         rule: FraudRule = self._order[fired.rule][1]

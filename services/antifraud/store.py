@@ -30,7 +30,8 @@ from kit.db import Database, Transaction, meanwhile
 from kit.errors import LaurelError
 from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import ALLOWED, FraudDecision
-from rules.values import Action
+from rules.fraud_rules import FraudFacts
+from rules.values import Action, Operation
 
 CONSTRAINTS: dict[str, type[LaurelError]] = {
     "assessment_pkey": AssessedMeanwhile,
@@ -187,14 +188,32 @@ class AssessmentStore:
 
 
 async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, Decided]:
-    members, requests = zip(*(one.request_key for one in unique), strict=True)
-    rows = await tx.fetch("find_assessments", list(members), list(requests))
-    return {
-        (row["member_id"], row["request_id"]): Decided(
-            row["assessment_id"], Action(row["action"]), row["score"], row["program_version"]
-        )
-        for row in rows
-    }
+    asked = {one.request_key: one for one in unique}
+    members, requests = zip(*asked, strict=True)
+    found: dict[RequestKey, Decided] = {}
+    for row in await tx.fetch("find_assessments", list(members), list(requests)):
+        key = (row["member_id"], row["request_id"])
+        action = Action(row["action"])
+        if action is Action.ALLOW and not _is_covered(asked[key].facts, row):
+            action = Action.DENY
+        found[key] = Decided(row["assessment_id"], action, row["score"], row["program_version"])
+    return found
+
+
+def _is_covered(facts: FraudFacts, row: Any) -> bool:
+    """Whether what was allowed goes as far as what is asked now: nobody shall get more points past
+    the rules under a request id whose operation was allowed, but never booked.
+
+    The points of an accrual follow from its amount and what the member has done meanwhile.
+    """
+    amount_minor = row["amount_minor"]
+    return (
+        facts.operation == row["kind"]
+        and (facts.operation is Operation.ACCRUAL or facts.points <= row["points"])
+        # None in rows from before amounts were kept.
+        and (amount_minor is None or facts.amount_minor <= amount_minor)
+        and facts.counterparty == (row["counterparty"] or "")
+    )
 
 
 def _decided(asked: Asked, decision: FraudDecision, assessment_id: UUID) -> Decided:

@@ -18,7 +18,7 @@ from fraud_desk import (
 from grpc import StatusCode
 from prometheus_client import REGISTRY
 
-from house import new_id, refused
+from house import new_id, refused, usd
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 
 HOUR = 3600
@@ -65,6 +65,32 @@ async def test_a_repeat_keeps_its_decision_when_times_have_changed(desk: Desk, m
     [decision] = await desk.assess(first)
     await desk.assess(*[operation(member) for _ in range(5)])
     assert await desk.assess(first) == [decision]
+
+
+async def test_what_was_allowed_is_no_leave_for_more_under_the_same_request_id(
+    desk: Desk, member: str
+) -> None:
+    """Else a spending that points refused could come again, larger, past all rules."""
+    spent = operation(member, kind=REDEMPTION, points=100)
+    earned = operation(member, points=10)
+    await desk.assess(spent, earned)
+    allowed = {
+        "fewer points": (spent, {"points": 99}),
+        "points that follow": (earned, {"points": 11}),
+    }
+    denied = {
+        "more points": (spent, {"points": 101}),
+        "another kind": (spent, {"kind": ACCRUAL}),
+        "a receiver": (spent, {"counterparty_member_id": "x"}),
+        "more spend": (earned, {"amount": usd("10.01")}),
+    }
+    for cases, action in ((allowed, ALLOW), (denied, DENY)):
+        for name, (asked, change) in cases.items():
+            other = pb.Operation()
+            other.CopyFrom(asked)
+            other.MergeFrom(pb.Operation(**change))
+            assert await desk.actions(other) == [action], name
+    assert await desk.actions(spent, earned) == [ALLOW, ALLOW]
 
 
 async def test_racing_repeats_are_decided_and_counted_once(desk: Desk, member: str) -> None:

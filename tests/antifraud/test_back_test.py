@@ -149,6 +149,19 @@ async def test_a_whole_program_replaces_all_rules(lab: Lab, member: str) -> None
     assert (result.live.hit_count, result.draft.hit_count) == (1, 0)
 
 
+async def test_af_05_a_draft_may_challenge_above_a_limit(lab: Lab, member: str) -> None:
+    """A limit is no rule: what it would stop is among the changes."""
+    for points in (100, 101, 300):
+        await lab.assess(operation(member, kind=REDEMPTION, points=points))
+    draft = LAB_PROGRAM.replace(
+        "antifraud:\n", "antifraud:\n  step_up: {redemption_points_above: 100}\n"
+    )
+    result = await lab.back_test(draft)
+    assert result.newly_stopped_count == result.draft.hit_count == 2
+    (change,) = result.changes
+    assert sorted(one.points for one in change.samples) == [101, 300]
+
+
 async def test_a_shadow_draft_changes_no_decision(lab: Lab, member: str) -> None:
     await lab.assess(*[operation(member) for _ in range(3)])
     quiet = STRICTER.replace("many_purchases", "quiet") + "      shadow: true\n"

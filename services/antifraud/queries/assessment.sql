@@ -2,10 +2,12 @@
 
 -- name: find_assessments
 -- OFFSET 0 keeps it a probe of the key per row, whatever the planner believes about the size of the table.
-SELECT found.member_id, found.request_id, found.assessment_id, found.action, found.score, found.program_version
+SELECT
+    found.member_id, found.request_id, found.assessment_id, found.action, found.score, found.program_version, found.kind, found.points,
+    found.amount_minor, found.context ->> 'counterparty' AS counterparty
 FROM unnest($1::text[], $2::text[]) AS asked (member_id, request_id)
 CROSS JOIN LATERAL (
-    SELECT member_id, request_id, assessment_id, action, score, program_version
+    SELECT member_id, request_id, assessment_id, action, score, program_version, kind, points, amount_minor, context
     FROM assessment
     WHERE member_id = asked.member_id AND request_id = asked.request_id
     OFFSET 0

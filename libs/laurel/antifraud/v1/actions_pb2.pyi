@@ -96,7 +96,7 @@ class Action(message.Message):
 
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp:
-        """When it ends by itself; unset for never."""
+        """When it ends by itself; unset for never. A freeze ends with the first scheduled run after it, by default within an hour."""
 
     @builtins.property
     def lift(self) -> Lift:
@@ -361,7 +361,7 @@ class ListActionsRequest(message.Message):
     kind: program_pb2.FraudReactionKind.ValueType
     """Only those of this kind; all when unspecified."""
     in_force: builtins.bool
-    """Only those that are in force."""
+    """Only those that are not lifted; also one past its end that no scheduled run has lifted yet."""
     page_size: builtins.int
     """At most so many, 1 to 1,000; 50 when 0."""
     page_token: builtins.str

@@ -222,7 +222,7 @@ class FiredRule(message.Message):
     FACTS_FIELD_NUMBER: builtins.int
     SHADOW_FIELD_NUMBER: builtins.int
     rule: builtins.str
-    """Name of the rule in the program."""
+    """Name of the rule in the program, or `step_up.redemption_points_above` for the program's own limit."""
     action: program_pb2.FraudAction.ValueType
     """What it asked for."""
     score: builtins.int
@@ -352,7 +352,7 @@ class BatchAssessRequest(message.Message):
     TOOK_EFFECT_FIELD_NUMBER: builtins.int
     took_effect: builtins.bool
     """Whether the operations have taken effect already, because no decision could be had in time. Nobody can answer a challenge then: none
-    is made, no code is sent, and CHALLENGE comes without a `challenge_id`.
+    is made and no new code is sent; CHALLENGE has a `challenge_id` only where an earlier call made a challenge that is still open.
     """
     @builtins.property
     def operations(self) -> containers.RepeatedCompositeFieldContainer[Operation]:
@@ -408,13 +408,13 @@ class Decision(message.Message):
     action: program_pb2.FraudAction.ValueType
     """What to do."""
     score: builtins.int
-    """Sum of the scores of the rules that fired, at most 1000."""
+    """Sum of the scores of the rules that fired and do not only watch, at most 1000."""
     program_version: builtins.int
     """Version of the program that decided."""
     challenge_id: builtins.str
-    """With CHALLENGE, what the member has to solve before the same operation goes through under the same request id; empty where no
-    more can be asked of the member now: the operation or the day had all of its challenges, or no code can be made. Empty
-    with any other action.
+    """With CHALLENGE, what the member has to solve before the same operation goes through under the same request id; empty where no more
+    can be asked of the member now: the operation had all of its challenges, the member all codes of the day, or no code can be made.
+    Empty with any other action.
     """
     def __init__(
         self,
@@ -625,7 +625,7 @@ class GetCaseResponse(message.Message):
 
     @builtins.property
     def links(self) -> containers.RepeatedCompositeFieldContainer[cases_pb2.CaseLink]:
-        """Whom its operations lead to, at most 50 of each kind; only on the first page. Looked for by the devices and cards of its newest 50
+        """Whom its operations lead to, at most 50 of each kind; only on the first page. Devices and cards are those of that page's
         assessments.
         """
 

@@ -31,7 +31,8 @@ if _version_not_supported:
 
 
 class AntifraudServiceStub:
-    """Decides whether points may move, before they do.
+    """Decides whether points may move, before they do. A call with a `request_id` of its own answers a repeat as it did at first; with other
+    content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     """
 
     def __init__(self, channel):
@@ -158,13 +159,17 @@ class AntifraudServiceStub:
 
 
 class AntifraudServiceServicer:
-    """Decides whether points may move, before they do.
+    """Decides whether points may move, before they do. A call with a `request_id` of its own answers a repeat as it did at first; with other
+    content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     """
 
     def BatchAssess(self, request, context):
         """Assesses many operations, each on its own, in the order given. An operation whose request id was assessed before gets the
-        stored decision and counts no second time.
-        Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+        stored decision and counts no second time; a challenge that was solved or a case that was decided since changes it. What lets an
+        operation pass is for that one alone: DENY where it comes again as another kind, for another receiver, with a larger amount or, when
+        it spends, with more points.
+        Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet; UNAVAILABLE with reason ASSESSED_MEANWHILE: ask again
+        with the same request ids; INVALID_ARGUMENT, also with reason CURRENCY_MISMATCH, AMOUNT_INVALID or TIME_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -287,7 +292,8 @@ class AntifraudServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchPutListEntries(self, request, context):
-        """Puts entries on lists; one with the same list and key is replaced, all of it. They count from the next assessment on.
+        """Puts entries on lists; what an operator had put there with the same list and key is replaced, all of it, and what an action has put
+        there stays beside it. They count from the next assessment on.
         Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE or EXPIRE_TIME_PAST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -295,7 +301,9 @@ class AntifraudServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveListEntries(self, request, context):
-        """Takes entries off lists. Errors: FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where an action put it there; lift that.
+        """Takes off lists what operators put there. Where an action has put the same key there, too, the key stays listed: lift the action.
+        Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE; FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where only an action put it
+        there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,9 +317,10 @@ class AntifraudServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TakeAction(self, request, context):
-        """Freezes, caps or lists by hand, at once. An account is frozen, or earns only, as soon as points has heard of it.
-        Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with
-        reason ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+        """Freezes, caps or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or `lists`. An
+        account is frozen, or earns only, as soon as points has heard of it.
+        Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with reason
+        ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -483,7 +492,8 @@ def add_AntifraudServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AntifraudService:
-    """Decides whether points may move, before they do.
+    """Decides whether points may move, before they do. A call with a `request_id` of its own answers a repeat as it did at first; with other
+    content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
     """
 
     @staticmethod

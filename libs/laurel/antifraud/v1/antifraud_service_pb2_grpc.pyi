@@ -18,13 +18,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AntifraudServiceStub:
-    """Decides whether points may move, before they do."""
+    """Decides whether points may move, before they do. A call with a `request_id` of its own answers a repeat as it did at first; with other
+    content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
+    """
 
     def __init__(self, channel: aio.Channel) -> None: ...
     BatchAssess: aio.UnaryUnaryMultiCallable[antifraud_service_pb2.BatchAssessRequest, antifraud_service_pb2.BatchAssessResponse]
     """Assesses many operations, each on its own, in the order given. An operation whose request id was assessed before gets the
-    stored decision and counts no second time.
-    Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+    stored decision and counts no second time; a challenge that was solved or a case that was decided since changes it. What lets an
+    operation pass is for that one alone: DENY where it comes again as another kind, for another receiver, with a larger amount or, when
+    it spends, with more points.
+    Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet; UNAVAILABLE with reason ASSESSED_MEANWHILE: ask again
+    with the same request ids; INVALID_ARGUMENT, also with reason CURRENCY_MISMATCH, AMOUNT_INVALID or TIME_INVALID.
     """
     ListAssessments: aio.UnaryUnaryMultiCallable[antifraud_service_pb2.ListAssessmentsRequest, antifraud_service_pb2.ListAssessmentsResponse]
     """Lists the assessments of a member, newest first."""
@@ -89,17 +94,22 @@ class AntifraudServiceStub:
     Errors: NOT_FOUND with reason CHALLENGE_NOT_FOUND.
     """
     BatchPutListEntries: aio.UnaryUnaryMultiCallable[lists_pb2.BatchPutListEntriesRequest, lists_pb2.BatchPutListEntriesResponse]
-    """Puts entries on lists; one with the same list and key is replaced, all of it. They count from the next assessment on.
+    """Puts entries on lists; what an operator had put there with the same list and key is replaced, all of it, and what an action has put
+    there stays beside it. They count from the next assessment on.
     Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE or EXPIRE_TIME_PAST.
     """
     RemoveListEntries: aio.UnaryUnaryMultiCallable[lists_pb2.RemoveListEntriesRequest, lists_pb2.RemoveListEntriesResponse]
-    """Takes entries off lists. Errors: FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where an action put it there; lift that."""
+    """Takes off lists what operators put there. Where an action has put the same key there, too, the key stays listed: lift the action.
+    Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE; FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where only an action put it
+    there.
+    """
     ListListEntries: aio.UnaryUnaryMultiCallable[lists_pb2.ListListEntriesRequest, lists_pb2.ListListEntriesResponse]
     """Lists the entries of lists."""
     TakeAction: aio.UnaryUnaryMultiCallable[actions_pb2.TakeActionRequest, actions_pb2.TakeActionResponse]
-    """Freezes, caps or lists by hand, at once. An account is frozen, or earns only, as soon as points has heard of it.
-    Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with
-    reason ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+    """Freezes, caps or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or `lists`. An
+    account is frozen, or earns only, as soon as points has heard of it.
+    Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with reason
+    ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
     """
     LiftAction: aio.UnaryUnaryMultiCallable[actions_pb2.LiftActionRequest, actions_pb2.LiftActionResponse]
     """Lifts an action, whether a rule or a person took it. An account frozen by it gets the time back that its points have lost.
@@ -120,7 +130,9 @@ class AntifraudServiceStub:
     """Lists appeals, oldest first."""
 
 class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
-    """Decides whether points may move, before they do."""
+    """Decides whether points may move, before they do. A call with a `request_id` of its own answers a repeat as it did at first; with other
+    content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
+    """
 
     @abc_1.abstractmethod
     def BatchAssess(
@@ -129,8 +141,11 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[antifraud_service_pb2.BatchAssessRequest, abc.Awaitable[antifraud_service_pb2.BatchAssessResponse]],
     ) -> abc.Awaitable[antifraud_service_pb2.BatchAssessResponse]:
         """Assesses many operations, each on its own, in the order given. An operation whose request id was assessed before gets the
-        stored decision and counts no second time.
-        Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet.
+        stored decision and counts no second time; a challenge that was solved or a case that was decided since changes it. What lets an
+        operation pass is for that one alone: DENY where it comes again as another kind, for another receiver, with a larger amount or, when
+        it spends, with more points.
+        Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet; UNAVAILABLE with reason ASSESSED_MEANWHILE: ask again
+        with the same request ids; INVALID_ARGUMENT, also with reason CURRENCY_MISMATCH, AMOUNT_INVALID or TIME_INVALID.
         """
 
     @abc_1.abstractmethod
@@ -279,7 +294,8 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         request: lists_pb2.BatchPutListEntriesRequest,
         context: aio.ServicerContext[lists_pb2.BatchPutListEntriesRequest, abc.Awaitable[lists_pb2.BatchPutListEntriesResponse]],
     ) -> abc.Awaitable[lists_pb2.BatchPutListEntriesResponse]:
-        """Puts entries on lists; one with the same list and key is replaced, all of it. They count from the next assessment on.
+        """Puts entries on lists; what an operator had put there with the same list and key is replaced, all of it, and what an action has put
+        there stays beside it. They count from the next assessment on.
         Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE or EXPIRE_TIME_PAST.
         """
 
@@ -289,7 +305,10 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         request: lists_pb2.RemoveListEntriesRequest,
         context: aio.ServicerContext[lists_pb2.RemoveListEntriesRequest, abc.Awaitable[lists_pb2.RemoveListEntriesResponse]],
     ) -> abc.Awaitable[lists_pb2.RemoveListEntriesResponse]:
-        """Takes entries off lists. Errors: FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where an action put it there; lift that."""
+        """Takes off lists what operators put there. Where an action has put the same key there, too, the key stays listed: lift the action.
+        Errors: INVALID_ARGUMENT with reason LIST_KEY_TWICE; FAILED_PRECONDITION with reason LIST_ENTRY_OF_ACTION where only an action put it
+        there.
+        """
 
     @abc_1.abstractmethod
     def ListListEntries(
@@ -305,9 +324,10 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         request: actions_pb2.TakeActionRequest,
         context: aio.ServicerContext[actions_pb2.TakeActionRequest, abc.Awaitable[actions_pb2.TakeActionResponse]],
     ) -> abc.Awaitable[actions_pb2.TakeActionResponse]:
-        """Freezes, caps or lists by hand, at once. An account is frozen, or earns only, as soon as points has heard of it.
-        Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with
-        reason ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+        """Freezes, caps or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or `lists`. An
+        account is frozen, or earns only, as soon as points has heard of it.
+        Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with reason
+        ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
         """
 
     @abc_1.abstractmethod

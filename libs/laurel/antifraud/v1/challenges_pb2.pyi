@@ -141,7 +141,7 @@ class VerifyChallengeRequest(message.Message):
     challenge_id: builtins.str
     """The challenge, as CHALLENGE_REQUIRED names it."""
     code: builtins.str
-    """What the member typed, 1 to 64 characters; spaces around it do not count."""
+    """What the member typed, 1 to 64 characters; spaces around a code of ours do not count, an external verifier gets it as it is."""
     def __init__(
         self,
         *,

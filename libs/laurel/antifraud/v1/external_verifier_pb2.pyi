@@ -89,7 +89,7 @@ class VerifyCodeRequest(message.Message):
     member_id: builtins.str
     """The member."""
     code: builtins.str
-    """What the member gave, 1 to 64 characters."""
+    """What the member gave, 1 to 64 characters, as it was typed."""
     def __init__(
         self,
         *,

@@ -164,7 +164,7 @@ class BatchPutListEntriesResponse(message.Message):
 
     ADDED_COUNT_FIELD_NUMBER: builtins.int
     added_count: builtins.int
-    """How many of them are new; the rest replaced an entry with the same list and key."""
+    """How many of them are new; the rest replaced an operator's entry with the same list and key."""
     def __init__(
         self,
         *,

@@ -62,9 +62,9 @@ class Event(message.Message):
     event_id: builtins.str
     """Unique id, a UUID of version 7."""
     member_id: builtins.str
-    """The member the fact is about; empty for facts about the program."""
+    """The member the fact is about; empty for facts about the program, and for actions of anti-fraud by hand on another key than a member."""
     program_version: builtins.int
-    """Version of the program that decided it; 0 where no program had a say."""
+    """Version of the program that decided it; 0 where no program had a say, and for actions of anti-fraud."""
     trace_parent: builtins.str
     """W3C `traceparent` of the request that caused it; empty when it was not traced."""
     @builtins.property
@@ -264,7 +264,9 @@ class PointsAccrued(message.Message):
     points: builtins.int
     """Points booked, 0 or more."""
     under_review: builtins.bool
-    """Whether the points wait for a review by anti-fraud; a spend under review does not count for a tier."""
+    """Whether the points wait for a review by anti-fraud, or for a decision that it did not give in time; such spend does not count for a tier
+    yet.
+    """
     region: builtins.str
     """Region that they count for on leaderboards; empty where none was named."""
     event_type: builtins.str
@@ -876,7 +878,7 @@ class BonusAccrued(message.Message):
     points: builtins.int
     """Points booked, above 0."""
     under_review: builtins.bool
-    """Whether the points wait for a review by anti-fraud."""
+    """Whether the points wait for a review by anti-fraud, or for a decision that it did not give in time."""
     region: builtins.str
     """Region that they count for on leaderboards; empty where none was named, and for what a team is given."""
     def __init__(
@@ -1006,7 +1008,7 @@ class ReviewSettled(message.Message):
     points: builtins.int
     """Points that count from now on, bonuses included, less what was taken back before; 0 where it was fraud."""
     legitimate: builtins.bool
-    """Whether it was no fraud."""
+    """Whether it counts: it was found to be no fraud, or a late assessment let it pass. False also where that denied or challenged it."""
     region: builtins.str
     """Region that the accrual counts for on leaderboards; empty where none was named."""
     @builtins.property

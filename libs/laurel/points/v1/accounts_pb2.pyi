@@ -32,7 +32,7 @@ class _AccountStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_AccountSt
     """It earns and spends."""
     ACCOUNT_STATE_FROZEN: _AccountState.ValueType  # 2
     """It earns, and what was begun is settled: holds are captured and released, refunds and returns booked. It spends nothing:
-    holds, gifts, donations, adjustments and contributions to a household are refused with ACCOUNT_FROZEN.
+    holds, donations, gifts and adjustments either way, merges, joining and paying into a household are refused with ACCOUNT_FROZEN.
     """
     ACCOUNT_STATE_CLOSED: _AccountState.ValueType  # 3
     """It only settles: what is refunded to it is forfeited at once, a return becomes a debt. All else is refused with
@@ -55,7 +55,7 @@ ACCOUNT_STATE_OPEN: AccountState.ValueType  # 1
 """It earns and spends."""
 ACCOUNT_STATE_FROZEN: AccountState.ValueType  # 2
 """It earns, and what was begun is settled: holds are captured and released, refunds and returns booked. It spends nothing:
-holds, gifts, donations, adjustments and contributions to a household are refused with ACCOUNT_FROZEN.
+holds, donations, gifts and adjustments either way, merges, joining and paying into a household are refused with ACCOUNT_FROZEN.
 """
 ACCOUNT_STATE_CLOSED: AccountState.ValueType  # 3
 """It only settles: what is refunded to it is forfeited at once, a return becomes a debt. All else is refused with
@@ -125,7 +125,7 @@ class _AccountRestrictionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Acc
     ACCOUNT_RESTRICTION_UNSPECIFIED: _AccountRestriction.ValueType  # 0
     """Nothing."""
     ACCOUNT_RESTRICTION_EARN_ONLY: _AccountRestriction.ValueType  # 1
-    """It earns and spends nothing: what spends is refused with ACCOUNT_EARN_ONLY. Its points expire as ever."""
+    """It goes on earning and spends nothing: what a frozen account is refused, it is refused with ACCOUNT_EARN_ONLY. Its points expire as ever."""
     ACCOUNT_RESTRICTION_FROZEN: _AccountRestriction.ValueType  # 2
     """As frozen by an operator, but its points do not expire meanwhile."""
 
@@ -135,7 +135,7 @@ class AccountRestriction(_AccountRestriction, metaclass=_AccountRestrictionEnumT
 ACCOUNT_RESTRICTION_UNSPECIFIED: AccountRestriction.ValueType  # 0
 """Nothing."""
 ACCOUNT_RESTRICTION_EARN_ONLY: AccountRestriction.ValueType  # 1
-"""It earns and spends nothing: what spends is refused with ACCOUNT_EARN_ONLY. Its points expire as ever."""
+"""It goes on earning and spends nothing: what a frozen account is refused, it is refused with ACCOUNT_EARN_ONLY. Its points expire as ever."""
 ACCOUNT_RESTRICTION_FROZEN: AccountRestriction.ValueType  # 2
 """As frozen by an operator, but its points do not expire meanwhile."""
 
@@ -198,9 +198,9 @@ class AccountAction(message.Message):
     kind: AccountActionKind.ValueType
     """What was decided."""
     operator: builtins.str
-    """The person who decided."""
+    """The person who decided; `antifraud` for its actions, which the reason names by their ids."""
     identity: builtins.str
-    """The identity of the caller that vouches for the person."""
+    """The identity of the caller that vouches for the person; `antifraud` for its actions."""
     reason: builtins.str
     """Why."""
     transaction_id: builtins.str

@@ -537,7 +537,7 @@ class Explanation(message.Message):
     tier_id: builtins.str
     """Id of the tier that was applied; empty when it was not known."""
     under_review: builtins.bool
-    """Whether anti-fraud asked for a review."""
+    """Whether it waited when it was booked: for a review by anti-fraud, or for a decision that it did not give in time."""
     assessment_id: builtins.str
     """The assessment by anti-fraud; empty where none was made."""
     cause_transaction_id: builtins.str
@@ -1216,7 +1216,7 @@ class AccruedPoints(message.Message):
     points: builtins.int
     """Points earned, 0 or more."""
     under_review: builtins.bool
-    """Whether the points wait for a review."""
+    """Whether the points wait for a review, or for a decision of anti-fraud that did not come in time."""
     @builtins.property
     def balance_after(self) -> Balance:
         """The balance right after it."""

@@ -44,6 +44,8 @@ class PointsServiceStub:
     that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
     with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
     batch is refused so for good.
+    Where a list of errors below names ACCOUNT_FROZEN of a member, ACCOUNT_EARN_ONLY can come in its place, see AccountRestriction; but for
+    FreezeAccount.
     """
 
     def __init__(self, channel):
@@ -348,12 +350,14 @@ class PointsServiceServicer:
     that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
     with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
     batch is refused so for good.
+    Where a list of errors below names ACCOUNT_FROZEN of a member, ACCOUNT_EARN_ONLY can come in its place, see AccountRestriction; but for
+    FreezeAccount.
     """
 
     def AccruePoints(self, request, context):
         """Books the points of one purchase.
         Errors: FAILED_PRECONDITION with reason DENIED; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE when no decision could be had
-        and the points exceed what the program books without one; INVALID_ARGUMENT with reason CURRENCY_MISMATCH,
+        and the program's fallback refuses it, or the points exceed what that books without one; INVALID_ARGUMENT with reason CURRENCY_MISMATCH,
         AMOUNT_INVALID or TIME_IN_FUTURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -464,7 +468,8 @@ class PointsServiceServicer:
 
     def HoldPoints(self, request, context):
         """Sets active points aside for an order, those that expire first.
-        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW; UNAVAILABLE with reason
+        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW, ACCOUNT_FROZEN,
+        ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; UNAVAILABLE with reason
         ANTIFRAUD_UNAVAILABLE; INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -538,8 +543,9 @@ class PointsServiceServicer:
 
     def WatchBalance(self, request, context):
         """Sends the balance of a member, and the new one after each change to it, by whatever call or scheduled work: within half a second, and
-        at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in between. Ends
-        with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves: open another.
+        at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in
+        between. Ends with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves:
+        open another.
         Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS when 4,096 are served already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -625,8 +631,9 @@ class PointsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnfreezeAccount(self, request, context):
-        """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
-        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """Lets a frozen account spend again, unless anti-fraud has frozen it, too, or lets it earn only.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED,
+        ACCOUNT_MERGED or ACCOUNT_IS_POOL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1145,6 +1152,8 @@ class PointsService:
     that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
     with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
     batch is refused so for good.
+    Where a list of errors below names ACCOUNT_FROZEN of a member, ACCOUNT_EARN_ONLY can come in its place, see AccountRestriction; but for
+    FreezeAccount.
     """
 
     @staticmethod

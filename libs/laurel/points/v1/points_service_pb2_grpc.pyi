@@ -31,13 +31,15 @@ class PointsServiceStub:
     that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
     with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
     batch is refused so for good.
+    Where a list of errors below names ACCOUNT_FROZEN of a member, ACCOUNT_EARN_ONLY can come in its place, see AccountRestriction; but for
+    FreezeAccount.
     """
 
     def __init__(self, channel: aio.Channel) -> None: ...
     AccruePoints: aio.UnaryUnaryMultiCallable[points_service_pb2.AccruePointsRequest, points_service_pb2.AccruePointsResponse]
     """Books the points of one purchase.
     Errors: FAILED_PRECONDITION with reason DENIED; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE when no decision could be had
-    and the points exceed what the program books without one; INVALID_ARGUMENT with reason CURRENCY_MISMATCH,
+    and the program's fallback refuses it, or the points exceed what that books without one; INVALID_ARGUMENT with reason CURRENCY_MISMATCH,
     AMOUNT_INVALID or TIME_IN_FUTURE.
     """
     BatchAccruePoints: aio.UnaryUnaryMultiCallable[points_service_pb2.BatchAccruePointsRequest, points_service_pb2.BatchAccruePointsResponse]
@@ -93,7 +95,8 @@ class PointsServiceStub:
     """Returns what is known of a till's batches; zeros for one that sent none."""
     HoldPoints: aio.UnaryUnaryMultiCallable[points_service_pb2.HoldPointsRequest, points_service_pb2.HoldPointsResponse]
     """Sets active points aside for an order, those that expire first.
-    Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW; UNAVAILABLE with reason
+    Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW, ACCOUNT_FROZEN,
+    ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; UNAVAILABLE with reason
     ANTIFRAUD_UNAVAILABLE; INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
     """
     QuoteRedemption: aio.UnaryUnaryMultiCallable[redemptions_pb2.QuoteRedemptionRequest, redemptions_pb2.QuoteRedemptionResponse]
@@ -130,8 +133,9 @@ class PointsServiceStub:
     """Returns the balances of up to 1,000 members as they are now, all as one snapshot."""
     WatchBalance: aio.UnaryStreamMultiCallable[points_service_pb2.WatchBalanceRequest, points_service_pb2.WatchBalanceResponse]
     """Sends the balance of a member, and the new one after each change to it, by whatever call or scheduled work: within half a second, and
-    at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in between. Ends
-    with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves: open another.
+    at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in
+    between. Ends with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves:
+    open another.
     Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS when 4,096 are served already.
     """
     ListLots: aio.UnaryUnaryMultiCallable[points_service_pb2.ListLotsRequest, points_service_pb2.ListLotsResponse]
@@ -169,8 +173,9 @@ class PointsServiceStub:
     Errors: FAILED_PRECONDITION with reason ACCOUNT_FROZEN, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
     """
     UnfreezeAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.UnfreezeAccountRequest, accounts_pb2.UnfreezeAccountResponse]
-    """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
-    Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+    """Lets a frozen account spend again, unless anti-fraud has frozen it, too, or lets it earn only.
+    Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED,
+    ACCOUNT_MERGED or ACCOUNT_IS_POOL.
     """
     CloseAccount: aio.UnaryUnaryMultiCallable[accounts_pb2.CloseAccountRequest, accounts_pb2.CloseAccountResponse]
     """Closes an account for good: its active and pending points are forfeited and its debt is given up. Holds must have ended.
@@ -293,6 +298,8 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     that `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), and the same request goes through then; or
     with reason CHALLENGES_SPENT where no more challenges can be asked of the member now. Nothing was booked. A row of a till's
     batch is refused so for good.
+    Where a list of errors below names ACCOUNT_FROZEN of a member, ACCOUNT_EARN_ONLY can come in its place, see AccountRestriction; but for
+    FreezeAccount.
     """
 
     @abc_1.abstractmethod
@@ -303,7 +310,7 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[points_service_pb2.AccruePointsResponse]:
         """Books the points of one purchase.
         Errors: FAILED_PRECONDITION with reason DENIED; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE when no decision could be had
-        and the points exceed what the program books without one; INVALID_ARGUMENT with reason CURRENCY_MISMATCH,
+        and the program's fallback refuses it, or the points exceed what that books without one; INVALID_ARGUMENT with reason CURRENCY_MISMATCH,
         AMOUNT_INVALID or TIME_IN_FUTURE.
         """
 
@@ -437,7 +444,8 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[points_service_pb2.HoldPointsRequest, abc.Awaitable[points_service_pb2.HoldPointsResponse]],
     ) -> abc.Awaitable[points_service_pb2.HoldPointsResponse]:
         """Sets active points aside for an order, those that expire first.
-        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW; UNAVAILABLE with reason
+        Errors: FAILED_PRECONDITION with reason INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED or UNDER_REVIEW, ACCOUNT_FROZEN,
+        ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL; UNAVAILABLE with reason
         ANTIFRAUD_UNAVAILABLE; INVALID_ARGUMENT with reason POINTS_BELOW_MINIMUM, POINTS_OFF_STEP or POINTS_ABOVE_SHARE.
         """
 
@@ -528,8 +536,9 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[points_service_pb2.WatchBalanceRequest, abc.AsyncIterator[points_service_pb2.WatchBalanceResponse]],
     ) -> abc.AsyncIterator[points_service_pb2.WatchBalanceResponse]:
         """Sends the balance of a member, and the new one after each change to it, by whatever call or scheduled work: within half a second, and
-        at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in between. Ends
-        with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves: open another.
+        at once for most. Changes that follow each other closely may come as one; whoever reads slowly is sent the newest, not all in
+        between. Ends with the caller's deadline, with OK after an hour, and with UNAVAILABLE, reason SHUTTING_DOWN, when the server leaves:
+        open another.
         Errors: RESOURCE_EXHAUSTED with reason TOO_MANY_WATCHERS when 4,096 are served already.
         """
 
@@ -633,8 +642,9 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounts_pb2.UnfreezeAccountRequest,
         context: aio.ServicerContext[accounts_pb2.UnfreezeAccountRequest, abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]],
     ) -> abc.Awaitable[accounts_pb2.UnfreezeAccountResponse]:
-        """Lets a frozen account spend again, unless anti-fraud has frozen it, too.
-        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED, ACCOUNT_MERGED or ACCOUNT_IS_POOL.
+        """Lets a frozen account spend again, unless anti-fraud has frozen it, too, or lets it earn only.
+        Errors: FAILED_PRECONDITION with reason ACCOUNT_NOT_FROZEN, FROZEN_BY_ANTIFRAUD where nobody else has frozen it, ACCOUNT_CLOSED,
+        ACCOUNT_MERGED or ACCOUNT_IS_POOL.
         """
 
     @abc_1.abstractmethod

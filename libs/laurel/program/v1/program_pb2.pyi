@@ -196,7 +196,7 @@ class _FraudReactionKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Frau
     FRAUD_REACTION_KIND_UNSPECIFIED: _FraudReactionKind.ValueType  # 0
     """Not stated."""
     FRAUD_REACTION_KIND_FREEZE_ACCOUNT: _FraudReactionKind.ValueType  # 1
-    """The member's account earns and spends nothing; its points do not expire meanwhile."""
+    """The member's account goes on earning and spends nothing; its points do not expire meanwhile."""
     FRAUD_REACTION_KIND_EARN_ONLY: _FraudReactionKind.ValueType  # 2
     """The member's account earns, and spends nothing; its points expire as ever."""
     FRAUD_REACTION_KIND_DENY_LIST: _FraudReactionKind.ValueType  # 3
@@ -212,7 +212,7 @@ class FraudReactionKind(_FraudReactionKind, metaclass=_FraudReactionKindEnumType
 FRAUD_REACTION_KIND_UNSPECIFIED: FraudReactionKind.ValueType  # 0
 """Not stated."""
 FRAUD_REACTION_KIND_FREEZE_ACCOUNT: FraudReactionKind.ValueType  # 1
-"""The member's account earns and spends nothing; its points do not expire meanwhile."""
+"""The member's account goes on earning and spends nothing; its points do not expire meanwhile."""
 FRAUD_REACTION_KIND_EARN_ONLY: FraudReactionKind.ValueType  # 2
 """The member's account earns, and spends nothing; its points expire as ever."""
 FRAUD_REACTION_KIND_DENY_LIST: FraudReactionKind.ValueType  # 3
@@ -1155,7 +1155,8 @@ class Antifraud(message.Message):
 @typing.final
 class FraudFallback(message.Message):
     """What becomes of operations when no decision can be had in time. An accrual that is booked pending is assessed as soon as
-    anti-fraud answers again, and then treated as if it had been assessed at first: matured, left for a review, or taken back.
+    anti-fraud answers again: ALLOW lets it mature, REVIEW leaves it for a case, DENY takes it back, and so does CHALLENGE, which nobody can
+    answer then.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -1303,24 +1304,25 @@ class FraudRule(message.Message):
     `request.counterparty` (strings, empty when unknown).
     Of the member: `member.id`, `member.tier` (strings).
     Counters: `velocity.<key>_<window>.<measure>`, over the assessments of the same operation in the window up to and with this one, such
-    as `velocity.member_1h.count > 20`. The key is `member`, `device`, `ip`, `card`, `store`, `staff` or `order`, or two of them in
-    this order, such as `member_device`. The window is a number with m, h or d, from 1m to 90d. The measure is `count`, `amount`, `points`,
+    as `velocity.member_1h.count > 20`. The key is `member`, `device`, `ip`, `card`, `store`, `staff` or `order`, or two of them in this
+    order, such as `member_device`. The window is a number with m, h or d, from 1m to 90d. The measure is `count`, `amount`, `points`,
     or, under a single key, how many different ones there were: `members`, `devices`, `ips`, `cards`, `stores`; these end at 512, which
     reads as 512 or more. Where the request names no such key, not both of two, or none of what is counted, the counter is 0.
-    Facts about the member, at the moment of the operation and as far as they are known: `member.known` (bool, enrolled or reported of), `member.age_days` (int,
-    since enrolment; -1 unknown), `member.status` (`active`, `frozen`, `closed` or empty), `member.tags` (list of string),
-    `member.minutes_since_profile_change`, `member.minutes_since_login`, `member.minutes_since_new_device` and
+    Facts about the member, at the moment of the operation and as far as they are known: `member.known` (bool, enrolled or reported of),
+    `member.age_days` (int, since enrolment; -1 unknown), `member.status` (`active`, `frozen`, `closed` or empty), `member.tags` (list of
+    string), `member.minutes_since_profile_change`, `member.minutes_since_login`, `member.minutes_since_new_device` and
     `request.device_age_minutes` (ints; 1,000,000,000 for never and where no device is named; a device that the member uses for the first
-    time has age 0, and is new unless it is the very first), `member.refund_ratio` (double, 0 to 1: spend returned over spend of 90 days),
-    `member.refund_count` (int); `history.count` (int), `history.points_mean`, `history.points_deviation`, `history.amount_mean`,
-    `history.amount_deviation` (doubles, of the member's earlier operations of the same kind that took effect; a deviation is 0 below two);
-    `travel.km`, `travel.kmh` (doubles, from where the member was last, in a minute at least); `gifts.senders` (int, members who gave to
-    the receiver of this gift in 30 days, it included; 0 where it is none), `gifts.cycle` (bool, in 30 days and at most 4 steps the
-    receiver's gifts came to the giver). Devices, history, places and gifts are remembered of the kinds of operation whose rules read
-    any of these facts.
-    `lists.denied`, `lists.watched`, `lists.allowed` (bool): whether any key of the request is on that list now; of one kind of key alone as
-    `lists.denied_device`, and so on. `member.points_cap` (int): the most points that the member may redeem a day, 9 x 10^18 without a cap.
-    `external.score` (int, 0 to 1000; -1 without an answer of the external engine).
+    time has age 0, and is new unless it is the very first), `member.refund_ratio` (double, 0 to 1: spend returned over spend of 90
+    days), `member.refund_count` (int, returns in those 90 days); `history.count` (int), `history.points_mean`,
+    `history.points_deviation`, `history.amount_mean`, `history.amount_deviation` (doubles, of the member's earlier operations of the
+    same kind that were allowed at once, and accruals under review; a deviation is 0 below two); `travel.km`, `travel.kmh` (doubles, from
+    where the member was last, in a minute at least); `gifts.senders` (int, members who gave to the receiver of this gift in 30 days, it
+    included, of the latest 256; 0 where it is none), `gifts.cycle` (bool, in 30 days and at most 4 steps the receiver's gifts came to
+    the giver; some 2,000 gifts are looked at, and it is false beyond). Devices, history, places and gifts are remembered of the kinds of
+    operation whose rules read any of these facts.
+    `lists.denied`, `lists.watched`, `lists.allowed` (bool): whether any key of the request is on that list now; of one kind of key alone
+    as `lists.denied_device`, and so on. `member.points_cap` (int): the most points that the member may redeem a day, 9 x 10^18 without a
+    cap. `external.score` (int, 0 to 1000; -1 without an answer of the external engine).
     Its cost is bounded: items of lists are counted as 100, macros such as `exists` inside of one another multiply, and a pattern of
     `matches` is a text of at most 100 characters whose counted repetitions multiply to at most 50.
     """
@@ -1338,7 +1340,7 @@ class FraudRule(message.Message):
 
     @builtins.property
     def reactions(self) -> containers.RepeatedCompositeFieldContainer[FraudReaction]:
-        """What else is done when it fires, beyond this one operation."""
+        """What else is done when it fires, beyond this one operation; nothing where it only watches."""
 
     def __init__(
         self,
