@@ -42,7 +42,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "max_connections": "200",
-    "shared_buffers": "256MB",
+    "shared_buffers": "4GB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     # Statements here are short and prepared: compiling them costs more than it saves.
