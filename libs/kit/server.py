@@ -29,7 +29,7 @@ from kit.settings import Settings
 PING_SECONDS = 1.0
 PENDING_CALLS_MAX = 20_000
 # A server takes up one call in a turn of the event loop. Where processes share a port anyway, each
-# listens with several servers, and single calls are taken up together: a sixth more of them.
+# listens with several servers, and single calls are taken up together.
 DOORS = 8
 
 
@@ -152,7 +152,7 @@ class RunningService:
         runtime, settings = self.runtime, self.runtime.settings
         self._health = health.aio.HealthServicer()
         port = settings.addr(runtime.name).rpartition(":")[2]
-        for _ in range(DOORS if settings.share_port else 1):
+        for _ in range(_doors(settings)):
             server = _make_server(runtime, self.service, self.policy, self._stopping, self._health)
             server.add_secure_port(
                 f"{settings.listen_host}:{port}", runtime.certificates.for_server()
@@ -244,17 +244,22 @@ class RunningService:
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:
+    pending_max = PENDING_CALLS_MAX // _doors(settings)
     return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
         ("grpc.so_reuseport", int(settings.share_port)),
         # A burst of calls is for our queues to refuse, with a reason and a time to come again: from
         # 1,000 calls on that no handler has taken yet gRPC would cancel some of them without.
-        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests", pending_max),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * pending_max),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
+
+
+def _doors(settings: Settings) -> int:
+    return DOORS if settings.share_port else 1
 
 
 def _make_server(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from antifraud.values import Asked, Assessed, Kept, context_to_json, fired_to_json
 from kit.clock import NewId
@@ -18,7 +17,6 @@ class Draft:
     def __init__(self, asked: Sequence[Asked], new_id: NewId) -> None:
         self._asked = asked
         self._new_id = new_id
-        self._ids: list[UUID] = []
         self._order: list[int] = []
         self._columns: list[Any] = []
 
@@ -29,15 +27,12 @@ class Draft:
         if self._columns:
             return
         asked = self._asked
-        # In the order of deciding, so that a list shows it.
-        ids = self._ids = [self._new_id() for _ in asked]
         order = self._order = sorted(range(len(asked)), key=lambda i: asked[i].request_key)
         rows = [asked[i] for i in order]
         members, requests = zip(*[one.request_key for one in rows], strict=True)
         self._columns = [
             packed_texts(members),
             packed_texts(requests),
-            [ids[i] for i in order],
             [one.facts.points for one in rows],
             [one.facts.amount_minor for one in rows],
             packed_texts([one.facts.order_id for one in rows]),
@@ -48,16 +43,18 @@ class Draft:
     def kept(self, assessed: Sequence[Assessed]) -> list[Kept]:
         """The operations with their decisions, which are given in the order of deciding."""
         self.prepare()
-        ids = self._ids
+        # In the order of deciding and behind the locks, so that a list shows that order.
+        ids = [self._new_id() for _ in assessed]
         return [Kept(*assessed[i], ids[i]) for i in self._order]
 
     def columns(self, kept: Sequence[Kept]) -> list[Any]:
         """What `add_assessments` takes, but for the time."""
         decisions = [row.decision for row in kept]
+        columns = [*self._columns, [row.assessment_id for row in kept]]
         if all(decision is ALLOWED for decision in decisions):
-            return [*self._columns, None, None, None]
+            return [*columns, None, None, None]
         return [
-            *self._columns,
+            *columns,
             [decision.action for decision in decisions],
             [decision.score for decision in decisions],
             packed_texts([fired_to_json(decision.fired) for decision in decisions]),

@@ -32,9 +32,9 @@ def parse_operations(operations: Sequence[pb.Operation], history: ProgramHistory
         moment = (stamp.seconds, stamp.nanos)
         # Those of a batch have often happened at one instant: now.
         instant = instants.get(moment)
+        if not stamp.seconds and not operation.HasField("occurred_time"):
+            check(operation, f"operations[{index}].")
         if instant is None:
-            if not operation.HasField("occurred_time"):
-                check(operation, f"operations[{index}].")
             instant = _instant(stamp, f"operations[{index}].occurred_time", history)
             instants[moment] = instant
         asked.append(_parse(operation, index, instant))

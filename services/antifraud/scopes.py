@@ -54,7 +54,7 @@ def scope_of(program: CompiledProgram, facts: FraudFacts) -> Scope:
 
 @lru_cache(maxsize=SCOPES_MAX)
 def _scope(program: CompiledProgram, kind: Operation, shape: Shape) -> Scope:
-    rules = program.antifraud.by_operation[kind]
+    rules = awake(program.antifraud.by_operation[kind], shape)
     missing = {field_index(key) for key, named in zip(NAMED, shape[2:], strict=True) if not named}
     watched = tuple(
         watch for watch in watches(program, kind) if missing.isdisjoint((watch.fact, watch.second))
@@ -65,9 +65,9 @@ def _scope(program: CompiledProgram, kind: Operation, shape: Shape) -> Scope:
     remembers = {"device", "counterparty", "latitude"}
     is_sure = any(named for key, named in zip(NAMED, shape[2:], strict=True) if key in remembers)
     if found is not None and not found.history and not is_sure:
-        guards = guarded(awake(rules, shape), MEMBER_FACTS)
+        guards = guarded(rules, MEMBER_FACTS)
         found = found if guards else None
-    return Scope(awake(rules, shape), watched, found, guards)
+    return Scope(rules, watched, found, guards)
 
 
 @lru_cache(maxsize=PROGRAMS_MAX)

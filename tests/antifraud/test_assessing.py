@@ -2,6 +2,7 @@
 
 import random
 from asyncio import gather
+from datetime import UTC, datetime
 
 import pytest
 from fraud_desk import (
@@ -277,11 +278,13 @@ async def test_bad_input_is_refused_by_its_field(
 
 
 async def test_an_operation_without_its_time_is_refused(desk: Desk, member: str) -> None:
+    """Also behind one of the very instant that a time without fields means."""
     timeless = operation(member)
     timeless.ClearField("occurred_time")
-    refusal = await refused(desk.assess(timeless))
+    first = operation(member, at=datetime(1970, 1, 1, tzinfo=UTC))
+    refusal = await refused(desk.assess(first, timeless))
     assert refusal.code is StatusCode.INVALID_ARGUMENT
-    assert "operations[0].occurred_time" in str(refusal.message)
+    assert "operations[1].occurred_time" in str(refusal.message)
 
 
 async def test_only_points_may_ask(desk: Desk, member: str) -> None:

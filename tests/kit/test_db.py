@@ -1,8 +1,13 @@
 """What Postgres refuses reaches callers as one of our errors."""
 
 import asyncio
+import random
+from collections.abc import Sequence
+
+import pytest
 
 from house import House
+from kit.db import meanwhile, packed_texts
 from kit.errors import DatabaseUnavailable
 
 
@@ -21,3 +26,44 @@ async def test_of_a_deadlock_one_is_undone_and_told_to_try_again(house: House) -
     assert sorted(type(outcome) for outcome in outcomes if outcome is not None) == [
         DatabaseUnavailable
     ]
+
+
+CONTROLS = "".join(map(chr, range(1, 0x20)))
+ODD = ["\x1f", CONTROLS, "\x1f\x01", "\u1234\x1f", "\U0001f600", " ", "{,}", "NULL"]
+ALL_SIGNS = "".join(map(chr, range(1, 0xD800)))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        [""],
+        ["", ""],
+        ["a", "", "b"],
+        ["\x1f"],
+        ODD,
+        [*ODD, ""],
+        [ALL_SIGNS, "behind all of them"],
+        random.Random(4).choices([*ODD, "", "plain"], k=500),
+    ],
+)
+async def test_texts_that_go_as_one_come_out_as_they_were(
+    house: House, texts: Sequence[str]
+) -> None:
+    await house.start("tier")
+    (row,) = await house.fetch("SELECT tier.split_texts($1)", packed_texts(texts))
+    assert row[0] == list(texts)
+
+
+async def test_what_is_done_meanwhile_may_fail_and_the_connection_goes_on(house: House) -> None:
+    await house.start("tier")
+    database = house.running["tier"].service.database
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    async with database.statements() as tx:
+        assert await meanwhile(tx.connection.fetchval("SELECT 1"), lambda: 2) == (1, 2)
+        with pytest.raises(ValueError, match="no"):
+            await meanwhile(tx.connection.fetchval("SELECT pg_sleep(30)"), fail)
+        assert await tx.connection.fetchval("SELECT 3") == 3

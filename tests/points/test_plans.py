@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from house import Ground
-from kit.db import load_queries
+from kit.db import load_queries, packed_texts
 
 MEMBERS = 2_000
 LOTS_OF_EACH = 25
@@ -126,6 +126,7 @@ def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 STATEMENTS = {
+    "find_accounts": (packed_texts(["m1", "m7", "m1999"]),),
     "load_lots_ending": (["m1", "m7"], datetime.now(UTC), [datetime(2100, 1, 1, tzinfo=UTC)] * 2),
     "get_balances": ([f"m{n}" for n in (1, 7, 1999)], NOW),
     "get_balance_at": ("m7", datetime.now(UTC)),

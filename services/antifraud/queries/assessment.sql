@@ -22,13 +22,13 @@ INSERT INTO assessment (
     occurred_time, create_time, fired, context
 )
 SELECT
-    member_id, request_id, assessment_id, ($9::smallint[])[shared], coalesce(action, 1), coalesce(score, 0),
-    ($10::integer[])[shared], points, amount_minor, ($11::text[])[shared], ($12::text[])[shared], order_id,
-    ($13::timestamptz[])[shared], $17::timestamptz, nullif(fired, '')::jsonb, nullif(context, '')::jsonb
+    member_id, request_id, assessment_id, ($8::smallint[])[shared], coalesce(action, 1), coalesce(score, 0),
+    ($9::integer[])[shared], points, amount_minor, ($10::text[])[shared], ($11::text[])[shared], order_id,
+    ($12::timestamptz[])[shared], $17::timestamptz, nullif(fired, '')::jsonb, nullif(context, '')::jsonb
 FROM unnest(
-    split_texts($1::text), split_texts($2::text), $3::uuid[], $4::bigint[], $5::bigint[], split_texts($6::text),
-    split_texts($7::text), $8::smallint[], $14::smallint[], $15::smallint[], split_texts($16::text)
-) AS added (member_id, request_id, assessment_id, points, amount_minor, order_id, context, shared, action, score, fired)
+    split_texts($1::text), split_texts($2::text), $3::bigint[], $4::bigint[], split_texts($5::text), split_texts($6::text),
+    $7::smallint[], $13::uuid[], $14::smallint[], $15::smallint[], split_texts($16::text)
+) AS added (member_id, request_id, points, amount_minor, order_id, context, shared, assessment_id, action, score, fired)
 
 -- name: list_assessments
 SELECT

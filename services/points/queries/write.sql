@@ -6,9 +6,10 @@ FROM request
 WHERE request_id = ANY($1::text[])
 
 -- name: find_accounts
+-- Taken apart once, also where the planner reads the whole table.
 SELECT member_id, tier_id, debt > 0 OR state > 0 AS is_special
 FROM account
-WHERE member_id = ANY(split_texts($1::text))
+WHERE member_id = ANY((SELECT split_texts($1::text))::text[])
 
 -- name: find_holds
 SELECT hold_id, member_id, program_version
