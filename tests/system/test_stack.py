@@ -28,7 +28,7 @@ from cli.env import client_env
 from cli.errors import InUse, PartFailed, UserError
 from cli.keeper import delay_after
 from cli.ports import Ports, is_free
-from cli.postgres import Postgres
+from cli.postgres import Postgres, buffers_mb, memory_bytes
 from cli.state import code_key, read_state
 from cli.supervisor import Supervisor
 
@@ -385,3 +385,21 @@ def test_status_is_not_0_when_nothing_runs(tmp_path: Path) -> None:
     ended = laurel("status", "--data", str(tmp_path), "--json")
     assert (ended.returncode, json.loads(ended.stdout)) == (1, [])
     assert laurel("down", "--data", str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize(("memory_gb", "buffers"), [(0.25, 128), (2, 512), (7.5, 1920), (64, 4096)])
+def test_postgres_keeps_a_quarter_of_the_memory_within_bounds(
+    memory_gb: float, buffers: int
+) -> None:
+    assert buffers_mb(int(memory_gb * 2**30)) == buffers
+
+
+def test_the_memory_of_a_container_is_what_it_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, missing = tmp_path / "memory.max", tmp_path / "missing"
+    monkeypatch.setattr("cli.postgres.LIMITS", (str(limit), str(missing)))
+    whole = memory_bytes()
+    for text, expected in (("max\n", whole), ("1073741824\n", 2**30), (f"{2**62}\n", whole)):
+        limit.write_text(text)
+        assert memory_bytes() == expected
