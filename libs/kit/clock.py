@@ -43,13 +43,14 @@ def from_timestamp(stamp: Timestamp) -> datetime:
 
 def to_timestamp(instant: datetime) -> Timestamp:
     """The protobuf timestamp of an instant."""
-    # Whole days and seconds by integers: a float of a far instant is not exact to the microsecond.
-    past = instant - _EPOCH
-    return Timestamp(seconds=past.days * 86_400 + past.seconds, nanos=past.microseconds * 1000)
+    stamp = Timestamp()
+    set_timestamp(stamp, instant)
+    return stamp
 
 
 def set_timestamp(stamp: Timestamp, instant: datetime) -> None:
     """Fills in the protobuf timestamp of an instant."""
+    # Whole days and seconds by integers: a float of a far instant is not exact to the microsecond.
     past = instant - _EPOCH
     stamp.seconds = past.days * 86_400 + past.seconds
     stamp.nanos = past.microseconds * 1000

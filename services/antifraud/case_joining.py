@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from antifraud.cases import Outcome
-from antifraud.values import Asked, Decided, Kept, RequestKey
+from antifraud.values import Asked, Decided, Kept, RequestKey, covers
 from kit.clock import NewId
 from kit.db import Transaction
 from rules.values import Action, Operation
@@ -86,15 +86,10 @@ async def by_outcome(
 
 
 def _is_reviewed(asked: Asked, row: Any) -> bool:
-    """Whether it is what people looked at: nobody shall use their leave for anything else.
-
-    The points of an accrual follow from its amount and what the member has done meanwhile.
+    """Whether it is what people looked at: nobody shall use their leave for anything else, be it
+    less.
     """
     facts = asked.facts
     same_points = facts.operation is Operation.ACCRUAL or facts.points == row["points"]
-    return (
-        facts.operation == row["kind"]
-        and same_points
-        and facts.amount_minor == (row["amount_minor"] or 0)
-        and facts.counterparty == (row["counterparty"] or "")
-    )
+    same_amount = facts.amount_minor == (row["amount_minor"] or 0)
+    return same_points and same_amount and covers(row, facts)

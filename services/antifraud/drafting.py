@@ -15,22 +15,11 @@ class Draft:
     """
 
     def __init__(self, asked: Sequence[Asked], new_id: NewId) -> None:
-        self._asked = asked
         self._new_id = new_id
-        self._order: list[int] = []
-        self._columns: list[Any] = []
-
-    def prepare(self) -> None:
-        """Makes all columns but those of the decisions; done once, if not before then when the rows
-        are asked for.
-        """
-        if self._columns:
-            return
-        asked = self._asked
-        order = self._order = sorted(range(len(asked)), key=lambda i: asked[i].request_key)
-        rows = [asked[i] for i in order]
+        self._order = sorted(range(len(asked)), key=lambda i: asked[i].request_key)
+        rows = [asked[i] for i in self._order]
         members, requests = zip(*[one.request_key for one in rows], strict=True)
-        self._columns = [
+        self._columns: list[Any] = [
             packed_texts(members),
             packed_texts(requests),
             [one.facts.points for one in rows],
@@ -42,7 +31,6 @@ class Draft:
 
     def kept(self, assessed: Sequence[Assessed]) -> list[Kept]:
         """The operations with their decisions, which are given in the order of deciding."""
-        self.prepare()
         # In the order of deciding and behind the locks, so that a list shows that order.
         ids = [self._new_id() for _ in assessed]
         return [Kept(*assessed[i], ids[i]) for i in self._order]

@@ -21,6 +21,7 @@ from antifraud.values import (
     Decided,
     Kept,
     RequestKey,
+    covers,
     facts_of,
     fired_from_json,
 )
@@ -30,8 +31,7 @@ from kit.db import Database, Transaction, meanwhile
 from kit.errors import LaurelError
 from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import ALLOWED, FraudDecision
-from rules.fraud_rules import FraudFacts
-from rules.values import Action, Operation
+from rules.values import Action
 
 CONSTRAINTS: dict[str, type[LaurelError]] = {
     "assessment_pkey": AssessedMeanwhile,
@@ -149,10 +149,12 @@ class AssessmentStore:
         """Counts operations, decides about them and keeps that, in the order of the key."""
         batch = Batch(new)
         additions = batch.additions()
-        draft, rows = Draft(new, self._new_id), list[Any]()
+        rows: Sequence[Any] = ()
         if additions:
             counting = tx.fetch("add_velocity", *key_columns(additions), self._clock())
-            rows, _ = await meanwhile(counting, draft.prepare)
+            rows, draft = await meanwhile(counting, lambda: Draft(new, self._new_id))
+        else:
+            draft = Draft(new, self._new_id)
         # Behind the keys, as everywhere: two batches must not deadlock.
         profiles = await open_profiles(tx, new, self._clock())
         # After the waits: what was put on a list meanwhile counts.
@@ -194,26 +196,10 @@ async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, De
     for row in await tx.fetch("find_assessments", list(members), list(requests)):
         key = (row["member_id"], row["request_id"])
         action = Action(row["action"])
-        if action is Action.ALLOW and not _is_covered(asked[key].facts, row):
+        if action is Action.ALLOW and not covers(row, asked[key].facts):
             action = Action.DENY
         found[key] = Decided(row["assessment_id"], action, row["score"], row["program_version"])
     return found
-
-
-def _is_covered(facts: FraudFacts, row: Any) -> bool:
-    """Whether what was allowed goes as far as what is asked now: nobody shall get more points past
-    the rules under a request id whose operation was allowed, but never booked.
-
-    The points of an accrual follow from its amount and what the member has done meanwhile.
-    """
-    amount_minor = row["amount_minor"]
-    return (
-        facts.operation == row["kind"]
-        and (facts.operation is Operation.ACCRUAL or facts.points <= row["points"])
-        # None in rows from before amounts were kept.
-        and (amount_minor is None or facts.amount_minor <= amount_minor)
-        and facts.counterparty == (row["counterparty"] or "")
-    )
 
 
 def _decided(asked: Asked, decision: FraudDecision, assessment_id: UUID) -> Decided:

@@ -129,3 +129,19 @@ def facts_of(row: Any) -> FraudFacts:
         order_id=row["order_id"], type=row["type"], member=row["member_id"],
         **(row["context"] or {}),
     )  # fmt: skip
+
+
+def covers(row: Any, facts: FraudFacts) -> bool:
+    """Whether leave for what was stored goes as far as what is asked now: nobody shall get more
+    past the rules under a request id whose operation was let through, but never booked.
+
+    The points of an accrual follow from its amount and what the member has done meanwhile.
+    """
+    amount_minor = row["amount_minor"]
+    return (
+        facts.operation == row["kind"]
+        and (facts.operation is Operation.ACCRUAL or facts.points <= row["points"])
+        # None in rows from before amounts were kept.
+        and (amount_minor is None or facts.amount_minor <= amount_minor)
+        and facts.counterparty == (row["counterparty"] or "")
+    )

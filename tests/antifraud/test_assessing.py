@@ -282,9 +282,10 @@ async def test_an_operation_without_its_time_is_refused(desk: Desk, member: str)
     timeless = operation(member)
     timeless.ClearField("occurred_time")
     first = operation(member, at=datetime(1970, 1, 1, tzinfo=UTC))
-    refusal = await refused(desk.assess(first, timeless))
-    assert refusal.code is StatusCode.INVALID_ARGUMENT
-    assert "operations[1].occurred_time" in str(refusal.message)
+    for index, batch in enumerate(([timeless], [first, timeless])):
+        refusal = await refused(desk.assess(*batch))
+        assert refusal.code is StatusCode.INVALID_ARGUMENT
+        assert f"operations[{index}].occurred_time" in str(refusal.message)
 
 
 async def test_only_points_may_ask(desk: Desk, member: str) -> None:

@@ -62,6 +62,13 @@ async def assess_late(house: House) -> None:
         await asyncio.sleep(0.05)
 
 
+async def earn_late(earner: Earner, member: str, amount: str) -> None:
+    """A purchase that anti-fraud hears of only afterwards."""
+    await earner.accrue(member, amount)
+    await earner.house.start("antifraud")
+    await assess_late(earner.house)
+
+
 async def waiting(house: House) -> int:
     """Accruals that anti-fraud has yet to be asked about, and may be by now."""
     (row,) = await house.fetch("SELECT count(*) FROM points.unassessed WHERE due_time <= now()")
@@ -125,24 +132,19 @@ async def test_af_06_a_challenge_that_comes_late_takes_back_and_sends_no_code(
     ground: Ground, member: str
 ) -> None:
     async with silent(ground, calm_program()) as earner:
-        await earner.accrue(member, "299")
-        house = earner.house
-        await house.start("antifraud")
-        await assess_late(house)
+        await earn_late(earner, member, "299")
         assert await earner.balance(member) == pb.Balance()
-        (assessed,) = await house.fetch("SELECT action FROM antifraud.assessment")
+        (assessed,) = await earner.house.fetch("SELECT action FROM antifraud.assessment")
         assert assessed["action"] == Action.CHALLENGE
-        assert not await house.fetch("SELECT 1 FROM antifraud.challenge")
+        assert not await earner.house.fetch("SELECT 1 FROM antifraud.challenge")
 
 
 async def test_a_review_that_comes_late_opens_a_case_which_settles_it(
     ground: Ground, member: str
 ) -> None:
     async with silent(ground, calm_program()) as earner:
-        await earner.accrue(member, "301")
+        await earn_late(earner, member, "301")
         house = earner.house
-        await house.start("antifraud")
-        await assess_late(house)
         stub = house.stub(AntifraudServiceStub, "antifraud")
         (case,) = (await stub.ListCases(cases.ListCasesRequest(member_id=member))).cases
         request = cases.DecideCaseRequest(

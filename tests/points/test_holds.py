@@ -62,6 +62,19 @@ async def test_a_hold_counts_in_the_next_check_of_the_balance(ledger: Ledger, me
     assert (balance.active, balance.held) == (0, 100)
 
 
+async def test_the_id_of_a_refused_hold_is_good_for_no_larger_one(
+    ledger: Ledger, member: str
+) -> None:
+    """AF-01: what anti-fraud let pass, and the ledger refused, lets nothing else pass."""
+    request, larger = ledger.holding(member, 10), ledger.holding(member, 50)
+    assert (await refused(ledger.stub.HoldPoints(request))).reason == "INSUFFICIENT_POINTS"
+    await ledger.accrue(member, "100")
+    larger.request_id = request.request_id
+    assert (await refused(ledger.stub.HoldPoints(larger))).reason == "DENIED"
+    assert (await ledger.stub.HoldPoints(request)).hold.points == 10
+    assert (await ledger.stub.HoldPoints(ledger.holding(member, 50))).hold.points == 50
+
+
 async def test_pending_points_and_those_of_a_stranger_cannot_be_held(
     house: House, ledger: Ledger, member: str
 ) -> None:

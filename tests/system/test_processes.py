@@ -5,12 +5,15 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from cli.connect import Client
 from cli.state import read_state
 from cli.supervisor import Supervisor
 from house import SAMPLE, usd
 from kit.auth import Certificates
+from kit.server import DOORS
 from laurel.points.v1.points_service_pb2 import (
     AccruePointsRequest,
     GetBalanceRequest,
@@ -37,6 +40,9 @@ async def test_processes_of_a_service_share_its_port_and_its_ledger(tmp_path: Pa
         processes = [part for part in state.parts if part.name.startswith("points")]
         assert [part.name for part in processes] == ["points", "points_2"]
         assert len({part.address for part in processes}) == 1
+        # Every one of their doors is open.
+        port = int(processes[0].address.rpartition(":")[2])
+        assert _listening(port) == len(processes) * DOORS
         served = [_accruals_of(str(part.admin_address)) for part in processes]
         assert all(served)
         assert sum(served) == CONNECTIONS
@@ -61,11 +67,22 @@ async def _accrue_over_many_connections(house: Supervisor, turn: int) -> None:
                 member_id="m",
                 purchase=Purchase(order_id=f"{turn}-{number}", amount=usd("1")),
             )
+            asked = HealthCheckRequest(service="laurel.points.v1.PointsService")
+            health = await HealthStub(channel).Check(asked, timeout=10, wait_for_ready=True)
+            assert health.status == HealthCheckResponse.SERVING
             points = PointsServiceStub(channel)
             await points.AccruePoints(request, timeout=10, wait_for_ready=True)
     async with Client(house.env) as client:
         balance = await client.points.GetBalance(GetBalanceRequest(member_id="m"))
     assert balance.balance.pending == turn * CONNECTIONS
+
+
+def _listening(port: int) -> int:
+    """Sockets of this machine that listen on a port."""
+    tables = [Path(f"/proc/net/{name}") for name in ("tcp", "tcp6")]
+    lines = [line.split() for t in tables if t.exists() for line in t.read_text().splitlines()]
+    places = [(line[1], line[3]) for line in lines]
+    return sum(place.endswith(f":{port:04X}") and state == "0A" for place, state in places)
 
 
 def _accruals_of(admin_address: str) -> int:

@@ -24,7 +24,8 @@ GRPC_VERSION: str
 
 class PointsServiceStub:
     """The ledger of points. Every mutation takes a `request_id`: the same id with the same content returns the stored answer again
-    and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
+    and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED. The id of a refused request is free
+    again, but for a larger operation where anti-fraud had let the first one pass: that is DENIED, take a new id.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
     Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
@@ -291,7 +292,8 @@ class PointsServiceStub:
 
 class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     """The ledger of points. Every mutation takes a `request_id`: the same id with the same content returns the stored answer again
-    and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED.
+    and has no second effect; with other content it fails with ALREADY_EXISTS and reason REQUEST_ID_REUSED. The id of a refused request is free
+    again, but for a larger operation where anti-fraud had let the first one pass: that is DENIED, take a new id.
     Every accrual and every hold is assessed by anti-fraud first. Errors that every mutation can end in: INVALID_ARGUMENT with
     the fields at fault; FAILED_PRECONDITION with reason NO_PROGRAM; RESOURCE_EXHAUSTED with reason QUEUE_FULL and a RetryInfo.
     Whatever anti-fraud assesses can end in FAILED_PRECONDITION with reason CHALLENGE_REQUIRED: the member has to solve the challenge
