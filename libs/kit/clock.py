@@ -56,6 +56,12 @@ def set_timestamp(stamp: Timestamp, instant: datetime) -> None:
     stamp.nanos = past.microseconds * 1000
 
 
+def to_microseconds(instant: datetime) -> int:
+    """Microseconds since 1970-01-01T00:00:00Z."""
+    past = instant - _EPOCH
+    return (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rules.cel import Condition, Conditions, compile_condition, evaluate_one
+from rules.cel_plain import compile_any
 from rules.cel_tokens import tokens
 from rules.facts import FRAUD_FACTS, REQUEST_FACTS, Type, flat_name, velocity_fact
 from rules.fraud_rules import FraudFacts, Getter, OperationRules
@@ -82,11 +83,13 @@ def awake(rules: OperationRules, shape: Shape) -> OperationRules:
     """The rules that can fire on operations of a shape, in the order of the program."""
     chosen = tuple(rule for rule in rules.rules if not _sleeps(rule.condition, shape))
     names = {flat_name(path) for rule in chosen for path in rule.condition.facts}
+    getters = {name: get for name, get in rules.getters if name in names}
     return replace(
         rules,
         rules=chosen,
         conditions=Conditions([rule.condition for rule in chosen]),
-        getters=tuple((name, get) for name, get in rules.getters if name in names),
+        getters=tuple(getters.items()),
+        any_holds=compile_any((rule.condition.flat for rule in chosen), getters),
     )
 
 

@@ -5,12 +5,14 @@ functions and macros, is left to the engine, whose overflows and errors are its 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rules.cel_tokens import Token, tokens
 
 Plain = Callable[[dict[str, Any]], tuple[bool, ...]]
+Getter = Callable[[Any, Any], Any]
+AnyHolds = Callable[[Any, Any], bool]
 
 _RELATIONS = {"==", "!=", "<", "<=", ">", ">=", "in"}
 _JOINTS = {"&&": " and ", "||": " or "}
@@ -26,17 +28,34 @@ def compile_plain(sources: Sequence[str]) -> Plain:
     return plain
 
 
+def compile_any(flats: Iterable[str], getters: Mapping[str, Getter]) -> AnyHolds | None:
+    """A function that tells whether any condition holds, and fetches no more than it needs for
+    that, by the getters of flat variables; None where a condition is not plain.
+    """
+    sources = []
+    for flat in flats:
+        source = _Writer(tokens(flat), "{}(f, k)").write()
+        if source is None:
+            return None
+        sources.append(f"({source})")
+    body = " or ".join(sources) or "False"
+    known = {"__builtins__": {}, **getters}
+    holds: AnyHolds = eval(f"lambda f, k: {body}", known)  # noqa: S307
+    return holds
+
+
 def to_python(flat: str) -> str | None:
     """A checked condition over flat variables as an expression over `v`; None if it is not plain.
 
     The condition was type-checked, so that only its form is looked at.
     """
-    return _Writer(tokens(flat)).write()
+    return _Writer(tokens(flat), 'v["{}"]').write()
 
 
 class _Writer:
-    def __init__(self, found: Sequence[Token]) -> None:
+    def __init__(self, found: Sequence[Token], variable: str) -> None:
         self._tokens = found
+        self._variable = variable
         # By the depth of parentheses: signs between two joints that Python binds differently.
         self._clauses: list[set[str]] = [set()]
 
@@ -60,7 +79,7 @@ class _Writer:
             case "name" if token.text != "in":
                 if self._tokens[index + 1].text == "(":
                     return None
-                return _WORDS.get(token.text) or f'v["{token.text}"]'
+                return _WORDS.get(token.text) or self._variable.format(token.text)
             case _:
                 return self._sign(index, token.text)
 

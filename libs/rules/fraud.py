@@ -67,9 +67,11 @@ def decide_by(chosen: OperationRules, facts: FraudFacts, velocity: Velocity) -> 
 
     Where nothing fires or breaks, it is ALLOWED itself.
     """
+    is_large = facts.points > chosen.free_points_max
+    if not is_large and chosen.any_holds is not None and not chosen.any_holds(facts, velocity):
+        return ALLOWED
     values = {name: get(facts, velocity) for name, get in chosen.getters}
     answers = chosen.conditions.evaluate(values)
-    is_large = facts.points > chosen.free_points_max
     if True not in answers and None not in answers and not is_large:
         return ALLOWED
     fired: list[Fired] = []

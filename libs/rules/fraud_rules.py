@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rules.cel import Conditions
+from rules.cel_plain import AnyHolds, compile_any
 from rules.facts import (
     DISTINCT_MEASURES,
     EXTERNAL_SCORE,
@@ -93,6 +94,10 @@ class OperationRules:
     """Above it an operation is challenged, whatever the rules say."""
     lists: frozenset[str]
     """The facts of lists, and the cap, that the rules read: what has to be looked up."""
+    any_holds: AnyHolds | None
+    """Whether any rule fires on facts and what is known beside them, where that is simple to tell:
+    then no rule can break, and nearly always none fires.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,13 +153,15 @@ def _operation_rules(
     above = step_up.redemption_points_above if operation is Operation.REDEMPTION else 0
     chosen = tuple(rule for rule in rules if operation in rule.operations)
     paths = dict.fromkeys(path for rule in chosen for path in rule.condition.facts)
+    getters = {flat_name(path): getter(path, digits) for path in paths}
     return OperationRules(
         rules=chosen,
         conditions=Conditions([rule.condition for rule in chosen]),
-        getters=tuple((flat_name(path), getter(path, digits)) for path in paths),
+        getters=tuple(getters.items()),
         reads_external=EXTERNAL_SCORE in paths,
         free_points_max=above or POINTS_MAX,
         lists=frozenset(path for path in paths if path in LIST_FACTS or path == POINTS_CAP),
+        any_holds=compile_any((rule.condition.flat for rule in chosen), getters),
     )
 
 

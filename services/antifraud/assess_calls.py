@@ -6,7 +6,8 @@ import grpc
 
 from antifraud.external import ExternalEngine
 from antifraud.parse import parse_operations
-from antifraud.render import render_assessment, render_decision
+from antifraud.parse_plain import parse_plain
+from antifraud.render import render_assessment, render_decisions
 from antifraud.store import AssessmentStore
 from kit.errors import InvalidArgument, Violation
 from kit.paging import decode_id, encode_token, page_size
@@ -32,12 +33,10 @@ class AssessCalls:
         """See the contract."""
         history = await self._feed.ensure()
         asked = parse_operations(request.operations, history)
-        scored = await self._engine.add_scores(asked, request.operations)
+        asked += parse_plain(request.plain, history)
+        scored = await self._engine.add_scores(asked, request)
         decided = await self._store.assess(scored, took_effect=request.took_effect)
-        response = pb.BatchAssessResponse()
-        for one in decided:
-            render_decision(one, response.decisions.add())
-        return response
+        return render_decisions(decided, len(request.operations))
 
     async def ListAssessments(
         self, request: pb.ListAssessmentsRequest, context: Context

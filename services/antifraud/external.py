@@ -11,6 +11,7 @@ from typing import NamedTuple
 import grpc
 
 from antifraud import metrics
+from antifraud.parse_plain import operation_at
 from antifraud.values import Asked
 from kit import deadline
 from kit.breaker import Breaker
@@ -41,16 +42,18 @@ class ExternalEngine:
         self._log = log("antifraud")
 
     async def add_scores(
-        self, asked: Sequence[Asked], operations: Sequence[pb.Operation]
+        self, asked: Sequence[Asked], request: pb.BatchAssessRequest
     ) -> Sequence[Asked]:
-        """The same operations, with the engine's score where a rule reads it and it gave one."""
+        """The operations of a request, with the engine's score where a rule reads it and it gave
+        one.
+        """
         if not any(program.antifraud.reads_external for program in {a.program for a in asked}):
             return asked
         places = [place for place, one in enumerate(asked) if _reads_score(one)]
         if not places:
             return asked
         seconds = min(asked[place].program.antifraud.external_deadline_ms for place in places)
-        opinions = await self._ask([operations[place] for place in places], seconds / 1000)
+        opinions = await self._ask([_operation(request, place) for place in places], seconds / 1000)
         scored = list(asked)
         for place, opinion in zip(places, opinions, strict=True):
             if opinion is not None:
@@ -106,6 +109,11 @@ class ExternalEngine:
             self._log.warning("engine.out_of_range", score=wrong, count=invalid)
         metrics.EXTERNAL.labels("answered").inc(len(opinions) - invalid)
         return opinions
+
+
+def _operation(request: pb.BatchAssessRequest, place: int) -> pb.Operation:
+    plain = place - len(request.operations)
+    return request.operations[place] if plain < 0 else operation_at(request.plain, plain)
 
 
 def _reads_score(asked: Asked) -> bool:

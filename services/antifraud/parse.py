@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from antifraud.scopes import Scope, scope_of
+from antifraud.scopes import scope_of, scope_of_nowhere
 from antifraud.values import Asked
 from kit.clock import parse_time
 from kit.money import to_minor
@@ -35,27 +35,25 @@ def parse_operations(operations: Sequence[pb.Operation], history: ProgramHistory
         if not stamp.seconds and not operation.HasField("occurred_time"):
             check(operation, f"operations[{index}].")
         if instant is None:
-            instant = _instant(stamp, f"operations[{index}].occurred_time", history)
+            instant = instant_of(stamp, f"operations[{index}].occurred_time", history)
             instants[moment] = instant
         asked.append(_parse(operation, index, instant))
     return asked
 
 
 class Instant(NamedTuple):
-    """When operations happened, the version of the program in force then, and what it asks of the
-    operations of this batch that came from nowhere.
-    """
+    """When operations happened, and the version of the program in force then."""
 
     time: datetime
     time_us: int
     program: CompiledProgram
-    scopes: dict[tuple[int, str, bool, bool], Scope]
 
 
-def _instant(stamp: Timestamp, field: str, history: ProgramHistory) -> Instant:
+def instant_of(stamp: Timestamp, field: str, history: ProgramHistory) -> Instant:
+    """Raises TimeInvalid, which names the field."""
     time = parse_time(stamp, field)
     time_us = stamp.seconds * 1_000_000 + stamp.nanos // 1000
-    return Instant(time, time_us, history.in_force(time), {})
+    return Instant(time, time_us, history.in_force(time))
 
 
 def _parse(operation: pb.Operation, index: int, instant: Instant) -> Asked:
@@ -96,10 +94,7 @@ def _parse(operation: pb.Operation, index: int, instant: Instant) -> Asked:
         order_id, type_, staff, counterparty, latitude, longitude, member_id,
     )  # fmt: skip
     if places is NOWHERE:
-        shape = (kind_number, type_, order_id != "", counterparty != "")
-        scope = instant.scopes.get(shape)
-        if scope is None:
-            scope = instant.scopes[shape] = scope_of(program, facts)
+        scope = scope_of_nowhere(program, kind_number, type_, order_id != "", counterparty != "")
     else:
         scope = scope_of(program, facts)
     key = (member_id, request_id)

@@ -1,5 +1,7 @@
 """Decisions and assessments, into the contract."""
 
+from collections.abc import Sequence
+
 from antifraud.values import Assessment, Decided
 from kit.clock import to_timestamp
 from kit.money import from_minor
@@ -7,10 +9,24 @@ from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from rules.compiled import ProgramHistory
 from rules.fraud import Fired
 from rules.fraud_rules import FraudFacts
+from rules.values import Action
 
 
-def render_decision(decided: Decided, decision: pb.Decision) -> None:
-    """Fills in the short form, for the hot path."""
+def render_decisions(decided: Sequence[Decided], detailed: int) -> pb.BatchAssessResponse:
+    """The short form, for the hot path: of the first `detailed` each, of the others no more than
+    their ids where all of them are allowed.
+    """
+    response = pb.BatchAssessResponse()
+    plain = decided[detailed:]
+    if all(one.action is Action.ALLOW and not one.score for one in plain):
+        response.allowed_ids.extend([str(one.assessment_id) for one in plain])
+        decided = decided[:detailed]
+    for one in decided:
+        _render_decision(one, response.decisions.add())
+    return response
+
+
+def _render_decision(decided: Decided, decision: pb.Decision) -> None:
     decision.assessment_id = str(decided.assessment_id)
     decision.action = decided.action.value  # type: ignore[assignment]
     decision.score = decided.score

@@ -53,6 +53,20 @@ def scope_of(program: CompiledProgram, facts: FraudFacts) -> Scope:
 
 
 @lru_cache(maxsize=SCOPES_MAX)
+def scope_of_nowhere(
+    program: CompiledProgram, kind: int, type_: str, has_order: bool, has_receiver: bool
+) -> Scope:
+    """The scope of an operation that names no channel, device or place, as nearly all do: found
+    by what little there is to say of it.
+    """
+    facts = FraudFacts(
+        Operation(kind), 0, type=type_, order_id="-" if has_order else "",
+        counterparty="-" if has_receiver else "",
+    )  # fmt: skip
+    return scope_of(program, facts)
+
+
+@lru_cache(maxsize=SCOPES_MAX)
 def _scope(program: CompiledProgram, kind: Operation, shape: Shape) -> Scope:
     rules = awake(program.antifraud.by_operation[kind], shape)
     missing = {field_index(key) for key, named in zip(NAMED, shape[2:], strict=True) if not named}

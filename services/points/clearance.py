@@ -3,7 +3,8 @@
 from kit.db import Database, packed_texts
 from points import errors, metrics
 from points.leave import check_may_spend
-from points.remote import AntifraudClient, Asked
+from points.questions import Asked
+from points.remote import AntifraudClient
 from points.values import Hold
 from rules.values import FallbackPolicy, Operation
 

@@ -12,14 +12,8 @@ from points.holds import check_redemption
 from points.leave import check_may_spend, must_wait
 from points.plain import Allowed, Offer, decision_of, explain, offer_of
 from points.posting import Desk
-from points.remote import (
-    AntifraudClient,
-    Asked,
-    Decided,
-    TierClient,
-    render_operation,
-    type_of,
-)
+from points.questions import Asked, render_operation, type_of
+from points.remote import AntifraudClient, Decided, TierClient
 from points.rule_accruals import NO_ANSWER, Plan, RuleGrant
 from points.store import Answer, Known, LedgerStore, Ready
 from points.values import Accrue, Command, Grant, Hold, Reverse

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from house import SAMPLE, House, new_id, usd
-from kit.clock import to_timestamp
+from kit.clock import to_microseconds, to_timestamp
 from laurel.antifraud.v1 import antifraud_service_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.program.v1 import program_pb2
@@ -87,6 +88,17 @@ def operation(
         origin=pb.Origin(**origin),
         tier_id=tier,
     )
+
+
+def plain(*members: str, **fields: Any) -> pb.PlainOperations:
+    """Purchases of 10.00 by members."""
+    count = len(members)
+    values: dict[str, Any] = {
+        "kind": ACCRUAL, "type": "purchase", "member_ids": members, "points": [10] * count,
+        "request_ids": [new_id() for _ in members], "currency_code": "USD",
+        "amounts_minor": [1000] * count, "occurred_micros": [to_microseconds(NOON)],
+    }  # fmt: skip
+    return pb.PlainOperations(**{**values, **fields})
 
 
 class Desk:

@@ -7,9 +7,20 @@ from typing import Any
 
 import grpc
 import pytest
-from fraud_desk import ACCRUAL, ALLOW, DENY, REDEMPTION, REVIEW, Desk, operation, program_with
+from fraud_desk import (
+    ACCRUAL,
+    ALLOW,
+    DENY,
+    REDEMPTION,
+    REVIEW,
+    Desk,
+    operation,
+    plain,
+    program_with,
+)
 from prometheus_client import REGISTRY
 
+from antifraud.parse_plain import operation_at
 from cli.authority import IDENTITIES, ensure_certificates
 from house import Ground, free_address
 from kit.auth import Certificates
@@ -231,3 +242,15 @@ async def test_without_an_address_nobody_is_asked(ground: Ground, member: str) -
         (only,) = (await desk.list(member)).assessments
         assert isinstance(only, pb.Assessment)
         assert [fired.rule for fired in only.fired_rules] == ["alone"]
+
+
+async def test_operations_in_columns_are_asked_about_as_messages(
+    engine: tuple[Engine, Desk], member: str
+) -> None:
+    asked, desk = engine
+    columns = plain(member, member, points=[400, 901])
+    request = pb.BatchAssessRequest(operations=[operation(member, points=600)], plain=columns)
+    decisions = (await desk.stub.BatchAssess(request)).decisions
+    assert [decision.action for decision in decisions] == [REVIEW, ALLOW, DENY]
+    [told] = asked.requests
+    assert list(told.operations)[1:] == [operation_at(columns, 0), operation_at(columns, 1)]

@@ -74,7 +74,7 @@ async def _share(fraud: Any, book: Any) -> float:
     assessing = accruing = 0.0
     for _ in range(PAIRS):
         rows = [accrual() for _ in range(ROWS_PER_CALL)]
-        questions = fraud_pb.BatchAssessRequest(operations=[_operation(row) for row in rows])
+        questions = _question(rows)
         began = time.perf_counter()
         await fraud.BatchAssess(questions)
         assessing += time.perf_counter() - began
@@ -84,8 +84,22 @@ async def _share(fraud: Any, book: Any) -> float:
     return assessing / accruing
 
 
+def _question(rows: Sequence[pb.AccruePointsRequest]) -> fraud_pb.BatchAssessRequest:
+    """What points asks about purchases, under request ids of its own."""
+    now = datetime.now(UTC).timestamp()
+    plain = fraud_pb.PlainOperations(
+        kind=FraudOperation.FRAUD_OPERATION_ACCRUAL, type="purchase",
+        request_ids=[uuid.uuid4().hex for _ in rows], member_ids=[row.member_id for row in rows],
+        points=[row.purchase.amount.units for row in rows], currency_code="USD",
+        amounts_minor=[row.purchase.amount.units * 100 for row in rows],
+        occurred_micros=[round(now * 1_000_000)], tier_ids=["member"],
+        order_ids=[row.purchase.order_id for row in rows],
+    )  # fmt: skip
+    return fraud_pb.BatchAssessRequest(plain=plain)
+
+
 def _operation(row: pb.AccruePointsRequest) -> fraud_pb.Operation:
-    """What points asks about a purchase, under a request id of its own."""
+    """A purchase as a question of its own."""
     return fraud_pb.Operation(
         request_id=uuid.uuid4().hex, kind=FraudOperation.FRAUD_OPERATION_ACCRUAL,
         member_id=row.member_id, points=row.purchase.amount.units, amount=row.purchase.amount,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rules.cel import Conditions, compile_condition, try_out
 from rules.cel_check import LENGTH_MAX
-from rules.cel_plain import to_python
+from rules.cel_plain import compile_any, to_python
 from rules.cel_tokens import CelInvalid
 from rules.facts import EARN_FACTS, FRAUD_FACTS, Counter, velocity_fact
 
@@ -216,9 +216,15 @@ def test_a_plain_condition_answers_as_the_engine_does(
 ) -> None:
     condition = compile_condition(source, FRAUD_FACTS)
     values = {"request_points": points, "request_amount": amount, "request_ip": ip}
-    assert Conditions([condition]).evaluate(values) == (condition.program.execute(values),) or (
-        to_python(condition.flat) is None
-    )
+    answer = condition.program.execute(values)
+    getters = {name: lambda facts, _, name=name: facts[name] for name in values}
+    any_holds = compile_any(["false", condition.flat], getters)
+    if to_python(condition.flat) is None:
+        assert any_holds is None
+    else:
+        assert Conditions([condition]).evaluate(values) == (answer,)
+        assert any_holds is not None
+        assert any_holds(values, {}) is answer
 
 
 def test_a_hundred_of_the_longest_conditions_are_evaluated_together() -> None:

@@ -350,23 +350,103 @@ class BatchAssessRequest(message.Message):
 
     OPERATIONS_FIELD_NUMBER: builtins.int
     TOOK_EFFECT_FIELD_NUMBER: builtins.int
+    PLAIN_FIELD_NUMBER: builtins.int
     took_effect: builtins.bool
     """Whether the operations have taken effect already, because no decision could be had in time. Nobody can answer a challenge then: none
     is made and no new code is sent; CHALLENGE has a `challenge_id` only where an earlier call made a challenge that is still open.
     """
     @builtins.property
     def operations(self) -> containers.RepeatedCompositeFieldContainer[Operation]:
-        """1 to 1,000 operations. A mistake in one refuses them all, and is named by `operations[<index>].<field>`."""
+        """Up to 1,000 operations, together with `plain` at least 1. A mistake in one refuses them all, and is named by
+        `operations[<index>].<field>`.
+        """
+
+    @builtins.property
+    def plain(self) -> PlainOperations:
+        """More operations, decided behind `operations`, in a form that costs a third."""
 
     def __init__(
         self,
         *,
         operations: abc.Iterable[Operation] | None = ...,
         took_effect: builtins.bool = ...,
+        plain: PlainOperations | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["plain", b"plain"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["operations", b"operations", "plain", b"plain", "took_effect", b"took_effect"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PlainOperations(message.Message):
+    """Operations of one kind that come from nowhere (no origin) and are for nobody else (no counterparty), as columns: entry i of each list is
+    about operation i. Each means what an Operation with these fields means, and is decided, counted and kept as one.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    REQUEST_IDS_FIELD_NUMBER: builtins.int
+    MEMBER_IDS_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: builtins.int
+    AMOUNTS_MINOR_FIELD_NUMBER: builtins.int
+    OCCURRED_MICROS_FIELD_NUMBER: builtins.int
+    TIER_IDS_FIELD_NUMBER: builtins.int
+    ORDER_IDS_FIELD_NUMBER: builtins.int
+    kind: program_pb2.FraudOperation.ValueType
+    """What is about to happen, in all of them."""
+    type: builtins.str
+    """What kind of accrual or redemption all of them are, such as `purchase`; empty when unknown."""
+    currency_code: builtins.str
+    """Currency of all amounts, which must be the program's; empty where there are none."""
+    @builtins.property
+    def request_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Request ids of the operations themselves. A mistake in operation i is named by `plain[<i>].<field of Operation>`."""
+
+    @builtins.property
+    def member_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The members; as many as request ids."""
+
+    @builtins.property
+    def points(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Points that move, 0 or more; as many."""
+
+    @builtins.property
+    def amounts_minor(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Amounts of the orders, in the smallest unit of the currency, 0 or more; as many, or none."""
+
+    @builtins.property
+    def occurred_micros(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """When they happened in the world, in microseconds since 1970-01-01T00:00:00Z; as many, or one for all."""
+
+    @builtins.property
+    def tier_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids of the members' tiers, empty when unknown; as many, one for all, or none."""
+
+    @builtins.property
+    def order_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The orders, empty where there is none; as many, or none."""
+
+    def __init__(
+        self,
+        *,
+        kind: program_pb2.FraudOperation.ValueType = ...,
+        type: builtins.str = ...,
+        request_ids: abc.Iterable[builtins.str] | None = ...,
+        member_ids: abc.Iterable[builtins.str] | None = ...,
+        points: abc.Iterable[builtins.int] | None = ...,
+        currency_code: builtins.str = ...,
+        amounts_minor: abc.Iterable[builtins.int] | None = ...,
+        occurred_micros: abc.Iterable[builtins.int] | None = ...,
+        tier_ids: abc.Iterable[builtins.str] | None = ...,
+        order_ids: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["operations", b"operations", "took_effect", b"took_effect"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amounts_minor", b"amounts_minor", "currency_code", b"currency_code", "kind", b"kind", "member_ids", b"member_ids", "occurred_micros", b"occurred_micros", "order_ids", b"order_ids", "points", b"points", "request_ids", b"request_ids", "tier_ids", b"tier_ids", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,18 +457,24 @@ class BatchAssessResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     DECISIONS_FIELD_NUMBER: builtins.int
+    ALLOWED_IDS_FIELD_NUMBER: builtins.int
     @builtins.property
     def decisions(self) -> containers.RepeatedCompositeFieldContainer[Decision]:
-        """One decision for each operation, in the same order."""
+        """One decision for each operation, in the same order, and then one for each of `plain`; none of these where `allowed_ids` tells of them."""
+
+    @builtins.property
+    def allowed_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where all of `plain` are allowed with score 0, as nearly always: their assessments, in the same order. Empty otherwise."""
 
     def __init__(
         self,
         *,
         decisions: abc.Iterable[Decision] | None = ...,
+        allowed_ids: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed_ids", b"allowed_ids", "decisions", b"decisions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,129 @@
+"""Operations in columns mean what messages mean, and are decided as these are (AF-01)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fraud_desk import ALLOW, REVIEW, Desk, operation, plain
+from grpc import StatusCode
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antifraud.parse import parse_operations
+from antifraud.parse_plain import operation_at, parse_plain
+from house import SAMPLE, new_id, refused
+from kit.errors import LaurelError
+from kit.money import MINOR_MAX
+from laurel.antifraud.v1 import antifraud_service_pb2 as pb
+from rules.compiled import ProgramHistory, compile_program
+from rules.document import load
+
+TEXTS = st.one_of(
+    st.sampled_from(["", "a", "m-1", "ü", "\0", "\n"]),
+    st.builds(
+        str.__mul__, st.sampled_from(["a", "ß"]), st.sampled_from([32, 33, 64, 65, 128, 129])
+    ),
+)
+
+MICROS = [0, 10**15, 1_600_000_000_000_001, -(2**62)]
+
+
+@pytest.fixture(scope="module")
+def history() -> ProgramHistory:
+    program = load(SAMPLE.read_text()).program
+    versions = [datetime(1990, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)]
+    return ProgramHistory(
+        compile_program(number, program, since) for number, since in enumerate(versions, 1)
+    )
+
+
+async def ask(
+    desk: Desk, columns: pb.PlainOperations, *others: pb.Operation
+) -> list[tuple[str, int]]:
+    """(assessment id, action) of each."""
+    request = pb.BatchAssessRequest(operations=others, plain=columns)
+    answer = await desk.stub.BatchAssess(request)
+    found = [(decision.assessment_id, int(decision.action)) for decision in answer.decisions]
+    return found + [(one, int(ALLOW)) for one in answer.allowed_ids]
+
+
+@given(data=st.data(), count=st.integers(1, 4))
+def test_columns_mean_what_messages_mean(
+    history: ProgramHistory, data: st.DataObject, count: int
+) -> None:
+    def column(values: st.SearchStrategy[Any], *lengths: int) -> list[Any]:
+        length = data.draw(st.sampled_from(lengths))
+        return data.draw(st.lists(values, min_size=length, max_size=length))
+
+    columns = pb.PlainOperations(
+        kind=data.draw(st.sampled_from([0, 1, 2, 7])), type=data.draw(TEXTS),
+        request_ids=column(TEXTS, count), member_ids=column(TEXTS, count),
+        points=column(st.sampled_from([-1, 0, 5, 2**63 - 1]), count),
+        currency_code=data.draw(st.sampled_from(["USD", "EUR", ""])),
+        amounts_minor=column(st.sampled_from([-1, 0, 1, MINOR_MAX, MINOR_MAX + 1]), count, 0),
+        occurred_micros=column(st.sampled_from(MICROS), count, 1),
+        tier_ids=column(TEXTS, count, 1, 0), order_ids=column(TEXTS, count, 0),
+    )  # fmt: skip
+    try:
+        meant = parse_operations([operation_at(columns, i) for i in range(count)], history)
+    except LaurelError:
+        with pytest.raises(LaurelError):
+            parse_plain(columns, history)
+    else:
+        assert parse_plain(columns, history) == meant
+
+
+async def test_they_are_decided_counted_and_kept_as_messages_are(desk: Desk) -> None:
+    one, other = new_id(), new_id()
+    mixed = [operation(one) for _ in range(2)]
+    decided = await ask(desk, plain(one, one, other, order_ids=["a", "b", "c"]), *mixed)
+    assert [action for _, action in decided] == [ALLOW, ALLOW, ALLOW, REVIEW, ALLOW]
+    page = await desk.list(one)
+    assert [shown.assessment_id for shown in page.assessments] == [
+        assessment_id for assessment_id, _ in reversed(decided[:4])
+    ]
+    newest = page.assessments[0]
+    assert (newest.order_id, newest.type, newest.amount.units) == ("b", "purchase", 10)
+    assert newest.fired_rules[0].facts["velocity.member_1h.count"] == "4"
+    assert not newest.HasField("origin")
+
+
+async def test_a_repeat_gets_its_decision_in_either_form(desk: Desk, member: str) -> None:
+    columns = plain(member, member)
+    decided = await ask(desk, columns)
+    assert await ask(desk, columns) == decided
+    messages = [operation_at(columns, index) for index in range(2)]
+    again = await desk.assess(*messages)
+    assert [one.assessment_id for one in again] == [assessment_id for assessment_id, _ in decided]
+    assert len((await desk.list(member)).assessments) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "reason"),
+    [
+        ({"request_ids": []}, "request", "INVALID_ARGUMENT"),
+        ({"request_ids": ["a"] * 1001, "member_ids": ["a"] * 1001}, "request", "INVALID_ARGUMENT"),
+        ({"request_ids": ["a", ""]}, "plain[1].request_id", "INVALID_ARGUMENT"),
+        ({"member_ids": ["a"]}, "plain.member_ids", "INVALID_ARGUMENT"),
+        ({"member_ids": ["a", "b\0"]}, "plain[1].member_id", "INVALID_ARGUMENT"),
+        ({"points": [1, 2, 3]}, "plain.points", "INVALID_ARGUMENT"),
+        ({"points": [1, -2]}, "plain[1].points", "INVALID_ARGUMENT"),
+        ({"amounts_minor": [1]}, "plain.amounts_minor", "INVALID_ARGUMENT"),
+        ({"amounts_minor": [1, -1]}, "plain[1].amount", "AMOUNT_INVALID"),
+        ({"amounts_minor": [MINOR_MAX + 1, 1]}, "plain[0].amount", "AMOUNT_INVALID"),
+        ({"currency_code": "EUR"}, "plain.currency_code", "CURRENCY_MISMATCH"),
+        ({"occurred_micros": []}, "plain.occurred_micros", "INVALID_ARGUMENT"),
+        ({"occurred_micros": [0, 2**62]}, "plain[1].occurred_time", "TIME_INVALID"),
+        ({"tier_ids": ["a"] * 3}, "plain.tier_ids", "INVALID_ARGUMENT"),
+        ({"order_ids": ["a"]}, "plain.order_ids", "INVALID_ARGUMENT"),
+        ({"kind": 0}, "plain[0].kind", "INVALID_ARGUMENT"),
+        ({"type": "t" * 65}, "plain[0].type", "INVALID_ARGUMENT"),
+    ],
+)
+async def test_bad_input_is_refused_by_its_field(
+    desk: Desk, member: str, change: dict[str, Any], field: str, reason: str
+) -> None:
+    refusal = await refused(ask(desk, plain(member, member, **change)))
+    assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, reason)
+    assert field in str(refusal.status)
+    assert not (await desk.list(member)).assessments
