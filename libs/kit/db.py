@@ -185,6 +185,13 @@ def packed_texts(texts: Sequence[str]) -> str:
     return separator.join(("", *texts))
 
 
+def one_for_all(values: list[T]) -> list[T]:
+    """Values of an array, or only one where all are the same: `unnest` fills it up with NULL, and
+    the statement takes the first then.
+    """
+    return values[:1] if values.count(values[0]) == len(values) else values
+
+
 async def _prepare(connection: Any) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(

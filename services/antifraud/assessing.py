@@ -1,26 +1,19 @@
 """Decides a batch in the order given: an operation sees those before it (AF-01, AF-02)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from antifraud.distinct import DistinctTrack
 from antifraud.lists import Learned
 from antifraud.profiles import Profiles
 from antifraud.series import Watch
-from antifraud.values import Asked, Assessed
+from antifraud.values import Asked
 from antifraud.velocity import Key, Track
-from rules.fraud import decide_by
+from rules.fraud import FraudDecision, decide_by
 
 Tracked = tuple[Any, Watch, Any]
 """The Track or DistinctTrack that an operation is counted under, and its entry in that one's form.
 """
-
-
-class Step(NamedTuple):
-    """An operation, and what it counts under."""
-
-    asked: Asked
-    tracked: Sequence[Tracked]
 
 
 class Tracks:
@@ -76,8 +69,9 @@ class Batch:
     """The new operations of one call: what they add to each key, and then what is decided."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
+        self._asked = asked
         self._tracks = tracks = Tracks()
-        self._steps = [Step(one, tracks.take(one, one.scope.watches)) for one in asked]
+        self._tracked = [tracks.take(one, one.scope.watches) for one in asked]
         self._learned: Learned = {}
 
     def additions(self) -> list[tuple[Key, bytes]]:
@@ -90,37 +84,37 @@ class Batch:
 
     def decide(
         self, stored: Iterable[tuple[str, int, bytes]], profiles: Profiles | None = None
-    ) -> list[Assessed]:
+    ) -> list[FraudDecision]:
         """The decisions, in the order given.
 
         `stored` is what each key holds once the additions were appended to it; `profiles` the
         members, where a rule reads of them.
         """
         self._tracks.load(stored)
-        if profiles is None:
-            return [self._decide(*step) for step in self._steps]
-        assessed = []
-        for step in self._steps:
-            one = self._decide(*step, profiles.facts_of(step.asked))
-            profiles.learn(step.asked, one.decision)
-            assessed.append(one)
-        return assessed
-
-    def _decide(
-        self,
-        asked: Asked,
-        tracked: Sequence[Tracked],
-        known: dict[str, Any] | None = None,
-    ) -> Assessed:
-        velocity: dict[str, Any] = known or {}
-        if self._learned and (learned := self._learned.get(asked.request_key)):
-            velocity.update(learned)
-        for track, watch, entry in tracked:
-            for name, window_us in watch.counters:
-                velocity[name] = track.counts_with(entry, window_us)
-            track.add(entry)
-        return Assessed(asked, decide_by(asked.scope.rules, asked.facts, velocity))
+        if profiles is None and not self._learned:
+            return [
+                _decide(one, tracked, {})
+                for one, tracked in zip(self._asked, self._tracked, strict=True)
+            ]
+        decisions = []
+        for one, tracked in zip(self._asked, self._tracked, strict=True):
+            known = profiles.facts_of(one) if profiles is not None else {}
+            known.update(self._learned.get(one.request_key, {}))
+            decision = _decide(one, tracked, known)
+            if profiles is not None:
+                profiles.learn(one, decision)
+            decisions.append(decision)
+        return decisions
 
     def untidy(self) -> list[tuple[Key, bytes]]:
         """The keys whose rows should be replaced, in the order of locking."""
         return self._tracks.untidy()
+
+
+def _decide(asked: Asked, tracked: Iterable[Tracked], known: dict[str, Any]) -> FraudDecision:
+    """Decides an operation by what is known of it, and counts it for those behind it."""
+    for track, watch, entry in tracked:
+        for name, window_us in watch.counters:
+            known[name] = track.counts_with(entry, window_us)
+        track.add(entry)
+    return decide_by(asked.scope.rules, asked.facts, known)

@@ -11,7 +11,7 @@ from uuid import UUID
 from antifraud.assessing import Batch
 from antifraud.drafts import Draft
 from antifraud.errors import TooManyKeys
-from antifraud.values import Asked, Assessed, asked_of, facts_of, fired_from_json
+from antifraud.values import Asked, asked_of, facts_of, fired_from_json
 from antifraud.velocity import INT64_MAX, Key
 from rules.facts import WINDOW_SECONDS_MAX
 from rules.fraud import STEP_UP_RULE, Fired, FraudDecision, decision_of
@@ -131,7 +131,7 @@ class Windows:
         self._rows: dict[Key, tuple[datetime, bytes]] = {}
         """Time of the last write, and the entries; what was written last stands last."""
 
-    def decide(self, asked: Sequence[Asked], now: datetime) -> list[Assessed]:
+    def decide(self, asked: Sequence[Asked], now: datetime) -> list[FraudDecision]:
         """Counts and decides some operations. Raises TooManyKeys."""
         batch = Batch(asked)
         additions = batch.additions()
@@ -142,10 +142,10 @@ class Windows:
             stored.append((*key, before + added))
         if len(self._rows) > self._keys_max:
             self._forget(now - IDLE_AGE)
-        assessed = batch.decide(stored)
+        decisions = batch.decide(stored)
         for key, entries in batch.untidy():
             self._rows[key] = now, entries
-        return assessed
+        return decisions
 
     def _forget(self, until: datetime) -> None:
         idle = []
@@ -182,12 +182,12 @@ class BackTest:
     def take(self, page: Sequence[Past]) -> None:
         """Takes up what comes next. Raises TooManyKeys."""
         asked = [self._asked(past) for past in page]
-        assessed = self._windows.decide(asked, page[-1].create_time)
-        for past, one in zip(page, assessed, strict=True):
+        decisions = self._windows.decide(asked, page[-1].create_time)
+        for past, decision in zip(page, decisions, strict=True):
             if past.create_time < self.from_time:
                 self.warm_up_count += 1
             else:
-                self._look_at(past, one.decision)
+                self._look_at(past, decision)
 
     def _asked(self, past: Past) -> Asked:
         return asked_of(

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from antifraud.values import Asked, Assessed, Kept, context_to_json, fired_to_json
+from antifraud.values import Asked, Kept, context_to_json, fired_to_json
 from kit.clock import NewId
-from kit.db import packed_texts
-from rules.fraud import ALLOWED
+from kit.db import one_for_all, packed_texts
+from rules.fraud import ALLOWED, FraudDecision
 
 
 class Draft:
@@ -15,6 +15,7 @@ class Draft:
     """
 
     def __init__(self, asked: Sequence[Asked], new_id: NewId) -> None:
+        self._asked = asked
         self._new_id = new_id
         self._order = sorted(range(len(asked)), key=lambda i: asked[i].request_key)
         rows = [asked[i] for i in self._order]
@@ -29,11 +30,11 @@ class Draft:
             *_shared(rows),
         ]
 
-    def kept(self, assessed: Sequence[Assessed]) -> list[Kept]:
+    def kept(self, decisions: Sequence[FraudDecision]) -> list[Kept]:
         """The operations with their decisions, which are given in the order of deciding."""
         # In the order of deciding and behind the locks, so that a list shows that order.
-        ids = [self._new_id() for _ in assessed]
-        return [Kept(*assessed[i], ids[i]) for i in self._order]
+        ids = [self._new_id() for _ in decisions]
+        return [Kept(self._asked[i], decisions[i], ids[i]) for i in self._order]
 
     def columns(self, kept: Sequence[Kept]) -> list[Any]:
         """What `add_assessments` takes, but for the time."""
@@ -55,17 +56,22 @@ def _sparse_texts(texts: Sequence[str]) -> str | None:
 
 
 def _shared(rows: Sequence[Asked]) -> list[list[Any]]:
-    """For each row, which of those that follow it has: once each what many rows share."""
-    numbers: dict[tuple[Any, ...], int] = {}
-    shared: list[tuple[Any, ...]] = []
-    chosen = []
-    for one in rows:
-        kind, version, facts = one.facts.operation, one.program.version, one.facts
-        # Keyed by numbers: to hash a datetime or an enum costs as much as all else here.
-        key = (int(kind), version, one.occurred_us, facts.tier, facts.type)
-        number = numbers.get(key)
-        if number is None:
-            shared.append((kind, version, facts.tier, facts.type, one.occurred_time))
-            number = numbers[key] = len(shared)
-        chosen.append(number)
-    return [chosen, *(list(column) for column in zip(*shared, strict=True))]
+    """What many rows share, once each: for each row which of those that follow it has."""
+    # Keyed by numbers: to hash an enum or a datetime costs as much as all else here.
+    forms = _Numbered(
+        [(int(o.facts.operation), o.program.version, o.facts.tier, o.facts.type) for o in rows]
+    )
+    times = {one.occurred_us: one.occurred_time for one in rows}
+    instants = _Numbered([one.occurred_us for one in rows])
+    columns = [list(column) for column in zip(*forms.values, strict=True)]
+    return [forms.places, *columns, instants.places, [times[at_us] for at_us in instants.values]]
+
+
+class _Numbered:
+    """Different values, and for each row which of them it has: counted from 1, as arrays are."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.values = list(dict.fromkeys(rows))
+        numbers = {value: number for number, value in enumerate(self.values, 1)}
+        # One where all are the same: the statement takes it for all.
+        self.places = one_for_all([numbers[row] for row in rows])

@@ -16,7 +16,7 @@ from antifraud.filling import (
     plan,
 )
 from antifraud.series import name_of
-from antifraud.velocity import key_columns
+from antifraud.velocity import addition_columns, key_columns
 from kit.clock import Clock
 from kit.db import Database, Transaction
 from kit.telemetry import log
@@ -114,7 +114,7 @@ class FillStore:
         additions = tracks.additions()
         if not additions:
             return
-        stored = await tx.fetch("add_velocity", *key_columns(additions), self._clock())
+        stored = await tx.fetch("add_velocity", *addition_columns(additions), self._clock())
         tracks.load(stored)
         for track, _, entry in gathered.tracked:
             track.add(entry)

@@ -41,6 +41,8 @@ class Scope(NamedTuple):
     """What is to be looked up of members; None where no rule gets to read it."""
     guards: tuple[Guarded, ...]
     """Where there are any, nothing is to be looked up unless one of them lets its rule read it."""
+    is_own: bool
+    """Whether they are counted and looked up by nothing but their member."""
 
     def needs_of(self, facts: FraudFacts) -> Needs | None:
         """What is to be looked up for one operation."""
@@ -81,7 +83,9 @@ def _scope(program: CompiledProgram, kind: Operation, shape: Shape) -> Scope:
     if found is not None and not found.history and not is_sure:
         guards = guarded(rules, MEMBER_FACTS)
         found = found if guards else None
-    return Scope(rules, watched, found, guards)
+    own = {field_index("member")}
+    is_own = all({watch.fact, watch.second or watch.fact} == own for watch in watched)
+    return Scope(rules, watched, found, guards, is_own and (found is None or not found.gifts))
 
 
 @lru_cache(maxsize=PROGRAMS_MAX)

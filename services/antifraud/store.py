@@ -1,6 +1,7 @@
 """Decisions and sliding windows in Postgres."""
 
-from collections.abc import Sequence
+from asyncio import gather
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,7 +26,7 @@ from antifraud.values import (
     facts_of,
     fired_from_json,
 )
-from antifraud.velocity import Key, key_columns
+from antifraud.velocity import Key, addition_columns, key_columns
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction, meanwhile
 from kit.errors import LaurelError
@@ -42,6 +43,9 @@ ATTEMPTS_MAX = 5
 # Repeats are rare, and a batch without one need not look for them. One with a repeat breaks the key
 # when it keeps its decisions, is undone and runs again.
 LOOK_FIRST_BATCHES = 100
+# A batch is cut in two from this size on, where nothing but members ties its operations together:
+# while Postgres works for the one half, the other is prepared, or works there as well.
+HALVES_FROM = 200
 PRUNE_PAGE = 2000
 # The longest window a program may have, and a day for what is late.
 IDLE_AGE = timedelta(seconds=WINDOW_SECONDS_MAX, days=1)
@@ -90,11 +94,27 @@ class AssessmentStore:
             unique = asked
         else:
             unique = [one for one in asked if first[one.request_key] is one]
+        parts = halves(unique)
+        # To the end, all of them, also where one fails: nothing goes on behind the answer.
+        found = await gather(
+            *(self._try(part, took_effect=took_effect) for part in parts), return_exceptions=True
+        )
+        decided: dict[RequestKey, Decided] = {}
+        for made in found:
+            if isinstance(made, BaseException):
+                raise made
+            decided.update(made)
+        return [decided[one.request_key] for one in asked]
+
+    async def _try(
+        self, part: Sequence[Asked], *, took_effect: bool
+    ) -> Mapping[RequestKey, Decided]:
+        """Decides different operations in one transaction."""
         attempts_left = ATTEMPTS_MAX
         while True:
             attempts_left -= 1
             try:
-                decided, new = await self._assess(unique, took_effect=took_effect)
+                decided, new = await self._assess(part, took_effect=took_effect)
                 break
             except AssessedMeanwhile:
                 # Undone, counts and all. Who repeats once often repeats again: look first now.
@@ -103,7 +123,7 @@ class AssessmentStore:
                     raise
         metrics.count(new)
         self._alarm.tell(new)
-        return [decided[one.request_key] for one in asked]
+        return decided
 
     async def _assess(
         self, unique: Sequence[Asked], *, took_effect: bool
@@ -151,7 +171,7 @@ class AssessmentStore:
         additions = batch.additions()
         rows: Sequence[Any] = ()
         if additions:
-            counting = tx.fetch("add_velocity", *key_columns(additions), self._clock())
+            counting = tx.fetch("add_velocity", *addition_columns(additions), self._clock())
             rows, draft = await meanwhile(counting, lambda: Draft(new, self._new_id))
         else:
             draft = Draft(new, self._new_id)
@@ -187,6 +207,18 @@ class AssessmentStore:
             async with self._database.transaction() as tx:
                 row = await tx.fetchrow("prune_velocity", *last, idle_since, PRUNE_PAGE)
             last = tuple(row) if row is not None else None
+
+
+def halves(unique: Sequence[Asked]) -> Sequence[Sequence[Asked]]:
+    """A large batch in two, each with all operations of its members in their order; in one where
+    they are few, or count for more than their members.
+    """
+    if len(unique) < HALVES_FROM or not all(one.scope.is_own for one in unique):
+        return [unique]
+    parts: tuple[list[Asked], list[Asked]] = ([], [])
+    for one in unique:
+        parts[hash(one.facts.member) & 1].append(one)
+    return [part for part in parts if part]
 
 
 async def _find(tx: Transaction, unique: Sequence[Asked]) -> dict[RequestKey, Decided]:

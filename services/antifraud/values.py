@@ -50,13 +50,6 @@ class Decided(NamedTuple):
     """With CHALLENGE, what the member has to solve; None where no more can be asked of them."""
 
 
-class Assessed(NamedTuple):
-    """An operation with the decision that was made now."""
-
-    asked: Asked
-    decision: FraudDecision
-
-
 class Kept(NamedTuple):
     """An operation, what was decided about it now, and the id under which that is kept."""
 

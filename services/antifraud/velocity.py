@@ -7,12 +7,12 @@ then the edges of its windows are blurred by so much, to the strict side.
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 from antifraud.series import REORDER_US, Watch
 from antifraud.values import Asked
-from kit.db import packed_texts
+from kit.db import one_for_all, packed_texts
 from rules.fraud_rules import Counts
 
 CELLS_PER_WINDOW = 30
@@ -39,6 +39,21 @@ def key_columns(rows: Sequence[tuple[Key, bytes]]) -> list[Any]:
         packed_texts([value for (value, _), _ in rows]),
         [code for (_, code), _ in rows],
         [entries for _, entries in rows],
+    ]
+
+
+def addition_columns(rows: Sequence[tuple[Key, bytes]]) -> list[Any]:
+    """The same for additions, which are all of the same size most of the time: as one text of
+    bytes, their sizes, and where they begin unless that follows from the size.
+    """
+    sizes = one_for_all([len(entries) for _, entries in rows])
+    starts = list(accumulate(sizes[:-1], initial=1)) if len(sizes) > 1 else None
+    return [
+        packed_texts([value for (value, _), _ in rows]),
+        one_for_all([code for (_, code), _ in rows]),
+        b"".join([entries for _, entries in rows]),
+        sizes,
+        starts,
     ]
 
 

@@ -382,7 +382,7 @@ def test_windows_that_need_too_much_memory_are_refused() -> None:
             (member, new_id()), at, int(at.timestamp()) * 1_000_000, draft.program,
             FraudFacts(Operation.ACCRUAL, 10, member=member),
         )  # fmt: skip
-        return windows.decide([asked], at)[0].decision.score
+        return windows.decide([asked], at)[0].score
 
     assert [score("a", 0), score("a", 0), score("b", 1)] == [0, 300, 0]
     assert score("c", 92) == 0

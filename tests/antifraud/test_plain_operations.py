@@ -1,5 +1,7 @@
 """Operations in columns mean what messages mean, and are decided as these are (AF-01)."""
 
+from asyncio import gather
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from antifraud.parse import parse_operations
 from antifraud.parse_plain import operation_at, parse_plain
+from antifraud.store import HALVES_FROM, halves
 from house import SAMPLE, new_id, refused
 from kit.errors import LaurelError
 from kit.money import MINOR_MAX
@@ -127,3 +130,32 @@ async def test_bad_input_is_refused_by_its_field(
     assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, reason)
     assert field in str(refusal.status)
     assert not (await desk.list(member)).assessments
+
+
+def test_a_large_batch_is_cut_by_members(history: ProgramHistory) -> None:
+    members = [f"m{number % 150}" for number in range(HALVES_FROM)]
+    cut = halves(parse_plain(plain(*members), history))
+    assert len(cut) == 2
+    together = [{one.facts.member for one in half} for half in cut]
+    assert not together[0] & together[1]
+    for half in cut:
+        assert len(half) == sum(members.count(member) for member in {o.facts.member for o in half})
+    whole = parse_plain(plain(*members[1:]), history)
+    assert halves(whole) == [whole]
+    device = operation("m1", device="d")
+    tied = [*parse_operations([device], history), *parse_plain(plain(*members), history)]
+    assert halves(tied) == [tied]
+
+
+async def test_af_02_large_batches_race_and_repeat_to_the_exact_count(desk: Desk) -> None:
+    """Each in two transactions; the rule lets three purchases of a member pass in an hour."""
+    members = [new_id() for _ in range(HALVES_FROM)]
+    batches = [plain(*members) for _ in range(5)]
+    decided = await gather(*(ask(desk, batch) for batch in [*batches, batches[0]]))
+    assert decided[0] == decided[5]
+    allowed = Counter(
+        member for batch in decided[:5] for member, (_, action) in zip(members, batch, strict=True)
+        if action == ALLOW
+    )  # fmt: skip
+    assert allowed == dict.fromkeys(members, 3)
+    assert await ask(desk, batches[4]) == decided[4]

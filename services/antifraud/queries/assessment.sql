@@ -24,11 +24,18 @@ INSERT INTO assessment (
 SELECT
     member_id, request_id, assessment_id, ($8::smallint[])[shared], coalesce(action, 1), coalesce(score, 0),
     ($9::integer[])[shared], points, amount_minor, ($10::text[])[shared], ($11::text[])[shared], order_id,
-    ($12::timestamptz[])[shared], $17::timestamptz, nullif(fired, '')::jsonb, nullif(context, '')::jsonb
-FROM unnest(
-    split_texts($1::text), split_texts($2::text), $3::bigint[], $4::bigint[], split_texts($5::text), split_texts($6::text),
-    $7::smallint[], $13::uuid[], $14::smallint[], $15::smallint[], split_texts($16::text)
-) AS added (member_id, request_id, points, amount_minor, order_id, context, shared, assessment_id, action, score, fired)
+    ($13::timestamptz[])[instant], $18::timestamptz, nullif(fired, '')::jsonb, nullif(context, '')::jsonb
+FROM (
+    SELECT
+        member_id, request_id, points, amount_minor, order_id, context, assessment_id, action, score, fired,
+        coalesce(shared, ($7::smallint[])[1]) AS shared, coalesce(instant, ($12::smallint[])[1]) AS instant
+    FROM unnest(
+        split_texts($1::text), split_texts($2::text), $3::bigint[], $4::bigint[], split_texts($5::text), split_texts($6::text),
+        $7::smallint[], $12::smallint[], $14::uuid[], $15::smallint[], $16::smallint[], split_texts($17::text)
+    ) AS a (
+        member_id, request_id, points, amount_minor, order_id, context, shared, instant, assessment_id, action, score, fired
+    )
+) AS added
 
 -- name: list_assessments
 SELECT

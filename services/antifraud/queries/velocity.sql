@@ -4,8 +4,13 @@
 -- Locks the keys in order, appends what is assessed now, and returns all that was appended lately. Whoever shares a
 -- key waits here until the other has committed, so the counts are exact.
 INSERT INTO velocity AS known (key, dimension, kind, entries, write_time)
-SELECT key, code / 10, code % 10, entries, $4::timestamptz
-FROM unnest(split_texts($1::text), $2::integer[], $3::bytea[]) AS added (key, code, entries)
+SELECT
+    key, code / 10, code % 10, substring($3::bytea FROM coalesce(start, (ordinal - 1) * size + 1)::integer FOR size), $6::timestamptz
+FROM (
+    SELECT key, coalesce(code, ($2::integer[])[1]) AS code, coalesce(size, ($4::integer[])[1]) AS size, start, ordinal
+    FROM unnest(split_texts($1::text), $2::integer[], $4::integer[], $5::integer[])
+        WITH ORDINALITY AS a (key, code, size, start, ordinal)
+) AS added
 ORDER BY key COLLATE "C", code
 ON CONFLICT (key, dimension, kind) DO UPDATE
 SET entries = known.entries || excluded.entries, write_time = excluded.write_time
