@@ -1,5 +1,6 @@
 """Calls about lists, actions and appeals in a few words."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from house import House, new_id
@@ -16,6 +17,7 @@ EARN_ONLY = program_pb2.FRAUD_REACTION_KIND_EARN_ONLY
 DENY_LIST = program_pb2.FRAUD_REACTION_KIND_DENY_LIST
 WATCH_LIST = program_pb2.FRAUD_REACTION_KIND_WATCH_LIST
 CAP = program_pb2.FRAUD_REACTION_KIND_CAP_POINTS
+DEMOTE = program_pb2.FRAUD_REACTION_KIND_DEMOTE
 ALLOWED, DENIED, WATCHED = lists.LIST_KIND_ALLOW, lists.LIST_KIND_DENY, lists.LIST_KIND_WATCH
 GRANTED, REJECTED = actions.APPEAL_STATE_GRANTED, actions.APPEAL_STATE_REJECTED
 
@@ -30,6 +32,16 @@ def entry(
 ) -> lists.ListEntry:
     """An entry of a list."""
     return lists.ListEntry(list=on, key=key(value, kind), **{"reason": "for a test", **fields})
+
+
+class Time:
+    """A clock that a test may set forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
 
 class ActionDesk:

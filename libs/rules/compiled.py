@@ -305,6 +305,7 @@ def _antifraud(antifraud: pb.Antifraud, digits: int) -> Antifraud:
                     FraudKey(one.key or FraudKey.MEMBER),
                     one.duration_days,
                     one.points,
+                    one.tier_id,
                 )
                 for one in rule.reactions
             ),

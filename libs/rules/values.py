@@ -261,6 +261,7 @@ class ReactionKind(IntEnum):
     DENY_LIST = 3
     WATCH_LIST = 4
     CAP_POINTS = 5
+    DEMOTE = 6
 
 
 class FraudKey(IntEnum):
@@ -281,6 +282,8 @@ class Reaction:
     key: FraudKey
     duration_days: int
     points: int
+    tier_id: str = ""
+    """The highest tier that a demoted member counts as; empty for the lowest."""
 
 
 @dataclass(frozen=True, slots=True)

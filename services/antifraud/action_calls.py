@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 
-from antifraud.action_errors import ActionNeedsMember, ActionPointsInvalid
+from antifraud.action_errors import ActionNeedsMember, ActionPointsInvalid, ActionTierInvalid
 from antifraud.action_render import render_action
 from antifraud.action_store import ActionStore
 from antifraud.actions import Decider, Wish
@@ -12,15 +12,18 @@ from antifraud.appeal_store import AppealStore
 from kit.auth import identity_of
 from kit.paging import decode_id, encode_token, page_size
 from laurel.antifraud.v1 import actions_pb2 as pb
+from rules.feed import ProgramFeed
 from rules.values import FraudKey, ReactionKind
 
 Context = grpc.aio.ServicerContext[Any, Any]
+TIER_OF_DEMOTE = "is the tier of a demotion, which this is not; leave it out"
 _LISTS = (ReactionKind.DENY_LIST, ReactionKind.WATCH_LIST)
 
 
 class ActionCalls:
     """Actions by hand, the audit trail, appeals."""
 
+    _feed: ProgramFeed
     _actions: ActionStore
     _appeals: AppealStore
 
@@ -34,12 +37,25 @@ class ActionCalls:
         is_cap = kind is ReactionKind.CAP_POINTS
         if request.points and not is_cap:
             raise ActionPointsInvalid(kind=kind.name, points=request.points)
+        await self._check_tier(request, kind)
         value = request.key.value
         wish = Wish(
             kind, key_kind, value, value if key_kind is FraudKey.MEMBER else "",
             request.points if is_cap else None, None, None, request.reason, None,
+            request.tier_id,
         )  # fmt: skip
         return await self._actions.take(wish, _decider(request, context), request)
+
+    async def _check_tier(self, request: pb.TakeActionRequest, kind: ReactionKind) -> None:
+        """Raises ActionTierInvalid."""
+        if not request.tier_id:
+            return
+        if kind is not ReactionKind.DEMOTE:
+            raise ActionTierInvalid(tier_id=request.tier_id, problem=TIER_OF_DEMOTE)
+        below_top = [tier.id for tier in (await self._feed.ensure()).newest.ladder][:-1]
+        if request.tier_id not in below_top:
+            problem = f"is no tier below the top of the ladder; name one of {', '.join(below_top)}"
+            raise ActionTierInvalid(tier_id=request.tier_id, problem=problem)
 
     async def LiftAction(
         self, request: pb.LiftActionRequest, context: Context

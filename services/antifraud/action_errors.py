@@ -45,6 +45,14 @@ class ActionPointsInvalid(FieldInvalid):
     text = "{points} points were given for {kind}; they are for CAP_POINTS alone, leave them out"
 
 
+class ActionTierInvalid(FieldInvalid):
+    """A tier that nobody can be put down to, or where nobody is."""
+
+    reason = "ACTION_TIER_INVALID"
+    field = "tier_id"
+    text = "{tier_id} {problem}"
+
+
 class ActionInForce(LaurelError):
     """There is one already."""
 

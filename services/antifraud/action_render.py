@@ -41,6 +41,7 @@ def render_action(action: Action) -> actions_pb2.Action:
         reason=wish.reason,
         create_time=to_timestamp(action.create_time),
         end_time=to_timestamp(wish.end_time) if wish.end_time else None,
+        tier_id=wish.tier_id,
     )
     if lift is not None:
         shown.lift.CopyFrom(

@@ -113,6 +113,7 @@ class ActionStore:
             action_event(
                 row["lifts_action_id"], row["action_id"], ReactionKind(row["kind"]),
                 row["member_id"], reason, row["create_time"], lifted=True,
+                tier_id=row["tier_id"],
             )
             for row in lifted
         ]  # fmt: skip
@@ -133,7 +134,7 @@ class ActionStore:
         events = [
             action_event(
                 action_id, action_id, wish.kind, wish.member_id, wish.told_reason, now,
-                lifted=False, end_time=wish.end_time,
+                lifted=False, end_time=wish.end_time, tier_id=wish.tier_id,
             )
             for action_id, wish in by_id.items() if action_id in taken
         ]  # fmt: skip
@@ -164,6 +165,7 @@ def _columns(by_id: dict[UUID, Wish]) -> list[list[Any]]:
         [wish.assessment_id for wish in wishes],
         [wish.reason for wish in wishes],
         [wish.end_time for wish in wishes],
+        [wish.tier_id for wish in wishes],
     ]
 
 
@@ -177,6 +179,7 @@ def _action(row: Any) -> Action:
     wish = Wish(
         ReactionKind(row["kind"]), FraudKey(row["key_kind"]), row["value"], row["member_id"],
         row["points"], row["rule"], row["assessment_id"], row["reason"], row["end_time"],
+        row["tier_id"],
     )  # fmt: skip
     decider = Decider(row["operator"], row["identity"])
     return Action(row["action_id"], wish, decider, row["create_time"], lift)

@@ -41,6 +41,8 @@ class Wish:
     assessment_id: UUID | None
     reason: str
     end_time: datetime | None
+    tier_id: str = ""
+    """The highest tier that a demoted member counts as; empty for the lowest."""
 
     @property
     def told_reason(self) -> str:
@@ -90,6 +92,7 @@ def wishes_of(rows: Iterable[tuple[Asked, FraudDecision, UUID]], now: datetime) 
                     reaction.kind, reaction.key, value, asked.request_key[0],
                     reaction.points if is_cap else None, fired.rule, assessment_id,
                     f"rule {fired.rule} fired", end_of(now, reaction.duration_days),
+                    reaction.tier_id,
                 )  # fmt: skip
                 wishes.setdefault(wish.place, wish)
     return [wishes[place] for place in sorted(wishes)]
@@ -110,6 +113,7 @@ def action_event(
     *,
     lifted: bool,
     end_time: datetime | None = None,
+    tier_id: str = "",
 ) -> event_pb2.Event:
     """Tells that an action was taken or lifted."""
     return event_pb2.Event(
@@ -124,5 +128,6 @@ def action_event(
             lifted=lifted,
             reason=reason,
             end_time=to_timestamp(end_time) if end_time else None,
+            tier_id=tier_id,
         ),
     )

@@ -26,7 +26,8 @@ def parse_fact(event: Event) -> TierFact:
         event_id=UUID(event.event_id),
         member_id=event.member_id,
         tier_id=change.to_tier_id,
-        is_upgrade=change.to_rank > change.from_rank,
+        # Who gets a tier back has had its gift.
+        is_upgrade=change.to_rank > change.from_rank and change.reason != "RESTORED",
         occurred_time=from_timestamp(event.occurred_time),
         record_time=from_timestamp(event.record_time),
         program_version=event.program_version,

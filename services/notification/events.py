@@ -61,7 +61,7 @@ class Announcer:
 
 
 def parse_fact(event: Event) -> Fact | None:
-    """What members may be told of; None for a tier that did not rise."""
+    """What members may be told of; None for a tier that did not rise, or was given back."""
     what = _tier_up(event) if event.HasField("tier_changed") else _points_expiring(event)
     if what is None:
         return None
@@ -76,7 +76,7 @@ def parse_fact(event: Event) -> Fact | None:
 
 def _tier_up(event: Event) -> TierUp | None:
     change = event.tier_changed
-    if change.to_rank <= change.from_rank:
+    if change.to_rank <= change.from_rank or change.reason == "RESTORED":
         return None
     known = change.HasField("valid_until_time")
     return TierUp(change.to_tier_id, from_timestamp(change.valid_until_time) if known else None)

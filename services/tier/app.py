@@ -16,7 +16,9 @@ from tier.service import MemberService, TierService
 from tier.tier_reader import TierReader
 from tier.tier_store import TierStore
 
-EVENTS = ("points_accrued", "accrual_reversed", "review_settled", "program_applied")
+EVENTS = (
+    "points_accrued", "accrual_reversed", "review_settled", "fraud_action_taken", "program_applied",
+)  # fmt: skip
 
 
 async def wire(runtime: Runtime) -> Service:

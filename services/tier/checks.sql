@@ -74,3 +74,15 @@ WHERE
 SELECT p.member_id FROM tier.profile AS p WHERE NOT EXISTS (SELECT FROM tier.member AS m WHERE m.member_id = p.member_id)
 UNION
 SELECT d.member_id FROM tier.decision AS d WHERE NOT EXISTS (SELECT FROM tier.member AS m WHERE m.member_id = d.member_id)
+
+-- check: whoever is held down, or was, was demoted by anti-fraud, and what was lifted here was lifted there
+SELECT c.member_id, c.action_id, c.tier_id, c.take_time, c.lift_time
+FROM tier.ceiling AS c
+WHERE
+    NOT EXISTS (
+        SELECT FROM antifraud.action AS a
+        WHERE
+            a.action_id = c.action_id AND a.kind = 6 AND a.value = c.member_id AND a.lifts_action_id IS NULL
+            AND (c.take_time IS NULL OR a.tier_id = c.tier_id)
+    )
+    OR (c.lift_time IS NOT NULL AND NOT EXISTS (SELECT FROM antifraud.action AS l WHERE l.lifts_action_id = c.action_id))

@@ -1,6 +1,6 @@
 """Domain facts <-> laurel.event.v1.Event."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -11,7 +11,10 @@ from kit.clock import from_timestamp, to_timestamp
 from kit.money import to_minor
 from kit.telemetry import trace_parent
 from laurel.event.v1.event_pb2 import Event, MemberEnrolled, TierChanged
+from rules.compiled import CompiledProgram, ProgramHistory
 from rules.money import MINOR_UNITS
+from rules.values import Tier
+from tier.ceilings import Ceiling, Turn, counted
 from tier.enrolment import Enrolment
 from tier.growth import Spend
 from tier.ids import derived_id
@@ -89,23 +92,65 @@ def member_enrolled(enrolment: Enrolment, now: datetime) -> Event:
     )
 
 
-def tier_changes(steps: Iterable[Step], now: datetime) -> list[Event]:
-    """The facts that members are in another tier; keeping the same one is none."""
-    return [
-        _tier_changed(step, now)
-        for step in steps
-        if step.decision.from_tier_id != step.decision.target.id
-    ]
+def tier_changes(
+    steps: Iterable[Step],
+    ceilings: Mapping[str, Sequence[Ceiling]],
+    history: ProgramHistory,
+    now: datetime,
+) -> list[Event]:
+    """The facts that members count as another tier; keeping the same one is none, nor is a step
+    above a ceiling.
+    """
+    events = []
+    for step in steps:
+        decision = step.decision
+        from_id, from_rank = decision.from_tier_id, decision.origin.rank
+        target = decision.target
+        if above := ceilings.get(step.member_id):
+            program = history.version(decision.program_version)
+            origin = counted(decision.origin, above, program)
+            if origin.rank != from_rank:
+                from_id, from_rank = origin.id, origin.rank
+            target = counted(target, above, program)
+        if from_id != target.id:
+            events.append(_tier_changed(step, from_id, from_rank, target, now))
+    return events
 
 
-def _tier_changed(step: Step, now: datetime) -> Event:
+def tier_turned(
+    turn: Turn, valid_until: datetime | None, program: CompiledProgram, now: datetime
+) -> Event:
+    """The fact that a member counts as another tier, because of an action of anti-fraud."""
+    changed = TierChanged(
+        from_tier_id=turn.origin.id,
+        to_tier_id=turn.target.id,
+        from_rank=turn.origin.rank,
+        to_rank=turn.target.rank,
+        reason=turn.reason,
+        action_id=str(turn.action_id),
+    )
+    if valid_until is not None:
+        changed.valid_until_time.CopyFrom(to_timestamp(valid_until))
+    event_id = derived_id(turn.occurred_time, turn.action_id, turn.reason, turn.target.id)
+    return Event(
+        event_id=str(event_id),
+        member_id=turn.member_id,
+        occurred_time=to_timestamp(turn.occurred_time),
+        record_time=to_timestamp(now),
+        program_version=program.version,
+        trace_parent=trace_parent(),
+        tier_changed=changed,
+    )
+
+
+def _tier_changed(step: Step, from_id: str, from_rank: int, target: Tier, now: datetime) -> Event:
     decision = step.decision
     changed = TierChanged(
         decision_id=str(step.decision_id),
-        from_tier_id=decision.from_tier_id,
-        to_tier_id=decision.target.id,
-        from_rank=decision.origin.rank,
-        to_rank=decision.target.rank,
+        from_tier_id=from_id,
+        to_tier_id=target.id,
+        from_rank=from_rank,
+        to_rank=target.rank,
         reason="UPGRADE" if decision.kind is Kind.UPGRADE else "DEMOTION",
     )
     if decision.valid_until is not None:

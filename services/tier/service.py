@@ -204,9 +204,11 @@ def _render_status(status: Status) -> tier_pb.TierStatus:
     program = status.program
     rendered = tier_pb.TierStatus(
         member_id=status.member_id,
-        tier_id=status.held.id,
-        tier_name=status.held.name,
-        rank=status.tier.rank,
+        tier_id=status.counted.id,
+        tier_name=status.counted.name,
+        rank=status.counted.rank if status.held_down_by else status.tier.rank,
+        earned_tier_id=status.held.id,
+        held_down_by=str(status.held_down_by or ""),
         window_spend=_money(status.window_spend_minor, program),
         program_version=program.version,
     )

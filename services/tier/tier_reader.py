@@ -11,10 +11,11 @@ from rules.compiled import CompiledProgram, ProgramHistory
 from rules.feed import ProgramFeed
 from rules.tiers import next_tier
 from rules.values import Tier
+from tier.ceilings import counted, holding
 from tier.errors import MemberNotFound
 from tier.growth import window_at
 from tier.standing import Kind, Standing, tier_in
-from tier.tier_store import read_standing
+from tier.tier_store import load_ceilings, read_standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,12 @@ class Status:
 
     member_id: str
     tier: Tier
+    """What was earned, as the ladder in force has it."""
     held: Tier
+    """The same as the member was told."""
+    counted: Tier
+    """What the member counts as: the same, unless anti-fraud holds them down."""
+    held_down_by: UUID | None
     valid_until: datetime | None
     window_spend_minor: int
     above: Tier | None
@@ -94,14 +100,19 @@ class TierReader:
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("get_standings", [member_id])
             sums = await tx.fetch("sum_growth", [member_id], [window.start], [window.end])
+            ceilings = (await load_ceilings(tx, [member_id]))[member_id]
         if not rows:
             raise MemberNotFound(member_id=member_id)
         standing = read_standing(rows[0])
         tier = tier_in(standing, program, history)
+        held = _held(standing, tier, history)
+        ceiling = holding(tier, ceilings, program)
         return Status(
             member_id=member_id,
             tier=tier,
-            held=_held(standing, tier, history),
+            held=held,
+            counted=held if ceiling is None else counted(tier, ceilings, program),
+            held_down_by=None if ceiling is None else ceiling.action_id,
             valid_until=standing.valid_until,
             window_spend_minor=max(0, sums[0]["spend_minor"]),
             above=next_tier(tier, program.ladder),
@@ -116,14 +127,17 @@ class TierReader:
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("get_standings", asked)
             enrolled = {row["member_id"]: row for row in await tx.fetch("get_enrolled", asked)}
+            ceilings = await load_ceilings(tx, asked)
         found = {}
         for row in rows:
             member_id = row["member_id"]
             tier = tier_in(read_standing(row), program, history)
+            lower = counted(tier, ceilings.get(member_id, ()), program)
+            told = row["tier_id"] or tier.id
             profile = enrolled.get(member_id)
             found[member_id] = Brief(
-                tier_id=row["tier_id"] or tier.id,
-                rank=tier.rank,
+                tier_id=told if lower.rank == tier.rank else lower.id,
+                rank=lower.rank,
                 birth_month=profile["birth_month"] if profile else 0,
                 enrol_time=profile["enrol_time"] if profile else None,
             )
@@ -145,12 +159,25 @@ class TierReader:
         counts = {tier.id: 0 for tier in ladder}
         names = {tier.id: tier.name for tier in ladder}
         for row in sorted(rows, key=lambda row: row["tier_id"] or ""):
-            tier_id = row["tier_id"] or ladder[0].id
+            tier_id = _counted_id(row, history)
             counts[tier_id] = counts.get(tier_id, 0) + row["member_count"]
             if tier_id not in names:
                 gone = history.version(row["program_version"]).tier(tier_id)
                 names[tier_id] = gone.name if gone else tier_id
         return [TierCount(tier_id, names[tier_id], count) for tier_id, count in counts.items()]
+
+
+def _counted_id(row: Any, history: ProgramHistory) -> str:
+    """Id of the tier that members count as who have earned the same and are held down alike."""
+    program = history.newest
+    earned_id: str = row["tier_id"] or program.ladder[0].id
+    if not row["ceilings"]:
+        return earned_id
+    standing = Standing(tier_id=row["tier_id"], program_version=row["program_version"])
+    earned = tier_in(standing, program, history)
+    tiers = [program.tier(one) or program.ladder[0] for one in row["ceilings"]]
+    lowest = min(tiers, key=lambda tier: tier.rank)
+    return lowest.id if lowest.rank < earned.rank else earned_id
 
 
 def _held(standing: Standing, tier: Tier, history: ProgramHistory) -> Tier:

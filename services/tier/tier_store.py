@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from prometheus_client import Counter
 
@@ -14,6 +15,7 @@ from kit.db import Database, Transaction
 from kit.events import publish
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
+from tier.ceilings import Ceiling, ceiling_row, demotions, hear, read_ceiling
 from tier.errors import ProgramBehind
 from tier.events import (
     Events,
@@ -22,6 +24,7 @@ from tier.events import (
     program_version_of,
     read_purchases,
     tier_changes,
+    tier_turned,
 )
 from tier.growth import Growth, Spend
 from tier.standing import (
@@ -31,6 +34,7 @@ from tier.standing import (
     growth_needed_since,
     review_at,
     review_window,
+    tier_in,
 )
 from tier.steps import Moved, Step, steps_of
 
@@ -64,7 +68,9 @@ class TierStore:
     async def take_events(self, tx: Transaction, events: Events) -> None:
         """Counts the spend of events and decides about their members, in the given transaction."""
         await self._feed.handle_event(tx, events)
-        members = members_of(events)
+        demoting = demotions(events)
+        others = [event for event in events if not event.HasField("fraud_action_taken")]
+        members = members_of([*others, *demoting])
         if not members:
             return
         history = await self._history_for(events)
@@ -80,7 +86,34 @@ class TierStore:
             if decisions:
                 steps += steps_of(member_id, before, decisions)
                 moved.append(Moved(member_id, after))
-        await self._write(tx, steps, moved)
+        await self._write(tx, steps, moved, history)
+        if demoting:
+            await self._hear(tx, demoting, standings | dict(moved), history)
+
+    async def _hear(
+        self,
+        tx: Transaction,
+        events: Events,
+        standings: Mapping[str, Standing],
+        history: ProgramHistory,
+    ) -> None:
+        """Takes up what anti-fraud did to members, who are locked."""
+        now = self._clock()
+        program = history.in_force(now)
+        members = members_of(events)
+        actions = [UUID(event.fraud_action_taken.action_id) for event in events]
+        rows = await tx.fetch("load_ceilings", members, actions)
+        known = {row["action_id"]: read_ceiling(row) for row in rows}
+        earned = {
+            m: (tier_in(standings[m], program, history), standings[m].decide_time) for m in members
+        }
+        turns = hear(known, events, earned, program)
+        await tx.execute("note_ceilings", *_columns(map(ceiling_row, known.values())))
+        await publish(
+            tx,
+            self._new_id,
+            [tier_turned(t, standings[t.member_id].valid_until, program, now) for t in turns],
+        )
 
     async def _history_for(self, events: Events) -> ProgramHistory:
         # Remote only while a version is missing, and then nothing but the inbox row is held.
@@ -122,18 +155,33 @@ class TierStore:
                 after, decisions = review_at(row["valid_until_time"], before, spend, history)
                 steps += steps_of(row["member_id"], before, decisions)
                 moved.append(Moved(row["member_id"], after))
-            await self._write(tx, steps, moved)
+            await self._write(tx, steps, moved, history)
         return Count(step.decision.kind for step in steps)
 
-    async def _write(self, tx: Transaction, steps: Sequence[Step], moved: Sequence[Moved]) -> None:
+    async def _write(
+        self,
+        tx: Transaction,
+        steps: Sequence[Step],
+        moved: Sequence[Moved],
+        history: ProgramHistory,
+    ) -> None:
         if not steps:
             return
         now = self._clock()
         await tx.execute("add_decisions", *_columns(_step_row(step) for step in steps), now)
         await tx.execute("set_standings", *_columns(_moved_row(member) for member in moved))
-        await publish(tx, self._new_id, tier_changes(steps, now))
+        ceilings = await load_ceilings(tx, [member.member_id for member in moved])
+        await publish(tx, self._new_id, tier_changes(steps, ceilings, history, now))
         for kind, count in Count(step.decision.kind for step in steps).items():
             DECISIONS.labels(kind.name).inc(count)
+
+
+async def load_ceilings(tx: Transaction, members: Sequence[str]) -> dict[str, list[Ceiling]]:
+    """What anti-fraud holds members down to, for those whom it does."""
+    found: dict[str, list[Ceiling]] = defaultdict(list)
+    for row in await tx.fetch("load_ceilings", members, []):
+        found[row["member_id"]].append(read_ceiling(row))
+    return found
 
 
 async def _add_growth(tx: Transaction, purchases: Sequence[Purchase]) -> dict[str, list[Spend]]:

@@ -9,7 +9,7 @@ import pytest
 from grpc import StatusCode
 
 from cli.check import run_checks
-from fraud_actions import CAP, EARN_ONLY, FREEZE, GRANTED, REJECTED, ActionDesk
+from fraud_actions import CAP, EARN_ONLY, FREEZE, GRANTED, REJECTED, ActionDesk, Time
 from house import Ground, House, new_id, refused
 from kit.clock import from_timestamp
 from kit.clock import new_id as new_uuid
@@ -30,16 +30,6 @@ RULES = """\
       score: 900
       reactions: [{kind: freeze_account, duration_days: 2}]
 """
-
-
-class Time:
-    """A clock that a test may set forward."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 class Bench(Counter):

@@ -38,13 +38,14 @@ def compiled(reactions: str = "", when: str = "request.points > 5") -> CompiledP
 def test_af_04_reactions_are_compiled_by_the_name_of_their_rule() -> None:
     antifraud = compiled(
         "{kind: freeze_account}, {kind: deny_list, key: ip, duration_days: 9}, "
-        "{kind: cap_points, points: 7}"
+        "{kind: cap_points, points: 7}, {kind: demote, tier_id: silver}"
     ).antifraud
     assert antifraud.reactions == {
         "farm": (
             Reaction(ReactionKind.FREEZE_ACCOUNT, FraudKey.MEMBER, 0, 0),
             Reaction(ReactionKind.DENY_LIST, FraudKey.IP, 9, 0),
             Reaction(ReactionKind.CAP_POINTS, FraudKey.MEMBER, 0, 7),
+            Reaction(ReactionKind.DEMOTE, FraudKey.MEMBER, 0, 0, "silver"),
         )
     }
     assert compiled().antifraud.reactions == {}
@@ -55,6 +56,10 @@ def test_af_04_reactions_are_compiled_by_the_name_of_their_rule() -> None:
     [
         ("{kind: freeze_account, key: device}", "key", "is for lists alone"),
         ("{kind: earn_only, points: 5}", "points", "are for cap_points alone"),
+        ("{kind: earn_only, tier_id: silver}", "tier_id", "is for demote alone"),
+        ("{kind: demote, tier_id: platinum}", "tier_id", "name one of member, silver, gold"),
+        ("{kind: demote, tier_id: diamond}", "tier_id", "no tier below the top"),
+        ("{kind: demote, key: ip}", "key", "is for lists alone"),
         ("{kind: deny_list, duration_days: 4000}", "duration_days", "3650"),
         ("{kind: melt}", "kind", "melt"),
         ("{key: ip}", "kind", ""),

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from cli.check import load_checks, run_checks, run_on
-from fraud_actions import DENY_LIST, EARN_ONLY, FREEZE, GRANTED, ActionDesk
+from fraud_actions import DEMOTE, DENY_LIST, EARN_ONLY, FREEZE, GRANTED, ActionDesk
 from house import SAMPLE, Ground, House, new_id, usd
 from kit.clock import to_timestamp
 from kit.settings import SERVICES
@@ -266,6 +266,10 @@ TIER = {
     ),
     "growth is what the ledger's transaction was for, and nothing under review": Damage(
         "UPDATE tier.growth SET spend_minor = spend_minor + 1"
+    ),
+    "whoever is held down, or was, was demoted by anti-fraud, "
+    "and what was lifted here was lifted there": Damage(
+        "UPDATE tier.ceiling SET lift_time = now()"
     ),
     "whoever enrolled or was decided about is a member": Damage(
         "UPDATE tier.profile SET member_id = 'nobody' WHERE "
@@ -630,6 +634,7 @@ async def suspect(house: House, member: str) -> None:
     await house.settle()
     await hands.decide(await hands.appeal(member), GRANTED)
     await hands.take(member, EARN_ONLY)
+    await hands.take(member, DEMOTE, tier_id="silver")
     await hands.take(member, DENY_LIST)
 
 

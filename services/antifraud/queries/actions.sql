@@ -4,11 +4,11 @@
 -- One of a kind on a key is in force at most: returns those that were taken now. Keys are locked in order; who takes the same one
 -- at the same moment waits here, and then finds it taken.
 WITH asked AS MATERIALIZED (
-    SELECT action_id, kind, key_kind, value, member_id, points, rule, assessment_id, reason, end_time
+    SELECT action_id, kind, key_kind, value, member_id, points, rule, assessment_id, reason, end_time, tier_id
     FROM unnest(
         $1::uuid[], $2::smallint[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::uuid[], $9::text[],
-        $10::timestamptz[]
-    ) AS a (action_id, kind, key_kind, value, member_id, points, rule, assessment_id, reason, end_time)
+        $10::timestamptz[], $11::text[]
+    ) AS a (action_id, kind, key_kind, value, member_id, points, rule, assessment_id, reason, end_time, tier_id)
 ),
 taken AS (
     INSERT INTO action_in_force (key_kind, value, kind, action_id, points, end_time)
@@ -21,16 +21,16 @@ taken AS (
 listed AS (
     -- The lists that deny (3) and watch (4) are 2 and 3.
     INSERT INTO list_entry (key_kind, value, list, action_id, expire_time, reason, operator, identity, create_time)
-    SELECT a.key_kind, a.value, a.kind - 1, a.action_id, a.end_time, a.reason, $11::text, $12::text, $13::timestamptz
+    SELECT a.key_kind, a.value, a.kind - 1, a.action_id, a.end_time, a.reason, $12::text, $13::text, $14::timestamptz
     FROM asked AS a INNER JOIN taken USING (action_id)
     WHERE a.kind IN (3, 4)
 )
 INSERT INTO action (
-    action_id, kind, key_kind, value, member_id, points, rule, assessment_id, operator, identity, reason, create_time, end_time
+    action_id, kind, key_kind, value, member_id, points, rule, assessment_id, operator, identity, reason, create_time, end_time, tier_id
 )
 SELECT
-    a.action_id, a.kind, a.key_kind, a.value, a.member_id, a.points, a.rule, a.assessment_id, $11::text, $12::text, a.reason,
-    $13::timestamptz, a.end_time
+    a.action_id, a.kind, a.key_kind, a.value, a.member_id, a.points, a.rule, a.assessment_id, $12::text, $13::text, a.reason,
+    $14::timestamptz, a.end_time, a.tier_id
 FROM asked AS a INNER JOIN taken USING (action_id)
 RETURNING action_id
 
@@ -70,19 +70,19 @@ unlisted AS (
     WHERE a.kind IN (3, 4) AND e.key_kind = a.key_kind AND e.value = a.value AND e.list = a.kind - 1 AND e.action_id = a.action_id
 )
 INSERT INTO action (
-    action_id, kind, key_kind, value, member_id, points, operator, identity, reason, create_time, lifts_action_id
+    action_id, kind, key_kind, value, member_id, points, operator, identity, reason, create_time, lifts_action_id, tier_id
 )
 SELECT
     l.lift_id, a.kind, a.key_kind, a.value, a.member_id, a.points, $3::text, $4::text, $5::text,
     -- Never before the action itself, whatever the clocks of two processes say.
-    greatest($6::timestamptz, a.create_time), l.action_id
+    greatest($6::timestamptz, a.create_time), l.action_id, a.tier_id
 FROM lifted AS l INNER JOIN action AS a USING (action_id)
-RETURNING action_id, kind, member_id, create_time, lifts_action_id
+RETURNING action_id, kind, member_id, create_time, lifts_action_id, tier_id
 
 -- name: get_action
 SELECT
     a.action_id, a.kind, a.key_kind, a.value, a.member_id, a.points, a.rule, a.assessment_id, a.operator, a.identity, a.reason,
-    a.create_time, a.end_time, l.action_id AS lift_id, l.operator AS lift_operator, l.identity AS lift_identity,
+    a.create_time, a.end_time, a.tier_id, l.action_id AS lift_id, l.operator AS lift_operator, l.identity AS lift_identity,
     l.reason AS lift_reason, l.create_time AS lift_time
 FROM action AS a
 LEFT JOIN action AS l ON l.lifts_action_id = a.action_id
@@ -95,14 +95,14 @@ SELECT action_id FROM action_in_force WHERE key_kind = $1::smallint AND value = 
 -- What weighs most of what is in force on a member's account.
 SELECT action_id
 FROM action_in_force
-WHERE key_kind = 1 AND value = $1 AND kind IN (1, 2, 5)
+WHERE key_kind = 1 AND value = $1 AND kind IN (1, 2, 5, 6)
 ORDER BY kind
 LIMIT 1
 
 -- name: list_actions
 SELECT
     a.action_id, a.kind, a.key_kind, a.value, a.member_id, a.points, a.rule, a.assessment_id, a.operator, a.identity, a.reason,
-    a.create_time, a.end_time, l.action_id AS lift_id, l.operator AS lift_operator, l.identity AS lift_identity,
+    a.create_time, a.end_time, a.tier_id, l.action_id AS lift_id, l.operator AS lift_operator, l.identity AS lift_identity,
     l.reason AS lift_reason, l.create_time AS lift_time
 FROM action AS a
 LEFT JOIN action AS l ON l.lifts_action_id = a.action_id

@@ -107,8 +107,3 @@ FROM decision
 WHERE member_id = $1 AND number < $2
 ORDER BY number DESC
 LIMIT $3
-
--- name: count_tiers
-SELECT tier_id, max(program_version) AS program_version, count(*) AS member_count
-FROM member
-GROUP BY tier_id

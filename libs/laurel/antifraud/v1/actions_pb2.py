@@ -28,7 +28,7 @@ from laurel.antifraud.v1 import lists_pb2 as laurel_dot_antifraud_dot_v1_dot_lis
 from laurel.program.v1 import program_pb2 as laurel_dot_program_dot_v1_dot_program__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/antifraud/v1/actions.proto\x12\x13laurel.antifraud.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flaurel/antifraud/v1/lists.proto\x1a\x1flaurel/program/v1/program.proto\"\xfe\x02\n\x06\x41\x63tion\x12\x11\n\taction_id\x18\x01 \x01(\t\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.laurel.program.v1.FraudReactionKind\x12)\n\x03key\x18\x03 \x01(\x0b\x32\x1c.laurel.antifraud.v1.ListKey\x12\x11\n\tmember_id\x18\x04 \x01(\t\x12\x0e\n\x06points\x18\x05 \x01(\x03\x12\x0c\n\x04rule\x18\x06 \x01(\t\x12\x15\n\rassessment_id\x18\x07 \x01(\t\x12\x10\n\x08operator\x18\x08 \x01(\t\x12\x10\n\x08identity\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04lift\x18\r \x01(\x0b\x32\x19.laurel.antifraud.v1.Lift\"~\n\x04Lift\x12\x11\n\taction_id\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x96\x02\n\x06\x41ppeal\x12\x11\n\tappeal_id\x18\x01 \x01(\t\x12\x11\n\taction_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .laurel.antifraud.v1.AppealState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08operator\x18\x07 \x01(\t\x12\x10\n\x08identity\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12/\n\x0b\x64\x65\x63ide_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa3\x02\n\x11TakeActionRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12>\n\x04kind\x18\x02 \x01(\x0e\x32$.laurel.program.v1.FraudReactionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x03key\x18\x03 \x01(\x0b\x32\x1c.laurel.antifraud.v1.ListKeyB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x06points\x18\x04 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00\x12!\n\rduration_days\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x00\x12\x1c\n\x08operator\x18\x06 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x07 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"A\n\x12TakeActionResponse\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Action\"\x8a\x01\n\x11LiftActionRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\taction_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"A\n\x12LiftActionResponse\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Action\"\xbe\x01\n\x12ListActionsRequest\x12\x1b\n\tmember_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12<\n\x04kind\x18\x02 \x01(\x0e\x32$.laurel.program.v1.FraudReactionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x10\n\x08in_force\x18\x03 \x01(\x08\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"\\\n\x13ListActionsResponse\x12,\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1b.laurel.antifraud.v1.Action\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x01\n\x13\x41ppealActionRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1e\n\taction_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x18\n\x04text\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\"Z\n\x14\x41ppealActionResponse\x12\x11\n\tappeal_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x13\x44\x65\x63ideAppealRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\tappeal_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12>\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32 .laurel.antifraud.v1.AppealStateB\n\xbaH\x07\x82\x01\x04\x18\x02\x18\x03\x12\x1c\n\x08operator\x18\x04 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"C\n\x14\x44\x65\x63ideAppealResponse\x12+\n\x06\x61ppeal\x18\x01 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Appeal\"\xa9\x01\n\x12ListAppealsRequest\x12\x1b\n\tmember_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32 .laurel.antifraud.v1.AppealStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"\\\n\x13ListAppealsResponse\x12,\n\x07\x61ppeals\x18\x01 \x03(\x0b\x32\x1b.laurel.antifraud.v1.Appeal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*w\n\x0b\x41ppealState\x12\x1c\n\x18\x41PPEAL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41PPEAL_STATE_OPEN\x10\x01\x12\x18\n\x14\x41PPEAL_STATE_GRANTED\x10\x02\x12\x19\n\x15\x41PPEAL_STATE_REJECTED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/antifraud/v1/actions.proto\x12\x13laurel.antifraud.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flaurel/antifraud/v1/lists.proto\x1a\x1flaurel/program/v1/program.proto\"\x8f\x03\n\x06\x41\x63tion\x12\x11\n\taction_id\x18\x01 \x01(\t\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.laurel.program.v1.FraudReactionKind\x12)\n\x03key\x18\x03 \x01(\x0b\x32\x1c.laurel.antifraud.v1.ListKey\x12\x11\n\tmember_id\x18\x04 \x01(\t\x12\x0e\n\x06points\x18\x05 \x01(\x03\x12\x0c\n\x04rule\x18\x06 \x01(\t\x12\x15\n\rassessment_id\x18\x07 \x01(\t\x12\x10\n\x08operator\x18\x08 \x01(\t\x12\x10\n\x08identity\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04lift\x18\r \x01(\x0b\x32\x19.laurel.antifraud.v1.Lift\x12\x0f\n\x07tier_id\x18\x0e \x01(\t\"~\n\x04Lift\x12\x11\n\taction_id\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x96\x02\n\x06\x41ppeal\x12\x11\n\tappeal_id\x18\x01 \x01(\t\x12\x11\n\taction_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .laurel.antifraud.v1.AppealState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08operator\x18\x07 \x01(\t\x12\x10\n\x08identity\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12/\n\x0b\x64\x65\x63ide_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbd\x02\n\x11TakeActionRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12>\n\x04kind\x18\x02 \x01(\x0e\x32$.laurel.program.v1.FraudReactionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x03key\x18\x03 \x01(\x0b\x32\x1c.laurel.antifraud.v1.ListKeyB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x06points\x18\x04 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00\x12!\n\rduration_days\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x00\x12\x1c\n\x08operator\x18\x06 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x07 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x18\n\x07tier_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02(@\"A\n\x12TakeActionResponse\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Action\"\x8a\x01\n\x11LiftActionRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\taction_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x08operator\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"A\n\x12LiftActionResponse\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Action\"\xbe\x01\n\x12ListActionsRequest\x12\x1b\n\tmember_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12<\n\x04kind\x18\x02 \x01(\x0e\x32$.laurel.program.v1.FraudReactionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x10\n\x08in_force\x18\x03 \x01(\x08\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"\\\n\x13ListActionsResponse\x12,\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1b.laurel.antifraud.v1.Action\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x01\n\x13\x41ppealActionRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1e\n\taction_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x18\n\x04text\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x1f\"Z\n\x14\x41ppealActionResponse\x12\x11\n\tappeal_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x13\x44\x65\x63ideAppealRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1b\n\tappeal_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12>\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32 .laurel.antifraud.v1.AppealStateB\n\xbaH\x07\x82\x01\x04\x18\x02\x18\x03\x12\x1c\n\x08operator\x18\x04 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"C\n\x14\x44\x65\x63ideAppealResponse\x12+\n\x06\x61ppeal\x18\x01 \x01(\x0b\x32\x1b.laurel.antifraud.v1.Appeal\"\xa9\x01\n\x12ListAppealsRequest\x12\x1b\n\tmember_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32 .laurel.antifraud.v1.AppealStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"\\\n\x13ListAppealsResponse\x12,\n\x07\x61ppeals\x18\x01 \x03(\x0b\x32\x1b.laurel.antifraud.v1.Appeal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*w\n\x0b\x41ppealState\x12\x1c\n\x18\x41PPEAL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41PPEAL_STATE_OPEN\x10\x01\x12\x18\n\x14\x41PPEAL_STATE_GRANTED\x10\x02\x12\x19\n\x15\x41PPEAL_STATE_REJECTED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAKEACTIONREQUEST'].fields_by_name['operator']._serialized_options = b'\272H\007r\005 \001(\200\001'
   _globals['_TAKEACTIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_TAKEACTIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_TAKEACTIONREQUEST'].fields_by_name['tier_id']._loaded_options = None
+  _globals['_TAKEACTIONREQUEST'].fields_by_name['tier_id']._serialized_options = b'\272H\004r\002(@'
   _globals['_LIFTACTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_LIFTACTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
   _globals['_LIFTACTIONREQUEST'].fields_by_name['action_id']._loaded_options = None
@@ -91,36 +93,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAPPEALSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTAPPEALSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAPPEALSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\010'
-  _globals['_APPEALSTATE']._serialized_start=2615
-  _globals['_APPEALSTATE']._serialized_end=2734
+  _globals['_APPEALSTATE']._serialized_start=2658
+  _globals['_APPEALSTATE']._serialized_end=2777
   _globals['_ACTION']._serialized_start=187
-  _globals['_ACTION']._serialized_end=569
-  _globals['_LIFT']._serialized_start=571
-  _globals['_LIFT']._serialized_end=697
-  _globals['_APPEAL']._serialized_start=700
-  _globals['_APPEAL']._serialized_end=978
-  _globals['_TAKEACTIONREQUEST']._serialized_start=981
-  _globals['_TAKEACTIONREQUEST']._serialized_end=1272
-  _globals['_TAKEACTIONRESPONSE']._serialized_start=1274
-  _globals['_TAKEACTIONRESPONSE']._serialized_end=1339
-  _globals['_LIFTACTIONREQUEST']._serialized_start=1342
-  _globals['_LIFTACTIONREQUEST']._serialized_end=1480
-  _globals['_LIFTACTIONRESPONSE']._serialized_start=1482
-  _globals['_LIFTACTIONRESPONSE']._serialized_end=1547
-  _globals['_LISTACTIONSREQUEST']._serialized_start=1550
-  _globals['_LISTACTIONSREQUEST']._serialized_end=1740
-  _globals['_LISTACTIONSRESPONSE']._serialized_start=1742
-  _globals['_LISTACTIONSRESPONSE']._serialized_end=1834
-  _globals['_APPEALACTIONREQUEST']._serialized_start=1837
-  _globals['_APPEALACTIONREQUEST']._serialized_end=1979
-  _globals['_APPEALACTIONRESPONSE']._serialized_start=1981
-  _globals['_APPEALACTIONRESPONSE']._serialized_end=2071
-  _globals['_DECIDEAPPEALREQUEST']._serialized_start=2074
-  _globals['_DECIDEAPPEALREQUEST']._serialized_end=2278
-  _globals['_DECIDEAPPEALRESPONSE']._serialized_start=2280
-  _globals['_DECIDEAPPEALRESPONSE']._serialized_end=2347
-  _globals['_LISTAPPEALSREQUEST']._serialized_start=2350
-  _globals['_LISTAPPEALSREQUEST']._serialized_end=2519
-  _globals['_LISTAPPEALSRESPONSE']._serialized_start=2521
-  _globals['_LISTAPPEALSRESPONSE']._serialized_end=2613
+  _globals['_ACTION']._serialized_end=586
+  _globals['_LIFT']._serialized_start=588
+  _globals['_LIFT']._serialized_end=714
+  _globals['_APPEAL']._serialized_start=717
+  _globals['_APPEAL']._serialized_end=995
+  _globals['_TAKEACTIONREQUEST']._serialized_start=998
+  _globals['_TAKEACTIONREQUEST']._serialized_end=1315
+  _globals['_TAKEACTIONRESPONSE']._serialized_start=1317
+  _globals['_TAKEACTIONRESPONSE']._serialized_end=1382
+  _globals['_LIFTACTIONREQUEST']._serialized_start=1385
+  _globals['_LIFTACTIONREQUEST']._serialized_end=1523
+  _globals['_LIFTACTIONRESPONSE']._serialized_start=1525
+  _globals['_LIFTACTIONRESPONSE']._serialized_end=1590
+  _globals['_LISTACTIONSREQUEST']._serialized_start=1593
+  _globals['_LISTACTIONSREQUEST']._serialized_end=1783
+  _globals['_LISTACTIONSRESPONSE']._serialized_start=1785
+  _globals['_LISTACTIONSRESPONSE']._serialized_end=1877
+  _globals['_APPEALACTIONREQUEST']._serialized_start=1880
+  _globals['_APPEALACTIONREQUEST']._serialized_end=2022
+  _globals['_APPEALACTIONRESPONSE']._serialized_start=2024
+  _globals['_APPEALACTIONRESPONSE']._serialized_end=2114
+  _globals['_DECIDEAPPEALREQUEST']._serialized_start=2117
+  _globals['_DECIDEAPPEALREQUEST']._serialized_end=2321
+  _globals['_DECIDEAPPEALRESPONSE']._serialized_start=2323
+  _globals['_DECIDEAPPEALRESPONSE']._serialized_end=2390
+  _globals['_LISTAPPEALSREQUEST']._serialized_start=2393
+  _globals['_LISTAPPEALSREQUEST']._serialized_end=2562
+  _globals['_LISTAPPEALSRESPONSE']._serialized_start=2564
+  _globals['_LISTAPPEALSRESPONSE']._serialized_end=2656
 # @@protoc_insertion_point(module_scope)

@@ -68,6 +68,7 @@ class Action(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     LIFT_FIELD_NUMBER: builtins.int
+    TIER_ID_FIELD_NUMBER: builtins.int
     action_id: builtins.str
     """Unique id, a UUID of version 7."""
     kind: program_pb2.FraudReactionKind.ValueType
@@ -86,6 +87,8 @@ class Action(message.Message):
     """The identity of the caller that vouches for the person; empty where a rule fired."""
     reason: builtins.str
     """Why."""
+    tier_id: builtins.str
+    """The highest tier that the member counts as, for DEMOTE; empty for the lowest, and for other kinds."""
     @builtins.property
     def key(self) -> lists_pb2.ListKey:
         """What it was done to."""
@@ -118,10 +121,11 @@ class Action(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         end_time: timestamp_pb2.Timestamp | None = ...,
         lift: Lift | None = ...,
+        tier_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "key", b"key", "lift", b"lift"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action_id", b"action_id", "assessment_id", b"assessment_id", "create_time", b"create_time", "end_time", b"end_time", "identity", b"identity", "key", b"key", "kind", b"kind", "lift", b"lift", "member_id", b"member_id", "operator", b"operator", "points", b"points", "reason", b"reason", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action_id", b"action_id", "assessment_id", b"assessment_id", "create_time", b"create_time", "end_time", b"end_time", "identity", b"identity", "key", b"key", "kind", b"kind", "lift", b"lift", "member_id", b"member_id", "operator", b"operator", "points", b"points", "reason", b"reason", "rule", b"rule", "tier_id", b"tier_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,6 +240,7 @@ class TakeActionRequest(message.Message):
     DURATION_DAYS_FIELD_NUMBER: builtins.int
     OPERATOR_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    TIER_ID_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Caller's id of this request, 1 to 128 bytes."""
     kind: program_pb2.FraudReactionKind.ValueType
@@ -248,6 +253,8 @@ class TakeActionRequest(message.Message):
     """The person who decides, by a name that stays the same, 1 to 128 bytes."""
     reason: builtins.str
     """Why, 1 to 500 characters."""
+    tier_id: builtins.str
+    """The highest tier that the member counts as, below the top of the program's ladder; the lowest when empty. For DEMOTE alone."""
     @builtins.property
     def key(self) -> lists_pb2.ListKey:
         """To what: a member, or for the lists any kind of key."""
@@ -262,10 +269,11 @@ class TakeActionRequest(message.Message):
         duration_days: builtins.int = ...,
         operator: builtins.str = ...,
         reason: builtins.str = ...,
+        tier_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["duration_days", b"duration_days", "key", b"key", "kind", b"kind", "operator", b"operator", "points", b"points", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["duration_days", b"duration_days", "key", b"key", "kind", b"kind", "operator", b"operator", "points", b"points", "reason", b"reason", "request_id", b"request_id", "tier_id", b"tier_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,7 +430,7 @@ class AppealActionRequest(message.Message):
     member_id: builtins.str
     """The member."""
     action_id: builtins.str
-    """The action; when empty, what weighs most of all that is in force on the member: a frozen account, then one that only earns, then a cap."""
+    """The action; when empty, what weighs most of all that is in force on the member: a frozen account, then one that only earns, then a cap, then a demotion."""
     text: builtins.str
     """The member's words, 1 to 4,000 characters."""
     def __init__(

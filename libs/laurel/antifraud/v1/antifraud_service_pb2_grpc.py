@@ -317,10 +317,10 @@ class AntifraudServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TakeAction(self, request, context):
-        """Freezes, caps or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or `lists`. An
-        account is frozen, or earns only, as soon as points has heard of it.
+        """Freezes, caps, demotes or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or
+        `lists`. An account is frozen, or earns only, as soon as points has heard of it; a member is demoted as soon as tier has.
         Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with reason
-        ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+        ACTION_NEEDS_MEMBER, ACTION_POINTS_INVALID or ACTION_TIER_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -106,10 +106,10 @@ class AntifraudServiceStub:
     ListListEntries: aio.UnaryUnaryMultiCallable[lists_pb2.ListListEntriesRequest, lists_pb2.ListListEntriesResponse]
     """Lists the entries of lists."""
     TakeAction: aio.UnaryUnaryMultiCallable[actions_pb2.TakeActionRequest, actions_pb2.TakeActionResponse]
-    """Freezes, caps or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or `lists`. An
-    account is frozen, or earns only, as soon as points has heard of it.
+    """Freezes, caps, demotes or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or
+    `lists`. An account is frozen, or earns only, as soon as points has heard of it; a member is demoted as soon as tier has.
     Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with reason
-    ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+    ACTION_NEEDS_MEMBER, ACTION_POINTS_INVALID or ACTION_TIER_INVALID.
     """
     LiftAction: aio.UnaryUnaryMultiCallable[actions_pb2.LiftActionRequest, actions_pb2.LiftActionResponse]
     """Lifts an action, whether a rule or a person took it. An account frozen by it gets the time back that its points have lost.
@@ -324,10 +324,10 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         request: actions_pb2.TakeActionRequest,
         context: aio.ServicerContext[actions_pb2.TakeActionRequest, abc.Awaitable[actions_pb2.TakeActionResponse]],
     ) -> abc.Awaitable[actions_pb2.TakeActionResponse]:
-        """Freezes, caps or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or `lists`. An
-        account is frozen, or earns only, as soon as points has heard of it.
+        """Freezes, caps, demotes or lists by hand. Caps and lists are facts: they stop nothing unless a rule reads `member.points_cap` or
+        `lists`. An account is frozen, or earns only, as soon as points has heard of it; a member is demoted as soon as tier has.
         Errors: FAILED_PRECONDITION with reason ACTION_IN_FORCE where one of that kind is in force on that key; INVALID_ARGUMENT with reason
-        ACTION_NEEDS_MEMBER or ACTION_POINTS_INVALID.
+        ACTION_NEEDS_MEMBER, ACTION_POINTS_INVALID or ACTION_TIER_INVALID.
         """
 
     @abc_1.abstractmethod

@@ -515,8 +515,9 @@ class TierChanged(message.Message):
     TO_RANK_FIELD_NUMBER: builtins.int
     VALID_UNTIL_TIME_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    ACTION_ID_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
-    """The decision, as ListTierHistory shows it."""
+    """The decision, as ListTierHistory shows it; empty where an action of anti-fraud was taken or lifted."""
     from_tier_id: builtins.str
     """Id of the tier before."""
     to_tier_id: builtins.str
@@ -526,7 +527,9 @@ class TierChanged(message.Message):
     to_rank: builtins.int
     """Rank of the tier after."""
     reason: builtins.str
-    """Why: "UPGRADE", "DEMOTION"."""
+    """Why: "UPGRADE", "DEMOTION"; "HELD_DOWN" by an action of anti-fraud, or "RESTORED" when it was lifted."""
+    action_id: builtins.str
+    """That action; empty for others."""
     @builtins.property
     def valid_until_time(self) -> timestamp_pb2.Timestamp:
         """Until when the tier is held without a review."""
@@ -541,10 +544,11 @@ class TierChanged(message.Message):
         to_rank: builtins.int = ...,
         valid_until_time: timestamp_pb2.Timestamp | None = ...,
         reason: builtins.str = ...,
+        action_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["decision_id", b"decision_id", "from_rank", b"from_rank", "from_tier_id", b"from_tier_id", "reason", b"reason", "to_rank", b"to_rank", "to_tier_id", b"to_tier_id", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action_id", b"action_id", "decision_id", b"decision_id", "from_rank", b"from_rank", "from_tier_id", b"from_tier_id", "reason", b"reason", "to_rank", b"to_rank", "to_tier_id", b"to_tier_id", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1047,14 +1051,17 @@ class FraudActionTaken(message.Message):
     LIFTED_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
+    TIER_ID_FIELD_NUMBER: builtins.int
     action_id: builtins.str
     """The action."""
     kind: builtins.str
-    """What it does: "FREEZE_ACCOUNT", "EARN_ONLY", "DENY_LIST", "WATCH_LIST", "CAP_POINTS"."""
+    """What it does: "FREEZE_ACCOUNT", "EARN_ONLY", "DENY_LIST", "WATCH_LIST", "CAP_POINTS", "DEMOTE"."""
     lifted: builtins.bool
     """Whether it was lifted, rather than taken."""
     reason: builtins.str
     """Why it was taken, or lifted."""
+    tier_id: builtins.str
+    """For "DEMOTE": the highest tier that the member counts as; the lowest when empty."""
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp:
         """When it ends by itself; unset for never. Its end is told by an event of its own."""
@@ -1067,9 +1074,10 @@ class FraudActionTaken(message.Message):
         lifted: builtins.bool = ...,
         reason: builtins.str = ...,
         end_time: timestamp_pb2.Timestamp | None = ...,
+        tier_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action_id", b"action_id", "end_time", b"end_time", "kind", b"kind", "lifted", b"lifted", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action_id", b"action_id", "end_time", b"end_time", "kind", b"kind", "lifted", b"lifted", "reason", b"reason", "tier_id", b"tier_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

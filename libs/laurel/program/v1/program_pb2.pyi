@@ -205,6 +205,8 @@ class _FraudReactionKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Frau
     """The key is on the watch list, as the fact `lists.watched` tells."""
     FRAUD_REACTION_KIND_CAP_POINTS: _FraudReactionKind.ValueType  # 5
     """The member may redeem so many points a day: the fact `member.points_cap`, which a rule compares with what was redeemed."""
+    FRAUD_REACTION_KIND_DEMOTE: _FraudReactionKind.ValueType  # 6
+    """The member counts as a lower tier, whatever was earned; what is earned meanwhile is kept, and counts once this is lifted."""
 
 class FraudReactionKind(_FraudReactionKind, metaclass=_FraudReactionKindEnumTypeWrapper):
     """What anti-fraud does beyond one operation."""
@@ -221,6 +223,8 @@ FRAUD_REACTION_KIND_WATCH_LIST: FraudReactionKind.ValueType  # 4
 """The key is on the watch list, as the fact `lists.watched` tells."""
 FRAUD_REACTION_KIND_CAP_POINTS: FraudReactionKind.ValueType  # 5
 """The member may redeem so many points a day: the fact `member.points_cap`, which a rule compares with what was redeemed."""
+FRAUD_REACTION_KIND_DEMOTE: FraudReactionKind.ValueType  # 6
+"""The member counts as a lower tier, whatever was earned; what is earned meanwhile is kept, and counts once this is lifted."""
 
 class _FraudKey:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -1369,6 +1373,7 @@ class FraudReaction(message.Message):
     KEY_FIELD_NUMBER: builtins.int
     DURATION_DAYS_FIELD_NUMBER: builtins.int
     POINTS_FIELD_NUMBER: builtins.int
+    TIER_ID_FIELD_NUMBER: builtins.int
     kind: FraudReactionKind.ValueType
     """What is done."""
     key: FraudKey.ValueType
@@ -1377,6 +1382,8 @@ class FraudReaction(message.Message):
     """Days until it ends by itself, 1 to 3,650; 0 for never."""
     points: builtins.int
     """The most points that the member may redeem a day, 0 to 10^12; for `cap_points` alone."""
+    tier_id: builtins.str
+    """The highest tier that the member counts as, below the top of the ladder; the lowest when empty. For `demote` alone."""
     def __init__(
         self,
         *,
@@ -1384,10 +1391,11 @@ class FraudReaction(message.Message):
         key: FraudKey.ValueType = ...,
         duration_days: builtins.int = ...,
         points: builtins.int = ...,
+        tier_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["duration_days", b"duration_days", "key", b"key", "kind", b"kind", "points", b"points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["duration_days", b"duration_days", "key", b"key", "kind", b"kind", "points", b"points", "tier_id", b"tier_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/tier/v1/tier_service.proto\x12\x0elaurel.tier.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xb6\x02\n\nTierStatus\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x0f\n\x07tier_id\x18\x02 \x01(\t\x12\x11\n\ttier_name\x18\x03 \x01(\t\x12\x0c\n\x04rank\x18\x04 \x01(\x05\x12\x34\n\x10valid_until_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x0cwindow_spend\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12\x14\n\x0cnext_tier_id\x18\x07 \x01(\t\x12)\n\rspend_to_next\x18\x08 \x01(\x0b\x32\x12.google.type.Money\x12)\n\rspend_to_keep\x18\t \x01(\x0b\x32\x12.google.type.Money\x12\x17\n\x0fprogram_version\x18\n \x01(\x05\"\xe9\x03\n\x0cTierDecision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12.\n\x04kind\x18\x03 \x01(\x0e\x32 .laurel.tier.v1.TierDecisionKind\x12\x14\n\x0c\x66rom_tier_id\x18\x04 \x01(\t\x12\x12\n\nto_tier_id\x18\x05 \x01(\t\x12(\n\x0cwindow_spend\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12+\n\x0fthreshold_spend\x18\x07 \x01(\x0b\x32\x12.google.type.Money\x12\x35\n\x11window_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\roccurred_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fprogram_version\x18\x0c \x01(\x05\x12\x16\n\x0e\x63\x61use_event_id\x18\r \x01(\t\"e\n\x14GetTierStatusRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\nas_of_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15GetTierStatusResponse\x12/\n\x0btier_status\x18\x01 \x01(\x0b\x32\x1a.laurel.tier.v1.TierStatus\"@\n\x14\x42\x61tchGetTiersRequest\x12(\n\nmember_ids\x18\x01 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xe8\x07\"\x07r\x05 \x01(\x80\x01\"I\n\x15\x42\x61tchGetTiersResponse\x12\x30\n\x0cmember_tiers\x18\x01 \x03(\x0b\x32\x1a.laurel.tier.v1.MemberTier\"\x83\x01\n\nMemberTier\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x0f\n\x07tier_id\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\x13\n\x0b\x62irth_month\x18\x04 \x01(\x05\x12.\n\nenrol_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x16ListTierHistoryRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"h\n\x17ListTierHistoryResponse\x12\x34\n\x0etier_decisions\x18\x01 \x03(\x0b\x32\x1c.laurel.tier.v1.TierDecision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11\x43ountTiersRequest\"D\n\x12\x43ountTiersResponse\x12.\n\x0btier_counts\x18\x01 \x03(\x0b\x32\x19.laurel.tier.v1.TierCount\"E\n\tTierCount\x12\x0f\n\x07tier_id\x18\x01 \x01(\t\x12\x11\n\ttier_name\x18\x02 \x01(\t\x12\x14\n\x0cmember_count\x18\x03 \x01(\x03\"B\n\x10RunReviewRequest\x12.\n\nas_of_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x11RunReviewResponse\x12\x16\n\x0ereviewed_count\x18\x01 \x01(\x03\x12\x12\n\nkept_count\x18\x02 \x01(\x03\x12\x15\n\rdemoted_count\x18\x03 \x01(\x03*\x99\x01\n\x10TierDecisionKind\x12\"\n\x1eTIER_DECISION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTIER_DECISION_KIND_UPGRADE\x10\x01\x12 \n\x1cTIER_DECISION_KIND_RETENTION\x10\x02\x12\x1f\n\x1bTIER_DECISION_KIND_DEMOTION\x10\x03\x32\xd4\x03\n\x0bTierService\x12\\\n\rGetTierStatus\x12$.laurel.tier.v1.GetTierStatusRequest\x1a%.laurel.tier.v1.GetTierStatusResponse\x12\\\n\rBatchGetTiers\x12$.laurel.tier.v1.BatchGetTiersRequest\x1a%.laurel.tier.v1.BatchGetTiersResponse\x12\x62\n\x0fListTierHistory\x12&.laurel.tier.v1.ListTierHistoryRequest\x1a\'.laurel.tier.v1.ListTierHistoryResponse\x12S\n\nCountTiers\x12!.laurel.tier.v1.CountTiersRequest\x1a\".laurel.tier.v1.CountTiersResponse\x12P\n\tRunReview\x12 .laurel.tier.v1.RunReviewRequest\x1a!.laurel.tier.v1.RunReviewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!laurel/tier/v1/tier_service.proto\x12\x0elaurel.tier.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xe4\x02\n\nTierStatus\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x0f\n\x07tier_id\x18\x02 \x01(\t\x12\x11\n\ttier_name\x18\x03 \x01(\t\x12\x0c\n\x04rank\x18\x04 \x01(\x05\x12\x34\n\x10valid_until_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x0cwindow_spend\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12\x14\n\x0cnext_tier_id\x18\x07 \x01(\t\x12)\n\rspend_to_next\x18\x08 \x01(\x0b\x32\x12.google.type.Money\x12)\n\rspend_to_keep\x18\t \x01(\x0b\x32\x12.google.type.Money\x12\x17\n\x0fprogram_version\x18\n \x01(\x05\x12\x16\n\x0e\x65\x61rned_tier_id\x18\x0b \x01(\t\x12\x14\n\x0cheld_down_by\x18\x0c \x01(\t\"\xe9\x03\n\x0cTierDecision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12.\n\x04kind\x18\x03 \x01(\x0e\x32 .laurel.tier.v1.TierDecisionKind\x12\x14\n\x0c\x66rom_tier_id\x18\x04 \x01(\t\x12\x12\n\nto_tier_id\x18\x05 \x01(\t\x12(\n\x0cwindow_spend\x18\x06 \x01(\x0b\x32\x12.google.type.Money\x12+\n\x0fthreshold_spend\x18\x07 \x01(\x0b\x32\x12.google.type.Money\x12\x35\n\x11window_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\roccurred_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fprogram_version\x18\x0c \x01(\x05\x12\x16\n\x0e\x63\x61use_event_id\x18\r \x01(\t\"e\n\x14GetTierStatusRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\nas_of_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15GetTierStatusResponse\x12/\n\x0btier_status\x18\x01 \x01(\x0b\x32\x1a.laurel.tier.v1.TierStatus\"@\n\x14\x42\x61tchGetTiersRequest\x12(\n\nmember_ids\x18\x01 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xe8\x07\"\x07r\x05 \x01(\x80\x01\"I\n\x15\x42\x61tchGetTiersResponse\x12\x30\n\x0cmember_tiers\x18\x01 \x03(\x0b\x32\x1a.laurel.tier.v1.MemberTier\"\x83\x01\n\nMemberTier\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x0f\n\x07tier_id\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\x13\n\x0b\x62irth_month\x18\x04 \x01(\x05\x12.\n\nenrol_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x16ListTierHistoryRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"h\n\x17ListTierHistoryResponse\x12\x34\n\x0etier_decisions\x18\x01 \x03(\x0b\x32\x1c.laurel.tier.v1.TierDecision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11\x43ountTiersRequest\"D\n\x12\x43ountTiersResponse\x12.\n\x0btier_counts\x18\x01 \x03(\x0b\x32\x19.laurel.tier.v1.TierCount\"E\n\tTierCount\x12\x0f\n\x07tier_id\x18\x01 \x01(\t\x12\x11\n\ttier_name\x18\x02 \x01(\t\x12\x14\n\x0cmember_count\x18\x03 \x01(\x03\"B\n\x10RunReviewRequest\x12.\n\nas_of_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x11RunReviewResponse\x12\x16\n\x0ereviewed_count\x18\x01 \x01(\x03\x12\x12\n\nkept_count\x18\x02 \x01(\x03\x12\x15\n\rdemoted_count\x18\x03 \x01(\x03*\x99\x01\n\x10TierDecisionKind\x12\"\n\x1eTIER_DECISION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTIER_DECISION_KIND_UPGRADE\x10\x01\x12 \n\x1cTIER_DECISION_KIND_RETENTION\x10\x02\x12\x1f\n\x1bTIER_DECISION_KIND_DEMOTION\x10\x03\x32\xd4\x03\n\x0bTierService\x12\\\n\rGetTierStatus\x12$.laurel.tier.v1.GetTierStatusRequest\x1a%.laurel.tier.v1.GetTierStatusResponse\x12\\\n\rBatchGetTiers\x12$.laurel.tier.v1.BatchGetTiersRequest\x1a%.laurel.tier.v1.BatchGetTiersResponse\x12\x62\n\x0fListTierHistory\x12&.laurel.tier.v1.ListTierHistoryRequest\x1a\'.laurel.tier.v1.ListTierHistoryResponse\x12S\n\nCountTiers\x12!.laurel.tier.v1.CountTiersRequest\x1a\".laurel.tier.v1.CountTiersResponse\x12P\n\tRunReview\x12 .laurel.tier.v1.RunReviewRequest\x1a!.laurel.tier.v1.RunReviewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,36 +44,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTIERHISTORYREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTTIERHISTORYREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTTIERHISTORYREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003(\200\010'
-  _globals['_TIERDECISIONKIND']._serialized_start=1940
-  _globals['_TIERDECISIONKIND']._serialized_end=2093
+  _globals['_TIERDECISIONKIND']._serialized_start=1986
+  _globals['_TIERDECISIONKIND']._serialized_end=2139
   _globals['_TIERSTATUS']._serialized_start=141
-  _globals['_TIERSTATUS']._serialized_end=451
-  _globals['_TIERDECISION']._serialized_start=454
-  _globals['_TIERDECISION']._serialized_end=943
-  _globals['_GETTIERSTATUSREQUEST']._serialized_start=945
-  _globals['_GETTIERSTATUSREQUEST']._serialized_end=1046
-  _globals['_GETTIERSTATUSRESPONSE']._serialized_start=1048
-  _globals['_GETTIERSTATUSRESPONSE']._serialized_end=1120
-  _globals['_BATCHGETTIERSREQUEST']._serialized_start=1122
-  _globals['_BATCHGETTIERSREQUEST']._serialized_end=1186
-  _globals['_BATCHGETTIERSRESPONSE']._serialized_start=1188
-  _globals['_BATCHGETTIERSRESPONSE']._serialized_end=1261
-  _globals['_MEMBERTIER']._serialized_start=1264
-  _globals['_MEMBERTIER']._serialized_end=1395
-  _globals['_LISTTIERHISTORYREQUEST']._serialized_start=1397
-  _globals['_LISTTIERHISTORYREQUEST']._serialized_end=1513
-  _globals['_LISTTIERHISTORYRESPONSE']._serialized_start=1515
-  _globals['_LISTTIERHISTORYRESPONSE']._serialized_end=1619
-  _globals['_COUNTTIERSREQUEST']._serialized_start=1621
-  _globals['_COUNTTIERSREQUEST']._serialized_end=1640
-  _globals['_COUNTTIERSRESPONSE']._serialized_start=1642
-  _globals['_COUNTTIERSRESPONSE']._serialized_end=1710
-  _globals['_TIERCOUNT']._serialized_start=1712
-  _globals['_TIERCOUNT']._serialized_end=1781
-  _globals['_RUNREVIEWREQUEST']._serialized_start=1783
-  _globals['_RUNREVIEWREQUEST']._serialized_end=1849
-  _globals['_RUNREVIEWRESPONSE']._serialized_start=1851
-  _globals['_RUNREVIEWRESPONSE']._serialized_end=1937
-  _globals['_TIERSERVICE']._serialized_start=2096
-  _globals['_TIERSERVICE']._serialized_end=2564
+  _globals['_TIERSTATUS']._serialized_end=497
+  _globals['_TIERDECISION']._serialized_start=500
+  _globals['_TIERDECISION']._serialized_end=989
+  _globals['_GETTIERSTATUSREQUEST']._serialized_start=991
+  _globals['_GETTIERSTATUSREQUEST']._serialized_end=1092
+  _globals['_GETTIERSTATUSRESPONSE']._serialized_start=1094
+  _globals['_GETTIERSTATUSRESPONSE']._serialized_end=1166
+  _globals['_BATCHGETTIERSREQUEST']._serialized_start=1168
+  _globals['_BATCHGETTIERSREQUEST']._serialized_end=1232
+  _globals['_BATCHGETTIERSRESPONSE']._serialized_start=1234
+  _globals['_BATCHGETTIERSRESPONSE']._serialized_end=1307
+  _globals['_MEMBERTIER']._serialized_start=1310
+  _globals['_MEMBERTIER']._serialized_end=1441
+  _globals['_LISTTIERHISTORYREQUEST']._serialized_start=1443
+  _globals['_LISTTIERHISTORYREQUEST']._serialized_end=1559
+  _globals['_LISTTIERHISTORYRESPONSE']._serialized_start=1561
+  _globals['_LISTTIERHISTORYRESPONSE']._serialized_end=1665
+  _globals['_COUNTTIERSREQUEST']._serialized_start=1667
+  _globals['_COUNTTIERSREQUEST']._serialized_end=1686
+  _globals['_COUNTTIERSRESPONSE']._serialized_start=1688
+  _globals['_COUNTTIERSRESPONSE']._serialized_end=1756
+  _globals['_TIERCOUNT']._serialized_start=1758
+  _globals['_TIERCOUNT']._serialized_end=1827
+  _globals['_RUNREVIEWREQUEST']._serialized_start=1829
+  _globals['_RUNREVIEWREQUEST']._serialized_end=1895
+  _globals['_RUNREVIEWRESPONSE']._serialized_start=1897
+  _globals['_RUNREVIEWRESPONSE']._serialized_end=1983
+  _globals['_TIERSERVICE']._serialized_start=2142
+  _globals['_TIERSERVICE']._serialized_end=2610
 # @@protoc_insertion_point(module_scope)

@@ -64,6 +64,8 @@ class TierStatus(message.Message):
     SPEND_TO_NEXT_FIELD_NUMBER: builtins.int
     SPEND_TO_KEEP_FIELD_NUMBER: builtins.int
     PROGRAM_VERSION_FIELD_NUMBER: builtins.int
+    EARNED_TIER_ID_FIELD_NUMBER: builtins.int
+    HELD_DOWN_BY_FIELD_NUMBER: builtins.int
     member_id: builtins.str
     """The member."""
     tier_id: builtins.str
@@ -76,6 +78,12 @@ class TierStatus(message.Message):
     """Id of the next tier; empty at the top."""
     program_version: builtins.int
     """Version of the program that was used."""
+    earned_tier_id: builtins.str
+    """Id of the tier that the member has earned: what `valid_until_time`, the next tier and all spend are about. It differs from `tier_id`
+    while an action of anti-fraud holds the member down.
+    """
+    held_down_by: builtins.str
+    """The action of anti-fraud that holds the member down; empty where none does."""
     @builtins.property
     def valid_until_time(self) -> timestamp_pb2.Timestamp:
         """Until when it is held without a review; unset on the lowest tier."""
@@ -105,10 +113,12 @@ class TierStatus(message.Message):
         spend_to_next: money_pb2.Money | None = ...,
         spend_to_keep: money_pb2.Money | None = ...,
         program_version: builtins.int = ...,
+        earned_tier_id: builtins.str = ...,
+        held_down_by: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["spend_to_keep", b"spend_to_keep", "spend_to_next", b"spend_to_next", "valid_until_time", b"valid_until_time", "window_spend", b"window_spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["member_id", b"member_id", "next_tier_id", b"next_tier_id", "program_version", b"program_version", "rank", b"rank", "spend_to_keep", b"spend_to_keep", "spend_to_next", b"spend_to_next", "tier_id", b"tier_id", "tier_name", b"tier_name", "valid_until_time", b"valid_until_time", "window_spend", b"window_spend"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["earned_tier_id", b"earned_tier_id", "held_down_by", b"held_down_by", "member_id", b"member_id", "next_tier_id", b"next_tier_id", "program_version", b"program_version", "rank", b"rank", "spend_to_keep", b"spend_to_keep", "spend_to_next", b"spend_to_next", "tier_id", b"tier_id", "tier_name", b"tier_name", "valid_until_time", b"valid_until_time", "window_spend", b"window_spend"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -83,7 +83,8 @@ class TierServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTierHistory(self, request, context):
-        """Lists the decisions about a member's tier, newest first, each with what it was decided on.
+        """Lists the decisions about the tier that a member has earned, newest first, each with what it was decided on. What anti-fraud did to
+        the member is no such decision: ListActions of anti-fraud lists it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -25,7 +25,9 @@ class TierServiceStub:
     known has a row with an empty tier.
     """
     ListTierHistory: aio.UnaryUnaryMultiCallable[tier_service_pb2.ListTierHistoryRequest, tier_service_pb2.ListTierHistoryResponse]
-    """Lists the decisions about a member's tier, newest first, each with what it was decided on."""
+    """Lists the decisions about the tier that a member has earned, newest first, each with what it was decided on. What anti-fraud did to
+    the member is no such decision: ListActions of anti-fraud lists it.
+    """
     CountTiers: aio.UnaryUnaryMultiCallable[tier_service_pb2.CountTiersRequest, tier_service_pb2.CountTiersResponse]
     """Counts the members of every tier of the newest program, lowest first."""
     RunReview: aio.UnaryUnaryMultiCallable[tier_service_pb2.RunReviewRequest, tier_service_pb2.RunReviewResponse]
@@ -62,7 +64,9 @@ class TierServiceServicer(metaclass=abc_1.ABCMeta):
         request: tier_service_pb2.ListTierHistoryRequest,
         context: aio.ServicerContext[tier_service_pb2.ListTierHistoryRequest, abc.Awaitable[tier_service_pb2.ListTierHistoryResponse]],
     ) -> abc.Awaitable[tier_service_pb2.ListTierHistoryResponse]:
-        """Lists the decisions about a member's tier, newest first, each with what it was decided on."""
+        """Lists the decisions about the tier that a member has earned, newest first, each with what it was decided on. What anti-fraud did to
+        the member is no such decision: ListActions of anti-fraud lists it.
+        """
 
     @abc_1.abstractmethod
     def CountTiers(
