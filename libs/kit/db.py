@@ -148,10 +148,14 @@ class Database:
 
     async def ping(self) -> bool:
         """Whether the server answers."""
+        return await self.answers(self.pool.fetchval("SELECT true", timeout=2)) is not None
+
+    async def answers(self, question: Coroutine[Any, Any, T]) -> T | None:
+        """What the server answers; None where it is away or refuses."""
         try:
-            return bool(await self.pool.fetchval("SELECT true", timeout=2))
+            return await question
         except (*_AWAY, asyncpg.PostgresError):
-            return False
+            return None
 
 
 async def meanwhile(statement: Coroutine[Any, Any, T], work: Callable[[], R]) -> tuple[T, R]:

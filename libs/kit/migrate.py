@@ -46,6 +46,18 @@ async def bootstrap(database_url: str, services: tuple[str, ...] = SERVICES) -> 
         await connection.close()
 
 
+async def missing(pool: asyncpg.Pool, service: str) -> list[str]:
+    """The migrations that this version of a service needs and that have not run.
+
+    Raises what asyncpg raises; nobody may look before the first run of `bootstrap`.
+    """
+    rows = await pool.fetch(
+        "SELECT name FROM laurel.migration WHERE service = $1", service, timeout=2
+    )
+    applied = {row["name"] for row in rows}
+    return [name for name, _ in _files("kit") + _files(service) if name not in applied]
+
+
 async def _take_turn(connection: Any) -> None:
     # Asked again and again: an index that is made concurrently would wait for a statement that
     # waits for it.
@@ -81,7 +93,8 @@ async def _migrate(connection: Any, service: str) -> list[str]:
         END $$;
         GRANT {role} TO CURRENT_USER;
         CREATE SCHEMA IF NOT EXISTS {service};
-        GRANT USAGE ON SCHEMA {service} TO {role};
+        GRANT USAGE ON SCHEMA {service}, laurel TO {role};
+        GRANT SELECT ON laurel.migration TO {role};
         """
     )
     rows = await connection.fetch(

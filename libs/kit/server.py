@@ -22,6 +22,7 @@ from kit.db import Database, open_database
 from kit.errors import LaurelError
 from kit.events import Broker, Consumer, Listener, Relay, tls_context
 from kit.interceptor import Gate
+from kit.migrate import missing
 from kit.native import NativeServer, Sidecar
 from kit.schedule import Schedule, run_schedule
 from kit.settings import Settings
@@ -202,13 +203,24 @@ class RunningService:
         return lambda stop: run_schedule(schedule, self.runtime.name, self.service.database, stop)
 
     async def _watch_database(self, stopping: asyncio.Event) -> None:
-        """Ready while the database answers."""
+        """Ready while the database answers, once every migration that this version needs has
+        run: before that its statements would fail.
+        """
+        is_current = False
         while not stopping.is_set():
-            await self._set_ready(await self.service.database.ping())
+            is_current = is_current or await self._is_current()
+            await self._set_ready(is_current and await self.service.database.ping())
             try:
                 await asyncio.wait_for(stopping.wait(), PING_SECONDS)
             except TimeoutError:
                 continue
+
+    async def _is_current(self) -> bool:
+        name, database = self.runtime.name, self.service.database
+        behind = await database.answers(missing(database.pool, name))
+        if behind:
+            telemetry.log(name).warning("schema.behind", missing=behind)
+        return behind == []
 
     async def _set_ready(self, ready: bool) -> None:
         telemetry.UP.labels(self.runtime.name).set(ready)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import asyncpg
 import grpc
 import orjson
 import pytest
@@ -25,6 +26,7 @@ from cli.connect import Client
 from cli.supervisor import Supervisor
 from house import Ground, House, new_id, refused, usd
 from kit import telemetry
+from kit.server import PING_SECONDS
 from laurel.checkout.v1 import checkout_service_pb2 as checkout_pb
 from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.program.v1.program_service_pb2 import ApplyProgramRequest
@@ -246,6 +248,29 @@ async def test_the_standard_health_service_answers_and_can_be_watched(house: Hou
     watch = stub.Watch(HealthCheckRequest(service="laurel.points.v1.PointsService"))
     assert (await watch.read()).status == HealthCheckResponse.SERVING
     watch.cancel()
+
+
+async def test_a_version_ahead_of_the_schema_is_not_ready_until_its_migrations_ran(
+    ground: Ground,
+) -> None:
+    """In a rolling update new containers may start before `bootstrap` has."""
+    name = "tier/002_ceilings.sql"
+    async with ground.house() as house:
+        owner = await asyncpg.connect(house.settings.database_url)
+        digest = await owner.fetchval(
+            "DELETE FROM laurel.migration WHERE service = 'tier' AND name = $1 RETURNING sha256",
+            name,
+        )
+        await house.start("tier")
+        address = house.settings.admin_addr("tier") or ""
+        stub = house.stub(HealthStub, "tier")
+        await asyncio.sleep(2 * PING_SECONDS)
+        assert (await get(address, "/readyz"))[0] == 503
+        assert (await stub.Check(HealthCheckRequest())).status == HealthCheckResponse.NOT_SERVING
+        await owner.execute("INSERT INTO laurel.migration VALUES ('tier', $1, $2)", name, digest)
+        await until_status(address, 200)
+        assert (await stub.Check(HealthCheckRequest())).status == HealthCheckResponse.SERVING
+        await owner.close()
 
 
 async def listed(house: House, service: str, identity: str = "admin") -> set[str]:
