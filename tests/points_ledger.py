@@ -63,15 +63,15 @@ def days_left(move: pb.LotMovement, since: datetime) -> float:
     return (from_timestamp(move.expire_time) - since).total_seconds() / 86400
 
 
-async def events_of(house: House, kind: str, member: str) -> list[Event]:
-    """What the ledger has told about a member, as it lies in the broker's stream."""
+async def events_of(house: House, kind: str, member: str, service: str = "points") -> list[Event]:
+    """What a service has told about a member, as it lies in the broker's stream."""
     await house.settle()
-    broker = house.running["points"].broker
+    broker = house.running[service].broker
     assert broker is not None
     js = await broker.jetstream()
     for attempt in range(READS_MAX):
         try:
-            told = await _read_all(js, f"laurel.points.{kind}")
+            told = await _read_all(js, f"laurel.{service}.{kind}")
             break
         except NatsTimeoutError:
             # The broker stood still for a moment: from the beginning once more.

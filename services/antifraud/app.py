@@ -38,6 +38,7 @@ from rules.feed import ProgramFeed
 
 # A new rule waits for its counters.
 FILL_SECONDS_MAX = 5.0
+TELL_SECONDS = 1.0
 
 
 async def wire(runtime: Runtime) -> Service:
@@ -95,6 +96,7 @@ async def wire(runtime: Runtime) -> Service:
             Schedule("prune_challenges", pause, challenges.prune),
             Schedule("prune_lists", pause, lists.prune),
             Schedule("end_actions", pause, actions.end_due),
+            Schedule("tell_cases", TELL_SECONDS, cases.tell_rest),
             Schedule("prune_gifts", pause, profiles.prune),
         ],
         loops=[feed.loop, sender.run],

@@ -19,6 +19,9 @@ from kit.events import publish
 from kit.requests import once
 
 LINKS_MAX = 50
+# Assessments of a decided case that are labelled and told of in one transaction.
+TOLD_MAX = 1000
+ITEM_KEY = ("member_id", "request_id")
 
 R = TypeVar("R", bound=Message)
 
@@ -141,12 +144,8 @@ class CaseStore:
             nonlocal decided_now
             decided = cases.decide(case, outcome, operator, now, claimant_only=claimant_only)
             await tx.execute("decide_case", case_id, outcome, *operator, now)
-            is_fraud = outcome is Outcome.FRAUDULENT
-            await tx.execute("label_case", case_id, is_fraud, operator.name, now)
-            # Whoever adds to the case waits for its lock: these are all.
-            items = await tx.fetch("list_case_items", case_id)
-            events = [case_decided(item, decided, now, self._new_id()) for item in items]
-            await publish(tx, self._new_id, events)
+            # Whoever adds to the case waits for its lock: no assessment joins it any more.
+            await self._tell(tx, decided, None)
             decided_now = True
             return decided
 
@@ -154,6 +153,36 @@ class CaseStore:
         if decided_now:
             metrics.CASES.labels(outcome.name.lower()).inc()
         return answer
+
+    async def tell_rest(self) -> None:
+        """Goes on with decided cases of more assessments than one transaction takes."""
+        while await self._tell_step():
+            pass
+
+    async def _tell_step(self) -> bool:
+        async with self._database.transaction() as tx:
+            row = await tx.fetchrow("take_untold")
+            if row is None:
+                return False
+            case = _case(row["case_id"], await tx.fetchrow("get_case", row["case_id"]))
+            await self._tell(tx, case, row["after_id"])
+        return True
+
+    async def _tell(self, tx: Transaction, case: Case, after: UUID | None) -> None:
+        """Labels the next assessments of a decided case, and tells whoever waits for them."""
+        items = await tx.fetch("list_case_items", case.case_id, after, TOLD_MAX)
+        decided = case.decide_time
+        assert decided is not None
+        if items:
+            members, requests = ([item[field] for item in items] for field in ITEM_KEY)
+            frauds = [case.outcome == Outcome.FRAUDULENT] * len(items)
+            await tx.execute("set_labels", members, requests, frauds, case.operator, decided)
+            events = [case_decided(item, case, decided, self._new_id()) for item in items]
+            await publish(tx, self._new_id, events)
+        if len(items) == TOLD_MAX:
+            await tx.execute("note_untold", case.case_id, items[-1]["assessment_id"])
+        elif after is not None:
+            await tx.execute("forget_untold", case.case_id)
 
     async def label(
         self, labels: Sequence[Labelled], operator: str, call: Call, render: Callable[[int], R]

@@ -104,7 +104,9 @@ SELECT i.case_id, i.member_id, i.request_id
 FROM antifraud.case_item AS i
 INNER JOIN antifraud.fraud_case AS c ON c.case_id = i.case_id AND c.state = 2
 LEFT JOIN antifraud.label AS l ON l.member_id = i.member_id AND l.request_id = i.request_id
-WHERE l.request_id IS NULL
+-- A large case is labelled in steps.
+LEFT JOIN antifraud.case_untold AS u ON u.case_id = i.case_id
+WHERE l.request_id IS NULL AND (u.after_id IS NULL OR i.assessment_id <= u.after_id)
 
 -- check: the memory of a key stays small
 SELECT key, dimension, kind, length(entries) AS size

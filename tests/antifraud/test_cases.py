@@ -9,12 +9,14 @@ import pytest
 from fraud_desk import ACCRUAL, ALLOW, DENY, LATE, REDEMPTION, REVIEW, Desk, operation, program_with
 from grpc import StatusCode
 
+from antifraud import case_store
 from cli.check import run_checks
 from house import Ground, House, new_id, refused
 from kit.clock import from_timestamp, to_timestamp
 from laurel.antifraud.v1 import antifraud_service_pb2 as service_pb
 from laurel.antifraud.v1 import cases_pb2 as pb
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
+from points_ledger import events_of
 
 RULES = """
     - {name: large, operations: [accrual], when: request.amount > 1000, action: review, score: 200}
@@ -228,6 +230,34 @@ async def test_af_05_a_case_is_decided_once(desk: Cases, house: House, member: s
     assert await labels(house, member) == [(True, "ann")]
     for call in (desk.claim(case, "ann"), desk.unclaim(case, "ann")):
         assert (await refused(call)).reason == "CASE_DECIDED"
+
+
+async def test_af_05_a_large_case_is_told_of_in_steps(
+    desk: Cases, house: House, member: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in a transaction of its own; repeats, and two processes at once, tell nothing twice."""
+    monkeypatch.setattr(case_store, "TOLD_MAX", 10)
+    asked = [operation(member, amount="1500") for _ in range(35)]
+    assert await desk.actions(*asked) == [REVIEW] * 35
+    (case,) = await desk.queue(member_id=member)
+    await desk.decide(case, FRAUDULENT)
+    # Whoever repeats gets the outcome at once, told of or not.
+    assert await desk.actions(*asked) == [DENY] * 35
+    assert len(await events_of(house, "case_decided", member, "antifraud")) == 10
+    later = [
+        pb.AssessmentLabel(member_id=member, request_id=asked[number].request_id, fraud=False)
+        for number in (0, 30)
+    ]
+    await desk.stub.LabelAssessments(
+        pb.LabelAssessmentsRequest(request_id=new_id(), labels=later, operator="bob")
+    )
+    await asyncio.gather(*(desk.run("tell_cases") for _ in range(3)))
+    events = await events_of(house, "case_decided", member, "antifraud")
+    told = sorted(event.case_decided.request_id for event in events)
+    assert told == sorted(one.request_id for one in asked)
+    # What somebody said after the decision stands.
+    found = await labels(house, member)
+    assert sorted(found) == [(False, "bob")] * 2 + [(True, "ann")] * 33
 
 
 async def test_af_05_of_two_who_decide_at_once_one_is_refused(desk: Cases, member: str) -> None:

@@ -126,8 +126,24 @@ WHERE case_id = $1
 -- name: list_case_items
 SELECT member_id, request_id, assessment_id, kind
 FROM case_item
-WHERE case_id = $1
+WHERE case_id = $1 AND ($2::uuid IS NULL OR assessment_id > $2)
 ORDER BY assessment_id
+LIMIT $3
+
+-- name: note_untold
+INSERT INTO case_untold (case_id, after_id)
+VALUES ($1, $2)
+ON CONFLICT (case_id) DO UPDATE SET after_id = excluded.after_id
+
+-- name: take_untold
+-- A decided case that is not told of to its end, and that no other process is at.
+SELECT case_id, after_id
+FROM case_untold
+LIMIT 1
+FOR UPDATE SKIP LOCKED
+
+-- name: forget_untold
+DELETE FROM case_untold WHERE case_id = $1
 
 -- name: list_case_assessments
 SELECT
@@ -209,17 +225,12 @@ LIMIT $2
 -- name: count_frauds
 SELECT member_id, count(*) AS frauds FROM label WHERE member_id = ANY($1::text[]) AND is_fraud GROUP BY member_id
 
--- name: label_case
-INSERT INTO label (member_id, request_id, is_fraud, operator, label_time)
-SELECT member_id, request_id, $2, $3, $4 FROM case_item WHERE case_id = $1
-ORDER BY member_id, request_id
-ON CONFLICT (member_id, request_id) DO UPDATE
-SET is_fraud = excluded.is_fraud, operator = excluded.operator, label_time = excluded.label_time
-
 -- name: set_labels
+-- The later one stands: a large case is labelled in steps, and somebody may look more closely meanwhile.
 INSERT INTO label (member_id, request_id, is_fraud, operator, label_time)
 SELECT member_id, request_id, is_fraud, $4, $5
 FROM unnest($1::text[], $2::text[], $3::boolean[]) AS found (member_id, request_id, is_fraud)
 ORDER BY member_id COLLATE "C", request_id COLLATE "C"
 ON CONFLICT (member_id, request_id) DO UPDATE
 SET is_fraud = excluded.is_fraud, operator = excluded.operator, label_time = excluded.label_time
+WHERE label.label_time <= excluded.label_time
