@@ -18,6 +18,7 @@ from prometheus_client import Histogram
 from kit import deadline, telemetry
 from kit.auth import Policy, identity_of
 from kit.errors import FIXED_INTERNAL_TEXT, LaurelError, to_status
+from kit.native import NativeServer
 from kit.streaming import Requests, serve_stream
 from kit.validate import check
 
@@ -81,10 +82,13 @@ class Gate:
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         """Adds the methods of a service to the server, each behind the gate."""
         guarded = {name: self._wrap(h, f"{service}/{name}") for name, h in handlers.items()}
-        generic = grpc.method_handlers_generic_handler(service, guarded)
-        # grpc.aio takes the first, the native front the second.
-        self._server.add_generic_rpc_handlers((generic,))
-        self._server.add_registered_method_handlers(service, guarded)
+        # The native front takes methods by name, grpc.aio should not: for each method that it knows
+        # by name it waits apart, and begins all these waits anew with every call.
+        if isinstance(self._server, NativeServer):
+            self._server.add_registered_method_handlers(service, guarded)
+        else:
+            generic = grpc.method_handlers_generic_handler(service, guarded)
+            self._server.add_generic_rpc_handlers((generic,))
 
     def _wrap(self, handler: Any, method: str) -> Any:
         if handler.unary_unary is None:

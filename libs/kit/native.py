@@ -69,9 +69,6 @@ class NativeServer:
         self._server = server(options=options)
         self._server.add_insecure_port(address)
 
-    def add_generic_rpc_handlers(self, handlers: object) -> None:
-        """Nothing: they are taken by name."""
-
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Adds the methods of a service, but for those that take a stream."""
         taken = {name: h for name, h in handlers.items() if not h.request_streaming}

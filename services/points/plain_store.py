@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from kit.clock import NewId
-from kit.db import Transaction, packed_texts
+from kit.db import Transaction, one_for_all, packed_texts
 from kit.events import seal_batches
 from points.events import render_accrued_batches
 from points.plain import Allowed, Balance, Draft, PlainAccrual, Terms, draft, short_explanation
@@ -22,8 +22,9 @@ async def book_plain(
     """
     drafts = draft(allowed, now, new_id)
     batch_ids, payloads = seal_batches(render_accrued_batches(drafts, now), new_id)
-    rows = await tx.fetch("book_accruals", *_columns(drafts), now, batch_ids, payloads)
-    return [PlainAccrual(*one, Balance(*row), now) for one, row in zip(drafts, rows, strict=True)]
+    after = await tx.fetchrow("book_accruals", *_columns(drafts), now, batch_ids, payloads)
+    balances = map(Balance, *after)
+    return [PlainAccrual(*one, left, now) for one, left in zip(drafts, balances, strict=True)]
 
 
 def _columns(drafts: Sequence[Draft]) -> list[object]:
@@ -51,7 +52,7 @@ def _columns(drafts: Sequence[Draft]) -> list[object]:
         packed_texts([short_explanation(one.allowed) for one in drafts]),
         _sparse(active.later),
         _sparse(pending.later),
-        terms,
+        one_for_all(terms),
         [Account.PENDING if one.pending else Account.ACTIVE for one in shared],
         [one.program.version for one in shared],
         [one.occurred_time for one in shared],

@@ -107,8 +107,8 @@ class LedgerStore:
             holders = await tx.fetch("find_holds", holds) if holds else []
         return Known(
             done=done,
-            special={member_id for member_id, _, is_special in accounts if is_special},
-            tiers={member_id: tier_id for member_id, tier_id, _ in accounts},
+            special={m for _, is_special, found in accounts if is_special for m in found},
+            tiers={m: tier_id for tier_id, _, found in accounts for m in found},
             holders={row["hold_id"]: row["member_id"] for row in holders},
             hold_version=max((row["program_version"] for row in holders), default=0),
         )

@@ -19,7 +19,8 @@ WITH balance AS (
 accrual AS MATERIALIZED (
     -- Back from the balance that all of them leave to the one that each leaves.
     SELECT
-        ordinal, member_id, transaction_id, request_id, order_id, points, explanation, terms, held,
+        ordinal, member_id, transaction_id, request_id, order_id, points, explanation, held,
+        coalesce(terms, ($13::smallint[])[1]) AS terms,
         substring($7::bytea FROM ordinal::integer * 16 - 15 FOR 16) AS content_hash,
         active - coalesce(active_later, 0) AS active_after,
         pending - coalesce(pending_later, 0) AS pending_after
@@ -62,4 +63,7 @@ told AS (
     INSERT INTO outbox (batch_id, type, payload)
     SELECT batch_id, 'points_accrued', payload FROM unnest($22::uuid[], $23::bytea[]) AS o (batch_id, payload)
 )
-SELECT active_after, pending_after, held FROM accrual ORDER BY ordinal
+SELECT
+    array_agg(active_after ORDER BY ordinal) AS active, array_agg(pending_after ORDER BY ordinal) AS pending,
+    array_agg(held ORDER BY ordinal) AS held
+FROM accrual

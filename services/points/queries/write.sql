@@ -6,10 +6,11 @@ FROM request
 WHERE request_id = ANY($1::text[])
 
 -- name: find_accounts
--- Taken apart once, also where the planner reads the whole table.
-SELECT member_id, tier_id, debt > 0 OR state > 0 AS is_special
+-- By what is said of them, as that is the same of many. The members are taken apart once, also where the planner reads the whole table.
+SELECT tier_id, debt > 0 OR state > 0 AS is_special, array_agg(member_id) AS member_ids
 FROM account
 WHERE member_id = ANY((SELECT split_texts($1::text))::text[])
+GROUP BY tier_id, is_special
 
 -- name: find_holds
 SELECT hold_id, member_id, program_version
