@@ -11,6 +11,7 @@ from grpc import StatusCode
 from tier_desk import Desk
 
 from cli.check import run_checks
+from cli.member import tier_line
 from fraud_actions import DEMOTE, FREEZE, GRANTED, ActionDesk, Time
 from house import SAMPLE, Ground, House, new_id, refused
 from kit.clock import to_timestamp
@@ -106,6 +107,9 @@ async def test_a_demoted_member_counts_as_less_everywhere_until_it_is_lifted(
     assert (status.tier_id, status.tier_name, status.rank) == ("silver", "Silver", 1)
     assert (status.earned_tier_id, status.held_down_by) == ("gold", action.action_id)
     assert (status.next_tier_id, status.spend_to_next.units) == ("diamond", 260)
+    assert tier_line(status).startswith(
+        f"Silver, held down by action {action.action_id} of anti-fraud; earned gold, until 20"
+    )
     answer = await court.tiers.BatchGetTiers(pb.BatchGetTiersRequest(member_ids=[member]))
     assert [(one.tier_id, one.rank) for one in answer.member_tiers] == [("silver", 1)]
     after = await court.count()

@@ -122,8 +122,7 @@ async def _load(environ: Mapping[str, str], member_id: str) -> MemberView:
 def show_member(view: MemberView, console: Console) -> None:
     """A member, for people."""
     tier, balance = view.tier, view.balance.balance
-    until = f", until {_day(tier.valid_until_time)}" if tier.HasField("valid_until_time") else ""
-    console.print(f"[bold]Member {view.member_id}[/bold]: {tier.tier_name}{until}")
+    console.print(f"[bold]Member {view.member_id}[/bold]: {tier_line(tier)}")
     console.print(
         f"  {balance.active:,} points active, {balance.pending:,} pending, "
         f"{balance.held:,} held, {balance.debt:,} owed" + _expiring(view),
@@ -145,6 +144,17 @@ def show_member(view: MemberView, console: Console) -> None:
         console.print(
             f"  message of {_day(message.create_time)}: {message.subject}", highlight=False
         )
+
+
+def tier_line(tier: tier_pb.TierStatus) -> str:
+    """What a member counts as, and what was earned where anti-fraud holds them down."""
+    until = f", until {_day(tier.valid_until_time)}" if tier.HasField("valid_until_time") else ""
+    if not tier.held_down_by:
+        return f"{tier.tier_name}{until}"
+    return (
+        f"{tier.tier_name}, held down by action {tier.held_down_by} of anti-fraud; "
+        f"earned {tier.earned_tier_id}{until}"
+    )
 
 
 def _expiring(view: MemberView) -> str:
