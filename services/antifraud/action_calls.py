@@ -12,6 +12,7 @@ from antifraud.appeal_store import AppealStore
 from kit.auth import identity_of
 from kit.paging import decode_id, encode_token, page_size
 from laurel.antifraud.v1 import actions_pb2 as pb
+from rules.compiled import CompiledProgram
 from rules.feed import ProgramFeed
 from rules.values import FraudKey, ReactionKind
 
@@ -37,25 +38,16 @@ class ActionCalls:
         is_cap = kind is ReactionKind.CAP_POINTS
         if request.points and not is_cap:
             raise ActionPointsInvalid(kind=kind.name, points=request.points)
-        await self._check_tier(request, kind)
+        history = await self._feed.ensure() if kind is ReactionKind.DEMOTE else None
+        program = None if history is None else history.in_force(self._actions.clock())
         value = request.key.value
         wish = Wish(
             kind, key_kind, value, value if key_kind is FraudKey.MEMBER else "",
             request.points if is_cap else None, None, None, request.reason, None,
-            request.tier_id,
+            request.tier_id, program.version if program is not None else 0,
         )  # fmt: skip
-        return await self._actions.take(wish, _decider(request, context), request)
-
-    async def _check_tier(self, request: pb.TakeActionRequest, kind: ReactionKind) -> None:
-        """Raises ActionTierInvalid."""
-        if not request.tier_id:
-            return
-        if kind is not ReactionKind.DEMOTE:
-            raise ActionTierInvalid(tier_id=request.tier_id, problem=TIER_OF_DEMOTE)
-        below_top = [tier.id for tier in (await self._feed.ensure()).newest.ladder][:-1]
-        if request.tier_id not in below_top:
-            problem = f"is no tier below the top of the ladder; name one of {', '.join(below_top)}"
-            raise ActionTierInvalid(tier_id=request.tier_id, problem=problem)
+        refusal = _tier_refusal(request.tier_id, program)
+        return await self._actions.take(wish, _decider(request, context), request, refusal)
 
     async def LiftAction(
         self, request: pb.LiftActionRequest, context: Context
@@ -96,6 +88,19 @@ class ActionCalls:
         found = await self._appeals.list_appeals(request, after, size + 1)
         token = encode_token(found[size - 1].appeal_id) if len(found) > size else ""
         return pb.ListAppealsResponse(appeals=found[:size], next_page_token=token)
+
+
+def _tier_refusal(tier_id: str, program: CompiledProgram | None) -> ActionTierInvalid | None:
+    """What is wrong with the tier of an action; there is a program where that is a demotion."""
+    if not tier_id:
+        return None
+    if program is None:
+        return ActionTierInvalid(tier_id=tier_id, problem=TIER_OF_DEMOTE)
+    below_top = [tier.id for tier in program.ladder][:-1]
+    if tier_id in below_top:
+        return None
+    problem = f"is no tier below the top of the ladder; name one of {', '.join(below_top)}"
+    return ActionTierInvalid(tier_id=tier_id, problem=problem)
 
 
 def _decider(

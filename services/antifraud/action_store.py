@@ -12,6 +12,7 @@ from antifraud.actions import NOBODY, Action, Decider, Lift, Wish, action_event,
 from antifraud.values import Asked
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
+from kit.errors import LaurelError
 from kit.events import publish
 from kit.requests import once
 from laurel.antifraud.v1 import actions_pb2 as pb
@@ -31,14 +32,22 @@ class ActionStore:
         self.new_id = new_id
 
     async def take(
-        self, wish: Wish, decider: Decider, request: pb.TakeActionRequest
+        self,
+        wish: Wish,
+        decider: Decider,
+        request: pb.TakeActionRequest,
+        refusal: LaurelError | None,
     ) -> pb.TakeActionResponse:
-        """By hand, for as many days as were asked for. Raises ActionInForce."""
+        """By hand, for as many days as were asked for. Raises ActionInForce, or the refusal unless
+        it is a repeat of what was taken.
+        """
         now = self.clock()
         wish = replace(wish, end_time=end_of(now, request.duration_days))
         async with self.database.transaction() as tx:
 
             async def act() -> pb.TakeActionResponse:
+                if refusal is not None:
+                    raise refusal
                 taken = await self._take(tx, [wish], decider, now)
                 if not taken:
                     action_id = await tx.fetchval("find_action_in_force", *wish.place)
@@ -135,6 +144,7 @@ class ActionStore:
             action_event(
                 action_id, action_id, wish.kind, wish.member_id, wish.told_reason, now,
                 lifted=False, end_time=wish.end_time, tier_id=wish.tier_id,
+                program_version=wish.program_version,
             )
             for action_id, wish in by_id.items() if action_id in taken
         ]  # fmt: skip

@@ -43,6 +43,8 @@ class Wish:
     end_time: datetime | None
     tier_id: str = ""
     """The highest tier that a demoted member counts as; empty for the lowest."""
+    program_version: int = 0
+    """The version of the program whose tier that is."""
 
     @property
     def told_reason(self) -> str:
@@ -92,7 +94,7 @@ def wishes_of(rows: Iterable[tuple[Asked, FraudDecision, UUID]], now: datetime) 
                     reaction.kind, reaction.key, value, asked.request_key[0],
                     reaction.points if is_cap else None, fired.rule, assessment_id,
                     f"rule {fired.rule} fired", end_of(now, reaction.duration_days),
-                    reaction.tier_id,
+                    reaction.tier_id, asked.program.version,
                 )  # fmt: skip
                 wishes.setdefault(wish.place, wish)
     return [wishes[place] for place in sorted(wishes)]
@@ -114,6 +116,7 @@ def action_event(
     lifted: bool,
     end_time: datetime | None = None,
     tier_id: str = "",
+    program_version: int = 0,
 ) -> event_pb2.Event:
     """Tells that an action was taken or lifted."""
     return event_pb2.Event(
@@ -121,6 +124,7 @@ def action_event(
         member_id=member_id,
         occurred_time=to_timestamp(at),
         record_time=to_timestamp(at),
+        program_version=program_version,
         trace_parent=trace_parent(),
         fraud_action_taken=event_pb2.FraudActionTaken(
             action_id=str(action_id),

@@ -6,16 +6,17 @@ Events come twice and in any order: an action that was lifted stays lifted, whic
 first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from kit.clock import from_timestamp
 from laurel.event.v1.event_pb2 import Event
-from rules.compiled import CompiledProgram
+from rules.compiled import CompiledProgram, ProgramHistory
 from rules.values import Tier
+from tier.standing import tier_of
 
 DEMOTE = "DEMOTE"
 HELD_DOWN, RESTORED, UPGRADE = "HELD_DOWN", "RESTORED", "UPGRADE"
@@ -28,8 +29,12 @@ class Ceiling:
     member_id: str
     action_id: UUID
     tier_id: str = ""
+    """Empty for the lowest."""
+    program_version: int = 0
+    """The version whose tier that is."""
     earned_tier_id: str = ""
-    """What the member had earned when it was heard of."""
+    """What the member had earned when it was heard of, by `earned_version`."""
+    earned_version: int = 0
     take_time: datetime | None = None
     lift_time: datetime | None = None
 
@@ -37,6 +42,19 @@ class Ceiling:
     def in_force(self) -> bool:
         """Whether it was taken and not lifted."""
         return self.take_time is not None and self.lift_time is None
+
+
+class Ladder(NamedTuple):
+    """The program whose ladder counts, and all versions, for tiers that left it."""
+
+    program: CompiledProgram
+    history: ProgramHistory
+
+    def tier(self, tier_id: str, version: int) -> Tier:
+        """A tier of some version; the lowest where the id is empty."""
+        if not tier_id:
+            return self.program.ladder[0]
+        return tier_of(tier_id, version, self.program, self.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +69,18 @@ class Turn:
     occurred_time: datetime
 
 
-def counted(earned: Tier, ceilings: Iterable[Ceiling], program: CompiledProgram) -> Tier:
-    """The tier that a member counts as; a ceiling that left the ladder is the lowest tier."""
-    tiers = [program.tier(one.tier_id) or program.ladder[0] for one in ceilings if one.in_force]
-    return min([earned, *tiers], key=lambda tier: tier.rank)
+def counted(earned: Tier, ceilings: Iterable[Ceiling], ladder: Ladder) -> Tier:
+    """The tier that a member counts as."""
+    tiers = [ladder.tier(one.tier_id, one.program_version) for one in ceilings if one.in_force]
+    return min([earned, *tiers], key=_rank)
 
 
-def holding(earned: Tier, ceilings: Sequence[Ceiling], program: CompiledProgram) -> Ceiling | None:
+def holding(earned: Tier, ceilings: Sequence[Ceiling], ladder: Ladder) -> Ceiling | None:
     """The ceiling that holds a member down; None where none does."""
-    lowest = counted(earned, ceilings, program)
+    lowest = counted(earned, ceilings, ladder)
     if lowest.rank == earned.rank:
         return None
-    return next(one for one in ceilings if counted(earned, [one], program).rank == lowest.rank)
+    return next(one for one in ceilings if counted(earned, [one], ladder).rank == lowest.rank)
 
 
 def demotions(events: Iterable[Event]) -> list[Event]:
@@ -76,53 +94,41 @@ def demotions(events: Iterable[Event]) -> list[Event]:
 def hear(
     known: dict[UUID, Ceiling],
     events: Iterable[Event],
-    earned: Mapping[str, tuple[Tier, datetime | None]],
-    program: CompiledProgram,
+    earned: Mapping[str, Tier],
+    ladder: Ladder,
 ) -> list[Turn]:
-    """Notes what events tell, and says where members turn.
-
-    `earned` is the tier that each has earned, and the instant of the last decision about it: what
-    is told of them later must not look older than that.
-    """
+    """Notes what events tell, and says where members turn; `earned` is the tier of each."""
     turns: list[Turn] = []
     for event in events:
         told, member_id = event.fraud_action_taken, event.member_id
-        action_id = UUID(told.action_id)
-        tier, decided = earned[member_id]
-        own = [one for one in known.values() if one.member_id == member_id]
-        before = counted(tier, own, program)
+        action_id, tier = UUID(told.action_id), earned[event.member_id]
         ceiling = known.setdefault(action_id, Ceiling(member_id, action_id))
-        at = from_timestamp(event.occurred_time)
-        was_in_force = ceiling.in_force
+        own = [one for one in known.values() if one.member_id == member_id]
+        before, at = counted(tier, own, ladder), from_timestamp(event.occurred_time)
         if told.lifted and ceiling.lift_time is None:
             ceiling.lift_time = at
         elif not told.lifted and ceiling.take_time is None:
-            ceiling.take_time, ceiling.tier_id, ceiling.earned_tier_id = at, told.tier_id, tier.id
-        if was_in_force == ceiling.in_force:
-            continue
-        own = [one for one in known.values() if one.member_id == member_id]
-        after = counted(tier, own, program)
-        at = max(at, decided or at)
-        turns += _turns(ceiling, before, after, at, program)
+            ceiling.take_time = at
+            ceiling.tier_id, ceiling.program_version = told.tier_id, event.program_version
+            ceiling.earned_tier_id, ceiling.earned_version = tier.id, ladder.program.version
+        turns += _turns(ceiling, before, counted(tier, own, ladder), at, ladder)
     return turns
 
 
 def _turns(
-    ceiling: Ceiling, before: Tier, after: Tier, at: datetime, program: CompiledProgram
-) -> Iterable[Turn]:
+    ceiling: Ceiling, before: Tier, after: Tier, at: datetime, ladder: Ladder
+) -> Iterator[Turn]:
     """Down at once; up to what the member had before, and from there by what they have earned
     meanwhile, as an upgrade of its own.
     """
     steps = [(HELD_DOWN, before, after)]
     if after.rank > before.rank:
-        had = program.tier(ceiling.earned_tier_id) or program.ladder[0]
+        had = ladder.tier(ceiling.earned_tier_id, ceiling.earned_version)
         resumed = max(before, min(had, after, key=_rank), key=_rank)
         steps = [(RESTORED, before, resumed), (UPGRADE, resumed, after)]
-    for number, (reason, origin, target) in enumerate(steps):
+    for reason, origin, target in steps:
         if origin.id != target.id:
-            # One behind the other, for whoever keeps the latest.
-            instant = at + timedelta(microseconds=number)
-            yield Turn(ceiling.member_id, ceiling.action_id, reason, origin, target, instant)
+            yield Turn(ceiling.member_id, ceiling.action_id, reason, origin, target, at)
 
 
 def _rank(tier: Tier) -> int:
@@ -131,14 +137,12 @@ def _rank(tier: Tier) -> int:
 
 def read_ceiling(row: Any) -> Ceiling:
     """A ceiling, from its row."""
-    return Ceiling(
-        row["member_id"], row["action_id"], row["tier_id"], row["earned_tier_id"],
-        row["take_time"], row["lift_time"],
-    )  # fmt: skip
+    return Ceiling(*row)
 
 
 def ceiling_row(one: Ceiling) -> tuple[object, ...]:
     """A ceiling, as `note_ceilings` takes it."""
     return (
-        one.member_id, one.action_id, one.tier_id, one.earned_tier_id, one.take_time, one.lift_time,
+        one.member_id, one.action_id, one.tier_id, one.program_version, one.earned_tier_id,
+        one.earned_version, one.take_time, one.lift_time,
     )  # fmt: skip

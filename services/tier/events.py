@@ -1,7 +1,7 @@
 """Domain facts <-> laurel.event.v1.Event."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from laurel.event.v1.event_pb2 import Event, MemberEnrolled, TierChanged
 from rules.compiled import CompiledProgram, ProgramHistory
 from rules.money import MINOR_UNITS
 from rules.values import Tier
-from tier.ceilings import Ceiling, Turn, counted
+from tier.ceilings import Ceiling, Ladder, Turn, counted
 from tier.enrolment import Enrolment
 from tier.growth import Spend
 from tier.ids import derived_id
@@ -107,14 +107,29 @@ def tier_changes(
         from_id, from_rank = decision.from_tier_id, decision.origin.rank
         target = decision.target
         if above := ceilings.get(step.member_id):
-            program = history.version(decision.program_version)
-            origin = counted(decision.origin, above, program)
+            ladder = Ladder(history.version(decision.program_version), history)
+            origin = counted(decision.origin, above, ladder)
             if origin.rank != from_rank:
                 from_id, from_rank = origin.id, origin.rank
-            target = counted(target, above, program)
+            target = counted(target, above, ladder)
         if from_id != target.id:
             events.append(_tier_changed(step, from_id, from_rank, target, now))
     return events
+
+
+def in_turn(events: Sequence[Event], told: Mapping[str, datetime]) -> dict[str, datetime]:
+    """Dates events behind what members were `told` before, where they are older: others keep the
+    latest. Returns the latest instant of each member.
+    """
+    latest: dict[str, datetime] = {}
+    for event in events:
+        member_id = event.member_id
+        at, last = from_timestamp(event.occurred_time), latest.get(member_id) or told.get(member_id)
+        if last is not None and at <= last:
+            at = last + timedelta(microseconds=1)
+            event.occurred_time.CopyFrom(to_timestamp(at))
+        latest[member_id] = at
+    return latest
 
 
 def tier_turned(

@@ -61,16 +61,21 @@ Steps = tuple[Standing, list[Decision]]
 
 
 def tier_in(standing: Standing, program: CompiledProgram, history: ProgramHistory) -> Tier:
-    """The member's tier in a program's ladder.
-
-    A tier that left the ladder counts as the highest one there that asks for no more than it did.
-    """
+    """The member's tier in a program's ladder."""
     if standing.tier_id is None:
         return program.ladder[0]
-    known = program.tier(standing.tier_id)
+    return tier_of(standing.tier_id, standing.program_version, program, history)
+
+
+def tier_of(tier_id: str, version: int, program: CompiledProgram, history: ProgramHistory) -> Tier:
+    """A tier of some version in a program's ladder.
+
+    One that left the ladder counts as the highest one there that asks for no more than it did.
+    """
+    known = program.tier(tier_id)
     if known is not None:
         return known
-    gone = history.version(standing.program_version).tier(standing.tier_id)
+    gone = history.version(version).tier(tier_id) if version in history.versions() else None
     return program.ladder[0] if gone is None else tier_for(gone.qualify_minor, program.ladder)
 
 

@@ -11,7 +11,7 @@ from rules.compiled import CompiledProgram, ProgramHistory
 from rules.feed import ProgramFeed
 from rules.tiers import next_tier
 from rules.values import Tier
-from tier.ceilings import counted, holding
+from tier.ceilings import Ladder, counted, holding
 from tier.errors import MemberNotFound
 from tier.growth import window_at
 from tier.standing import Kind, Standing, tier_in
@@ -106,12 +106,13 @@ class TierReader:
         standing = read_standing(rows[0])
         tier = tier_in(standing, program, history)
         held = _held(standing, tier, history)
-        ceiling = holding(tier, ceilings, program)
+        ladder = Ladder(program, history)
+        ceiling = holding(tier, ceilings, ladder)
         return Status(
             member_id=member_id,
             tier=tier,
             held=held,
-            counted=held if ceiling is None else counted(tier, ceilings, program),
+            counted=held if ceiling is None else counted(tier, ceilings, ladder),
             held_down_by=None if ceiling is None else ceiling.action_id,
             valid_until=standing.valid_until,
             window_spend_minor=max(0, sums[0]["spend_minor"]),
@@ -132,7 +133,7 @@ class TierReader:
         for row in rows:
             member_id = row["member_id"]
             tier = tier_in(read_standing(row), program, history)
-            lower = counted(tier, ceilings.get(member_id, ()), program)
+            lower = counted(tier, ceilings.get(member_id, ()), Ladder(program, history))
             told = row["tier_id"] or tier.id
             profile = enrolled.get(member_id)
             found[member_id] = Brief(
@@ -171,11 +172,13 @@ def _counted_id(row: Any, history: ProgramHistory) -> str:
     """Id of the tier that members count as who have earned the same and are held down alike."""
     program = history.newest
     earned_id: str = row["tier_id"] or program.ladder[0].id
-    if not row["ceilings"]:
+    if not row["ceiling_ids"]:
         return earned_id
+    ladder = Ladder(program, history)
     standing = Standing(tier_id=row["tier_id"], program_version=row["program_version"])
     earned = tier_in(standing, program, history)
-    tiers = [program.tier(one) or program.ladder[0] for one in row["ceilings"]]
+    ceilings = zip(row["ceiling_ids"], row["ceiling_versions"], strict=True)
+    tiers = [ladder.tier(*ceiling) for ceiling in ceilings]
     lowest = min(tiers, key=lambda tier: tier.rank)
     return lowest.id if lowest.rank < earned.rank else earned_id
 

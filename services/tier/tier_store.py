@@ -15,11 +15,12 @@ from kit.db import Database, Transaction
 from kit.events import publish
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
-from tier.ceilings import Ceiling, ceiling_row, demotions, hear, read_ceiling
+from tier.ceilings import Ceiling, Ladder, ceiling_row, demotions, hear, read_ceiling
 from tier.errors import ProgramBehind
 from tier.events import (
     Events,
     Purchase,
+    in_turn,
     members_of,
     program_version_of,
     read_purchases,
@@ -99,21 +100,17 @@ class TierStore:
     ) -> None:
         """Takes up what anti-fraud did to members, who are locked."""
         now = self._clock()
-        program = history.in_force(now)
+        ladder = Ladder(history.in_force(now), history)
         members = members_of(events)
         actions = [UUID(event.fraud_action_taken.action_id) for event in events]
         rows = await tx.fetch("load_ceilings", members, actions)
         known = {row["action_id"]: read_ceiling(row) for row in rows}
-        earned = {
-            m: (tier_in(standings[m], program, history), standings[m].decide_time) for m in members
-        }
-        turns = hear(known, events, earned, program)
+        earned = {m: tier_in(standings[m], ladder.program, history) for m in members}
+        turns = hear(known, events, earned, ladder)
         await tx.execute("note_ceilings", *_columns(map(ceiling_row, known.values())))
-        await publish(
-            tx,
-            self._new_id,
-            [tier_turned(t, standings[t.member_id].valid_until, program, now) for t in turns],
-        )
+        until = {member_id: standings[member_id].valid_until for member_id in members}
+        told = [tier_turned(turn, until[turn.member_id], ladder.program, now) for turn in turns]
+        await self._tell(tx, told)
 
     async def _history_for(self, events: Events) -> ProgramHistory:
         # Remote only while a version is missing, and then nothing but the inbox row is held.
@@ -169,11 +166,21 @@ class TierStore:
             return
         now = self._clock()
         await tx.execute("add_decisions", *_columns(_step_row(step) for step in steps), now)
-        await tx.execute("set_standings", *_columns(_moved_row(member) for member in moved))
         ceilings = await load_ceilings(tx, [member.member_id for member in moved])
-        await publish(tx, self._new_id, tier_changes(steps, ceilings, history, now))
+        # Before the standings: whoever was never told of a tier was told by the last decision.
+        await self._tell(tx, tier_changes(steps, ceilings, history, now))
+        await tx.execute("set_standings", *_columns(_moved_row(member) for member in moved))
         for kind, count in Count(step.decision.kind for step in steps).items():
             DECISIONS.labels(kind.name).inc(count)
+
+    async def _tell(self, tx: Transaction, events: Events) -> None:
+        """Tells that members count as another tier, each behind what was told of them before."""
+        if not events:
+            return
+        rows = await tx.fetch("get_told_times", members_of(events))
+        latest = in_turn(events, {row["member_id"]: row["told_time"] for row in rows})
+        await tx.execute("set_told_times", list(latest), list(latest.values()))
+        await publish(tx, self._new_id, events)
 
 
 async def load_ceilings(tx: Transaction, members: Sequence[str]) -> dict[str, list[Ceiling]]:

@@ -14,16 +14,17 @@ from cli.check import run_checks
 from cli.member import tier_line
 from fraud_actions import DEMOTE, FREEZE, GRANTED, ActionDesk, Time
 from house import SAMPLE, Ground, House, new_id, refused
-from kit.clock import to_timestamp
+from kit.clock import from_timestamp, to_timestamp
 from laurel.antifraud.v1 import actions_pb2 as actions
 from laurel.benefits.v1 import benefits_service_pb2 as benefits_pb
 from laurel.benefits.v1.benefits_service_pb2_grpc import BenefitsServiceStub
-from laurel.event.v1.event_pb2 import Event, FraudActionTaken, TierChanged
+from laurel.event.v1.event_pb2 import Event, FraudActionTaken
 from laurel.tier.v1 import tier_service_pb2 as pb
 from points_ledger import Ledger, calm_program
-from rules.compiled import compile_program
+from rules.compiled import ProgramHistory, compile_program
 from rules.document import load
-from tier.ceilings import Ceiling, counted, hear
+from tier.ceilings import Ceiling, Ladder, counted, hear
+from tier.events import in_turn, tier_turned
 
 RULES = """\
   rules:
@@ -36,6 +37,7 @@ RULES = """\
 """
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 PROGRAM = compile_program(1, load(SAMPLE.read_text()).program, datetime(1990, 1, 1, tzinfo=UTC))
+LADDER = Ladder(PROGRAM, ProgramHistory([PROGRAM]))
 
 
 class Court(Desk):
@@ -76,6 +78,15 @@ class Court(Desk):
         found = (await self.benefits.ListEntitlements(request)).entitlements
         state = benefits_pb.ENTITLEMENT_STATE_AVAILABLE
         return sorted(one.benefit_id for one in found if one.state == state)
+
+    async def noted(self, member: str) -> list[str]:
+        """The tier that points and benefits know of."""
+        rows = await self.house.fetch(
+            "SELECT (SELECT tier_id FROM points.account WHERE member_id = $1),"
+            " (SELECT tier_id FROM benefits.member_tier WHERE member_id = $1)",
+            member,
+        )
+        return list(rows[0])
 
     async def count(self) -> dict[str, int]:
         """Members by tier."""
@@ -182,17 +193,31 @@ async def test_a_rule_demotes_for_as_long_as_it_says(court: Court) -> None:
 
 
 async def test_it_is_repeated_and_raced_without_harm(court: Court) -> None:
+    """Others end with the tier that the member counts as, whatever came between what."""
     member = new_id()
-    await court.buy(member, "300")
-    request = court.hands.taking(member, DEMOTE)
+    await court.buy(member, "150")
+    request = court.hands.taking(member, DEMOTE, tier_id="silver")
     first, again = await gather(*(court.hands.stub.TakeAction(request) for _ in range(2)))
     assert first == again
     refusals = await gather(*(refused(court.hands.take(member, DEMOTE)) for _ in range(6)))
     assert {one.reason for one in refusals} == {"ACTION_IN_FORCE"}
-    await gather(*(court.buy(member, "10") for _ in range(10)))
-    assert (await court.status(member)).tier_id == "member"
-    await court.lift(first.action)
-    assert (await court.status(member)).tier_id == "gold"
+    purchases = [court.ledger.accrue(member, "60") for _ in range(8)]
+    await gather(*purchases[:4], court.hands.lift(first.action), *purchases[4:])
+    await court.house.settle()
+    assert (await court.status(member)).tier_id == "diamond"
+    assert await court.noted(member) == ["diamond", "diamond"]
+
+
+async def test_what_is_settled_late_is_told_behind_what_was_told(court: Court) -> None:
+    """A purchase of before, found legitimate or brought in after the lift: others hear of it."""
+    member = new_id()
+    await court.buy(member, "150")
+    await court.lift(await court.take(member))
+    await court.ledger.accrue(member, "450", datetime.now(UTC) - timedelta(days=5))
+    await court.house.settle()
+    assert (await court.status(member)).tier_id == "diamond"
+    assert await court.noted(member) == ["diamond", "diamond"]
+    assert await court.buy(member, "1") == "diamond"
 
 
 @pytest.mark.parametrize(
@@ -217,23 +242,47 @@ async def test_bad_input_is_refused_by_its_field(
 def told(action: UUID, tier_id: str, minutes: int, *, lifted: bool = False) -> Event:
     taken = FraudActionTaken(action_id=str(action), kind="DEMOTE", lifted=lifted, tier_id=tier_id)
     at = to_timestamp(NOON + timedelta(minutes=minutes))
-    return Event(member_id="m", occurred_time=at, fraud_action_taken=taken)
+    return Event(
+        member_id="m", occurred_time=at, program_version=1, fraud_action_taken=taken
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("twice", [False, True])
-def test_events_may_come_twice_and_in_any_order(twice: bool) -> None:
+@pytest.mark.parametrize("lower", ["", "silver"])
+@pytest.mark.parametrize("lifts", [1, 2])
+def test_events_may_come_twice_and_in_any_order(lower: str, lifts: int) -> None:
+    """Whoever keeps the latest of what is told ends where the member is."""
     first, second = UUID(int=1), UUID(int=2)
     events = [
-        told(first, "silver", 0), told(first, "silver", 1, lifted=True), told(second, "", 2),
-    ]  # fmt: skip
+        told(first, "silver", 0), told(first, "silver", 1, lifted=True), told(second, lower, 2),
+        told(second, lower, 3, lifted=True),
+    ][: 2 + lifts]  # fmt: skip
     gold = PROGRAM.tier("gold")
     assert gold is not None
-    for order in permutations(events * (2 if twice else 1)):
+    for order in permutations(events):
         known: dict[UUID, Ceiling] = {}
-        counts = TierChanged(to_tier_id="gold")
-        for turn in hear(known, order, {"m": (gold, None)}, PROGRAM):
-            # Each begins where the one before has ended.
-            assert turn.origin.id == counts.to_tier_id
-            counts.to_tier_id = turn.target.id
-        assert counts.to_tier_id == counted(gold, known.values(), PROGRAM).id == "member"
-        assert [one.in_force for one in (known[first], known[second])] == [False, True]
+        latest = (NOON, "gold")
+        last_told: dict[str, datetime] = {"m": NOON}
+        for event in [*order, *order[:2]]:
+            turns = hear(known, [event], {"m": gold}, LADDER)
+            changes = [tier_turned(turn, None, PROGRAM, NOON) for turn in turns]
+            last_told |= in_turn(changes, last_told)
+            for change in changes:
+                # Each begins where the one before has ended.
+                assert change.tier_changed.from_tier_id == latest[1]
+                told_of = (from_timestamp(change.occurred_time), change.tier_changed.to_tier_id)
+                latest = max(latest, told_of, key=lambda one: one[0])
+                assert latest == told_of
+        assert latest[1] == counted(gold, known.values(), LADDER).id
+        assert latest[1] == ("gold" if lifts == 2 else lower or "member")
+
+
+def test_a_tier_that_left_the_ladder_counts_as_the_one_that_asks_for_no_more() -> None:
+    text = SAMPLE.read_text()
+    renamed = text.replace("id: silver", "id: bronze").replace("tier_id: silver", "tier_id: bronze")
+    later = compile_program(2, load(renamed).program, NOON)
+    ladder = Ladder(later, ProgramHistory([PROGRAM, later]))
+    gold = later.tier("gold")
+    assert gold is not None
+    known: dict[UUID, Ceiling] = {}
+    hear(known, [told(UUID(int=1), "silver", 0)], {"m": gold}, ladder)
+    assert counted(gold, known.values(), ladder).id == "bronze"

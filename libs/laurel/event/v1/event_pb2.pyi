@@ -504,7 +504,7 @@ class MemberEnrolled(message.Message):
 
 @typing.final
 class TierChanged(message.Message):
-    """A member's tier was decided anew."""
+    """A member counts as another tier."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -517,11 +517,11 @@ class TierChanged(message.Message):
     REASON_FIELD_NUMBER: builtins.int
     ACTION_ID_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
-    """The decision, as ListTierHistory shows it; empty where an action of anti-fraud was taken or lifted."""
+    """The decision, as ListTierHistory shows it, with the tiers that were earned; empty where an action of anti-fraud was taken or lifted."""
     from_tier_id: builtins.str
-    """Id of the tier before."""
+    """Id of the tier that the member counted as before."""
     to_tier_id: builtins.str
-    """Id of the tier after."""
+    """Id of the tier that the member counts as now: what was earned, or less where an action of anti-fraud holds the member down."""
     from_rank: builtins.int
     """Rank of the tier before; 0 is the lowest."""
     to_rank: builtins.int
@@ -532,7 +532,7 @@ class TierChanged(message.Message):
     """That action; empty for others."""
     @builtins.property
     def valid_until_time(self) -> timestamp_pb2.Timestamp:
-        """Until when the tier is held without a review."""
+        """Until when the tier that was earned is held without a review."""
 
     def __init__(
         self,
