@@ -109,6 +109,10 @@ class Database:
         tracer: trace.Tracer,
     ) -> None:
         self.pool = pool
+        self.errands = asyncio.Semaphore(max(1, pool.get_max_size() // 2))
+        """For work that holds one connection while it takes another: never so much of it that all
+        wait for each other.
+        """
         self._statements = statements
         self._constraints = constraints
         self._tracer = tracer

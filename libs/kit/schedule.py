@@ -45,7 +45,7 @@ async def run_schedule(
 
 
 async def _run_alone(schedule: Schedule, key: int, database: Database) -> None:
-    async with database.pool.acquire() as connection:
+    async with database.errands, database.pool.acquire() as connection:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
             return
         try:

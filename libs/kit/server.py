@@ -218,6 +218,9 @@ class RunningService:
     async def _is_current(self) -> bool:
         name, database = self.runtime.name, self.service.database
         behind = await database.answers(missing(database.pool, name))
+        if behind is None and await database.ping():
+            # What tells of migrations cannot be read: `bootstrap` of an older version ran last.
+            behind = ["all that this version brings"]
         if behind:
             telemetry.log(name).warning("schema.behind", missing=behind)
         return behind == []

@@ -17,7 +17,7 @@ AnyHolds = Callable[[Any, Any], bool]
 _RELATIONS = {"==", "!=", "<", "<=", ">", ">=", "in"}
 _JOINTS = {"&&": " and ", "||": " or "}
 _WORDS = {"true": "True", "false": "False"}
-_SIMPLE_TEXT = re.compile(r"""(["'])[^\\"'\n]*\1""")
+_SIMPLE_TEXT = re.compile(r"""(["'])[^\\"'\n\0]*\1""")
 
 
 def compile_plain(sources: Sequence[str]) -> Plain:
@@ -95,6 +95,9 @@ class _Writer:
             clause.add(text)
             return f" {text} "
         if text == "!":
+            # `a == !b` is no Python.
+            if clause & _RELATIONS:
+                return None
             clause.add(text)
             return " not "
         if text == "(":

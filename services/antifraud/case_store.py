@@ -21,6 +21,8 @@ from kit.requests import once
 LINKS_MAX = 50
 # Assessments of a decided case that are labelled and told of in one transaction.
 TOLD_MAX = 1000
+FIRST = UUID(int=0)
+"""Behind it stand all assessments of a case."""
 ITEM_KEY = ("member_id", "request_id")
 
 R = TypeVar("R", bound=Message)
@@ -145,7 +147,7 @@ class CaseStore:
             decided = cases.decide(case, outcome, operator, now, claimant_only=claimant_only)
             await tx.execute("decide_case", case_id, outcome, *operator, now)
             # Whoever adds to the case waits for its lock: no assessment joins it any more.
-            await self._tell(tx, decided, None)
+            await self._tell(tx, decided, FIRST)
             decided_now = True
             return decided
 
@@ -168,7 +170,7 @@ class CaseStore:
             await self._tell(tx, case, row["after_id"])
         return True
 
-    async def _tell(self, tx: Transaction, case: Case, after: UUID | None) -> None:
+    async def _tell(self, tx: Transaction, case: Case, after: UUID) -> None:
         """Labels the next assessments of a decided case, and tells whoever waits for them."""
         items = await tx.fetch("list_case_items", case.case_id, after, TOLD_MAX)
         decided = case.decide_time
@@ -176,12 +178,15 @@ class CaseStore:
         if items:
             members, requests = ([item[field] for item in items] for field in ITEM_KEY)
             frauds = [case.outcome == Outcome.FRAUDULENT] * len(items)
-            await tx.execute("set_labels", members, requests, frauds, case.operator, decided)
+            is_step = after != FIRST
+            await tx.execute(
+                "set_labels", members, requests, frauds, case.operator, decided, is_step
+            )
             events = [case_decided(item, case, decided, self._new_id()) for item in items]
             await publish(tx, self._new_id, events)
         if len(items) == TOLD_MAX:
             await tx.execute("note_untold", case.case_id, items[-1]["assessment_id"])
-        elif after is not None:
+        elif after != FIRST:
             await tx.execute("forget_untold", case.case_id)
 
     async def label(
@@ -197,7 +202,8 @@ class CaseStore:
                 for one in labels:
                     if one[:2] not in known:
                         raise AssessmentNotFound(member_id=one.member_id, request_id=one.request_id)
-                await tx.execute("set_labels", members, requests, frauds, operator, self._clock())
+                now = self._clock()
+                await tx.execute("set_labels", members, requests, frauds, operator, now, False)
                 return render(len(labels))
 
             return await once(tx, call.request_id, call.request, act, call.response_type)

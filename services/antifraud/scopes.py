@@ -83,9 +83,21 @@ def _scope(program: CompiledProgram, kind: Operation, shape: Shape) -> Scope:
     if found is not None and not found.history and not is_sure:
         guards = guarded(rules, MEMBER_FACTS)
         found = found if guards else None
+    return Scope(rules, watched, found, guards, _is_own(rules, watched, found, shape))
+
+
+def _is_own(
+    rules: OperationRules, watched: tuple[Watch, ...], found: Needs | None, shape: Shape
+) -> bool:
     own = {field_index("member")}
-    is_own = all({watch.fact, watch.second or watch.fact} == own for watch in watched)
-    return Scope(rules, watched, found, guards, is_own and (found is None or not found.gifts))
+    # What is looked up on lists beside the member: what an operation puts there must not reach
+    # another one of its batch.
+    is_listed = bool(rules.lists) and any(shape[2:6])
+    return (
+        all({watch.fact, watch.second or watch.fact} == own for watch in watched)
+        and not is_listed
+        and (found is None or not found.gifts)
+    )
 
 
 @lru_cache(maxsize=PROGRAMS_MAX)

@@ -47,7 +47,7 @@ ASKED = {
     "list_oldest_cases": "'{1}', '', now(), 50, NULL",
     "list_highest_cases": "'{1,2}', '', now(), 50, NULL, 0::smallint",
     "list_member_cases": "'m7', '{1,2}', '', now(), true, NULL, 0::smallint, 50",
-    "list_case_items": f"{CASE}, NULL, 1000",
+    "list_case_items": f"{CASE}, '{UUID(int=1)}', 1000",
     "list_case_assessments": f"{CASE}, NULL, 50",
     "find_device_links": "'{d10,d20}', 'm7', 50",
     "find_card_links": "'{c10,c20}', 'm7', 50",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fraud_desk import ALLOW, REVIEW, Desk, operation, plain
+from fraud_desk import ALLOW, REVIEW, Desk, operation, plain, program_with
 from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,8 +28,6 @@ TEXTS = st.one_of(
     ),
 )
 
-MICROS = [0, 10**15, 1_600_000_000_000_001, -(2**62)]
-
 
 @pytest.fixture(scope="module")
 def history() -> ProgramHistory:
@@ -50,26 +48,47 @@ async def ask(
     return found + [(one, int(ALLOW)) for one in answer.allowed_ids]
 
 
-@given(data=st.data(), count=st.integers(1, 4))
+GOOD: dict[str, st.SearchStrategy[Any]] = {
+    "request_ids": st.sampled_from(["a", "m-1", "r" * 128]),
+    "member_ids": st.sampled_from(["a", "m-1", "ü"]),
+    "points": st.sampled_from([0, 5, 2**63 - 1]),
+    "amounts_minor": st.sampled_from([0, 1, 1234, MINOR_MAX]),
+    "occurred_micros": st.sampled_from([0, -1, 10**15, 1_600_000_000_000_001]),
+    "tier_ids": st.sampled_from(["", "gold", "t" * 64]),
+    "order_ids": st.sampled_from(["", "o-1", "o" * 128]),
+}
+BAD: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("request_ids", "member_ids", "tier_ids", "order_ids"), TEXTS),
+    "points": st.just(-1),
+    "amounts_minor": st.sampled_from([-1, MINOR_MAX + 1]),
+    "occurred_micros": st.just(-(2**62)),
+}
+# How many a column may have beside as many as there are operations.
+OTHER_LENGTHS = {"amounts_minor": [0], "occurred_micros": [1], "tier_ids": [0, 1], "order_ids": [0]}
+
+
+@given(data=st.data(), count=st.integers(2, 5))
 def test_columns_mean_what_messages_mean(
     history: ProgramHistory, data: st.DataObject, count: int
 ) -> None:
-    def column(values: st.SearchStrategy[Any], *lengths: int) -> list[Any]:
-        length = data.draw(st.sampled_from(lengths))
-        return data.draw(st.lists(values, min_size=length, max_size=length))
+    """Nearly all of these are valid; in some one column is not."""
+    broken = data.draw(st.sampled_from([*[""] * 20, *BAD]))
+
+    def column(name: str) -> list[Any]:
+        length = data.draw(st.sampled_from([count, count, *OTHER_LENGTHS.get(name, [])]))
+        found = data.draw(st.lists(GOOD[name], min_size=length, max_size=length))
+        if name == broken and found:
+            found[data.draw(st.integers(0, length - 1))] = data.draw(BAD[name])
+        return found
 
     columns = pb.PlainOperations(
-        kind=data.draw(st.sampled_from([0, 1, 2, 7])), type=data.draw(TEXTS),
-        request_ids=column(TEXTS, count), member_ids=column(TEXTS, count),
-        points=column(st.sampled_from([-1, 0, 5, 2**63 - 1]), count),
-        currency_code=data.draw(st.sampled_from(["USD", "EUR", ""])),
-        amounts_minor=column(st.sampled_from([-1, 0, 1, MINOR_MAX, MINOR_MAX + 1]), count, 0),
-        occurred_micros=column(st.sampled_from(MICROS), count, 1),
-        tier_ids=column(TEXTS, count, 1, 0), order_ids=column(TEXTS, count, 0),
+        kind=data.draw(st.sampled_from([1, 2])), type=data.draw(st.sampled_from(["", "purchase"])),
+        currency_code="USD", **{name: column(name) for name in GOOD},
     )  # fmt: skip
     try:
         meant = parse_operations([operation_at(columns, i) for i in range(count)], history)
     except LaurelError:
+        assert broken
         with pytest.raises(LaurelError):
             parse_plain(columns, history)
     else:
@@ -159,3 +178,20 @@ async def test_af_02_large_batches_race_and_repeat_to_the_exact_count(desk: Desk
     )  # fmt: skip
     assert allowed == dict.fromkeys(members, 3)
     assert await ask(desk, batches[4]) == decided[4]
+
+
+def test_a_large_batch_is_not_cut_where_one_may_list_what_another_is_looked_up_by(
+    history: ProgramHistory,
+) -> None:
+    """AF-04: what a rule lists in a batch counts from the next one on."""
+    rules = """
+    - {name: gone, operations: [accrual], when: lists.denied, action: deny, score: 1}
+"""
+    listing = compile_program(
+        1, load(program_with(rules)).program, datetime(1990, 1, 1, tzinfo=UTC)
+    )
+    known = ProgramHistory([listing])
+    members = [f"m{number}" for number in range(HALVES_FROM)]
+    assert len(halves(parse_plain(plain(*members), known))) == 2
+    device = parse_operations([operation("m1", device="d")], known)
+    assert len(halves([*device, *parse_plain(plain(*members), known)])) == 1

@@ -152,6 +152,8 @@ PLAIN = [
 ]
 NOT_PLAIN = [
     "request.points < 5 == true",
+    "true == !(request.points < 5)",
+    "request.ip == 'a\0'",
     "!(request.points < 5) == false",
     "request.points + 1 > 5",
     "request.points - 1 > 5",
@@ -204,6 +206,7 @@ def _join(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map(lambda e: f"!({e})"),
         st.tuples(inner, inner).map(lambda t: f"({t[0]}) == ({t[1]})"),
         inner.map(lambda e: f"{e} == true"),
+        inner.map(lambda e: f"true == !({e})"),
     )
 
 

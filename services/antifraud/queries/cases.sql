@@ -126,7 +126,7 @@ WHERE case_id = $1
 -- name: list_case_items
 SELECT member_id, request_id, assessment_id, kind
 FROM case_item
-WHERE case_id = $1 AND ($2::uuid IS NULL OR assessment_id > $2)
+WHERE case_id = $1 AND assessment_id > $2
 ORDER BY assessment_id
 LIMIT $3
 
@@ -226,11 +226,11 @@ LIMIT $2
 SELECT member_id, count(*) AS frauds FROM label WHERE member_id = ANY($1::text[]) AND is_fraud GROUP BY member_id
 
 -- name: set_labels
--- The later one stands: a large case is labelled in steps, and somebody may look more closely meanwhile.
+-- The last one stands; but a large case is labelled in steps, and what somebody said meanwhile ($6) is later than its decision.
 INSERT INTO label (member_id, request_id, is_fraud, operator, label_time)
 SELECT member_id, request_id, is_fraud, $4, $5
 FROM unnest($1::text[], $2::text[], $3::boolean[]) AS found (member_id, request_id, is_fraud)
 ORDER BY member_id COLLATE "C", request_id COLLATE "C"
 ON CONFLICT (member_id, request_id) DO UPDATE
 SET is_fraud = excluded.is_fraud, operator = excluded.operator, label_time = excluded.label_time
-WHERE label.label_time <= excluded.label_time
+WHERE NOT $6::boolean OR label.label_time <= excluded.label_time

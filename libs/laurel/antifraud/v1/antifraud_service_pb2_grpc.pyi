@@ -29,7 +29,8 @@ class AntifraudServiceStub:
     operation pass is for that one alone: DENY where it comes again as another kind, for another receiver, with a larger amount or, when
     it spends, with more points.
     Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet; UNAVAILABLE with reason ASSESSED_MEANWHILE: ask again
-    with the same request ids; INVALID_ARGUMENT, also with reason CURRENCY_MISMATCH, AMOUNT_INVALID or TIME_INVALID.
+    with the same request ids; INVALID_ARGUMENT, also with reason CURRENCY_MISMATCH, AMOUNT_INVALID or TIME_INVALID: then none was
+    decided. Any other failure may leave some decided; they get that decision when they come again.
     """
     ListAssessments: aio.UnaryUnaryMultiCallable[antifraud_service_pb2.ListAssessmentsRequest, antifraud_service_pb2.ListAssessmentsResponse]
     """Lists the assessments of a member, newest first."""
@@ -145,7 +146,8 @@ class AntifraudServiceServicer(metaclass=abc_1.ABCMeta):
         operation pass is for that one alone: DENY where it comes again as another kind, for another receiver, with a larger amount or, when
         it spends, with more points.
         Errors: FAILED_PRECONDITION with reason NO_PROGRAM when none was applied yet; UNAVAILABLE with reason ASSESSED_MEANWHILE: ask again
-        with the same request ids; INVALID_ARGUMENT, also with reason CURRENCY_MISMATCH, AMOUNT_INVALID or TIME_INVALID.
+        with the same request ids; INVALID_ARGUMENT, also with reason CURRENCY_MISMATCH, AMOUNT_INVALID or TIME_INVALID: then none was
+        decided. Any other failure may leave some decided; they get that decision when they come again.
         """
 
     @abc_1.abstractmethod
