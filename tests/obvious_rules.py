@@ -46,7 +46,7 @@ class Rules:
         """
         exact = Fraction(0)
         for category, cents in basket.parts():
-            rate = self.rate * (self.silver if tier == "silver" else 1)
+            rate = self.rate * (self.silver if tier == "silver" else Fraction(1))
             if self.many and category == "baby":
                 rate *= BABY
             exact += rate * cents / 100
