@@ -30,7 +30,7 @@ class Server:
 
 
 async def test_grpc_aio_waits_for_no_method_by_name() -> None:
-    """Each would be waited for anew with every call, which took a quarter of a call's time."""
+    """Each would be waited for anew with every call, which took a seventh of a call's time."""
     server = Server()
     gate = Gate("points", Policy({}), NoOpTracer(), server, asyncio.Event())
     add_PointsServiceServicer_to_server(PointsServiceServicer(), gate)  # type: ignore[no-untyped-call]
