@@ -17,8 +17,6 @@ from rules.fraud_rules import FraudFacts
 from rules.money import MINOR_UNITS
 
 _SECOND_US = 1_000_000
-# Behind these an id or a name is a mistake; most lists of texts are looked at as one.
-_SHORT = PLAIN_LENGTH_MAX
 
 
 def parse_plain(plain: pb.PlainOperations, history: ProgramHistory) -> list[Asked]:
@@ -94,8 +92,8 @@ class _Columns:
             self._plain.kind in KINDS
             and min(self.points) >= 0
             and min(map(len, ids)) > 0
-            and max(map(len, ids)) <= _SHORT
-            and max(map(len, self.order_ids)) <= _SHORT
+            and max(map(len, ids)) <= PLAIN_LENGTH_MAX
+            and max(map(len, self.order_ids)) <= PLAIN_LENGTH_MAX
             and max(map(len, self._tiers)) <= LENGTHS_MAX
             and len(self._plain.type) <= LENGTHS_MAX
             and texts.isascii()

@@ -12,14 +12,24 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from kit.clock import from_timestamp
-from laurel.event.v1.event_pb2 import Event
 from rules.compiled import CompiledProgram, ProgramHistory
 from rules.values import Tier
 from tier.standing import tier_of
 
-DEMOTE = "DEMOTE"
 HELD_DOWN, RESTORED, UPGRADE = "HELD_DOWN", "RESTORED", "UPGRADE"
+
+
+class Demotion(NamedTuple):
+    """What anti-fraud told: that an action demotes a member, or was lifted."""
+
+    member_id: str
+    action_id: UUID
+    lifted: bool
+    tier_id: str
+    """Empty for the lowest."""
+    program_version: int
+    """The version whose tier that is."""
+    occurred_time: datetime
 
 
 @dataclass(slots=True)
@@ -83,33 +93,24 @@ def holding(earned: Tier, ceilings: Sequence[Ceiling], ladder: Ladder) -> Ceilin
     return next(one for one in ceilings if counted(earned, [one], ladder).rank == lowest.rank)
 
 
-def demotions(events: Iterable[Event]) -> list[Event]:
-    """Events of anti-fraud that demote a member, or lift that."""
-    return [
-        event for event in events
-        if event.HasField("fraud_action_taken") and event.fraud_action_taken.kind == DEMOTE
-    ]  # fmt: skip
-
-
 def hear(
     known: dict[UUID, Ceiling],
-    events: Iterable[Event],
+    told: Iterable[Demotion],
     earned: Mapping[str, Tier],
     ladder: Ladder,
 ) -> list[Turn]:
-    """Notes what events tell, and says where members turn; `earned` is the tier of each."""
+    """Notes what was told, and says where members turn; `earned` is the tier of each."""
     turns: list[Turn] = []
-    for event in events:
-        told, member_id = event.fraud_action_taken, event.member_id
-        action_id, tier = UUID(told.action_id), earned[event.member_id]
-        ceiling = known.setdefault(action_id, Ceiling(member_id, action_id))
-        own = [one for one in known.values() if one.member_id == member_id]
-        before, at = counted(tier, own, ladder), from_timestamp(event.occurred_time)
-        if told.lifted and ceiling.lift_time is None:
+    for one in told:
+        tier, at = earned[one.member_id], one.occurred_time
+        ceiling = known.setdefault(one.action_id, Ceiling(one.member_id, one.action_id))
+        own = [other for other in known.values() if other.member_id == one.member_id]
+        before = counted(tier, own, ladder)
+        if one.lifted and ceiling.lift_time is None:
             ceiling.lift_time = at
-        elif not told.lifted and ceiling.take_time is None:
+        elif not one.lifted and ceiling.take_time is None:
             ceiling.take_time = at
-            ceiling.tier_id, ceiling.program_version = told.tier_id, event.program_version
+            ceiling.tier_id, ceiling.program_version = one.tier_id, one.program_version
             ceiling.earned_tier_id, ceiling.earned_version = tier.id, ladder.program.version
         turns += _turns(ceiling, before, counted(tier, own, ladder), at, ladder)
     return turns

@@ -14,7 +14,7 @@ from laurel.event.v1.event_pb2 import Event, MemberEnrolled, TierChanged
 from rules.compiled import CompiledProgram, ProgramHistory
 from rules.money import MINOR_UNITS
 from rules.values import Tier
-from tier.ceilings import Ceiling, Ladder, Turn, counted
+from tier.ceilings import UPGRADE, Ceiling, Demotion, Ladder, Turn, counted
 from tier.enrolment import Enrolment
 from tier.growth import Spend
 from tier.ids import derived_id
@@ -22,6 +22,8 @@ from tier.standing import Kind
 from tier.steps import Step
 
 Events = Sequence[Event]
+# The kind of anti-fraud's actions that holds members down.
+DEMOTE = "DEMOTE"
 
 
 class Purchase(NamedTuple):
@@ -71,6 +73,22 @@ def _read_purchase(event: Event) -> Purchase | None:
         spend = Spend(counted, UUID(event.event_id), _minor(settled.spend))
         return Purchase(event.member_id, settled.transaction_id, spend)
     return None
+
+
+def read_demotions(events: Events) -> list[Demotion]:
+    """What anti-fraud tells of demotions; its other actions are nothing to tiers."""
+    return [
+        Demotion(
+            event.member_id,
+            UUID(event.fraud_action_taken.action_id),
+            event.fraud_action_taken.lifted,
+            event.fraud_action_taken.tier_id,
+            event.program_version,
+            from_timestamp(event.occurred_time),
+        )
+        for event in events
+        if event.HasField("fraud_action_taken") and event.fraud_action_taken.kind == DEMOTE
+    ]
 
 
 def _minor(spend: Money) -> int:
@@ -144,18 +162,10 @@ def tier_turned(
         reason=turn.reason,
         action_id=str(turn.action_id),
     )
-    if valid_until is not None:
-        changed.valid_until_time.CopyFrom(to_timestamp(valid_until))
     event_id = derived_id(turn.occurred_time, turn.action_id, turn.reason, turn.target.id)
-    return Event(
-        event_id=str(event_id),
-        member_id=turn.member_id,
-        occurred_time=to_timestamp(turn.occurred_time),
-        record_time=to_timestamp(now),
-        program_version=program.version,
-        trace_parent=trace_parent(),
-        tier_changed=changed,
-    )
+    event = _told(event_id, turn.member_id, changed, valid_until, turn.occurred_time, now)
+    event.program_version = program.version
+    return event
 
 
 def _tier_changed(step: Step, from_id: str, from_rank: int, target: Tier, now: datetime) -> Event:
@@ -166,16 +176,30 @@ def _tier_changed(step: Step, from_id: str, from_rank: int, target: Tier, now: d
         to_tier_id=target.id,
         from_rank=from_rank,
         to_rank=target.rank,
-        reason="UPGRADE" if decision.kind is Kind.UPGRADE else "DEMOTION",
+        reason=UPGRADE if decision.kind is Kind.UPGRADE else "DEMOTION",
     )
-    if decision.valid_until is not None:
-        changed.valid_until_time.CopyFrom(to_timestamp(decision.valid_until))
+    at = decision.occurred_time
+    event_id = derived_id(at, step.decision_id, "tier_changed")
+    event = _told(event_id, step.member_id, changed, decision.valid_until, at, now)
+    event.program_version = decision.program_version
+    return event
+
+
+def _told(
+    event_id: UUID,
+    member_id: str,
+    changed: TierChanged,
+    valid_until: datetime | None,
+    occurred: datetime,
+    now: datetime,
+) -> Event:
+    if valid_until is not None:
+        changed.valid_until_time.CopyFrom(to_timestamp(valid_until))
     return Event(
-        event_id=str(derived_id(decision.occurred_time, step.decision_id, "tier_changed")),
-        member_id=step.member_id,
-        occurred_time=to_timestamp(decision.occurred_time),
+        event_id=str(event_id),
+        member_id=member_id,
+        occurred_time=to_timestamp(occurred),
         record_time=to_timestamp(now),
-        program_version=decision.program_version,
         trace_parent=trace_parent(),
         tier_changed=changed,
     )

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from prometheus_client import Counter
 
@@ -15,7 +14,7 @@ from kit.db import Database, Transaction
 from kit.events import publish
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
-from tier.ceilings import Ceiling, Ladder, ceiling_row, demotions, hear, read_ceiling
+from tier.ceilings import Ceiling, Demotion, Ladder, ceiling_row, hear, read_ceiling
 from tier.errors import ProgramBehind
 from tier.events import (
     Events,
@@ -23,6 +22,7 @@ from tier.events import (
     in_turn,
     members_of,
     program_version_of,
+    read_demotions,
     read_purchases,
     tier_changes,
     tier_turned,
@@ -69,9 +69,9 @@ class TierStore:
     async def take_events(self, tx: Transaction, events: Events) -> None:
         """Counts the spend of events and decides about their members, in the given transaction."""
         await self._feed.handle_event(tx, events)
-        demoting = demotions(events)
+        demoting = read_demotions(events)
         others = [event for event in events if not event.HasField("fraud_action_taken")]
-        members = members_of([*others, *demoting])
+        members = sorted({*members_of(others), *(one.member_id for one in demoting)})
         if not members:
             return
         history = await self._history_for(events)
@@ -94,19 +94,18 @@ class TierStore:
     async def _hear(
         self,
         tx: Transaction,
-        events: Events,
+        demoting: Sequence[Demotion],
         standings: Mapping[str, Standing],
         history: ProgramHistory,
     ) -> None:
         """Takes up what anti-fraud did to members, who are locked."""
         now = self._clock()
         ladder = Ladder(history.in_force(now), history)
-        members = members_of(events)
-        actions = [UUID(event.fraud_action_taken.action_id) for event in events]
-        rows = await tx.fetch("load_ceilings", members, actions)
+        members = sorted({one.member_id for one in demoting})
+        rows = await tx.fetch("load_ceilings", members, [one.action_id for one in demoting])
         known = {row["action_id"]: read_ceiling(row) for row in rows}
         earned = {m: tier_in(standings[m], ladder.program, history) for m in members}
-        turns = hear(known, events, earned, ladder)
+        turns = hear(known, demoting, earned, ladder)
         await tx.execute("note_ceilings", *_columns(map(ceiling_row, known.values())))
         until = {member_id: standings[member_id].valid_until for member_id in members}
         told = [tier_turned(turn, until[turn.member_id], ladder.program, now) for turn in turns]

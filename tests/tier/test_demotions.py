@@ -14,16 +14,15 @@ from cli.check import run_checks
 from cli.member import tier_line
 from fraud_actions import DEMOTE, FREEZE, GRANTED, ActionDesk, Time
 from house import SAMPLE, Ground, House, new_id, refused
-from kit.clock import from_timestamp, to_timestamp
+from kit.clock import from_timestamp
 from laurel.antifraud.v1 import actions_pb2 as actions
 from laurel.benefits.v1 import benefits_service_pb2 as benefits_pb
 from laurel.benefits.v1.benefits_service_pb2_grpc import BenefitsServiceStub
-from laurel.event.v1.event_pb2 import Event, FraudActionTaken
 from laurel.tier.v1 import tier_service_pb2 as pb
 from points_ledger import Ledger, calm_program
 from rules.compiled import ProgramHistory, compile_program
 from rules.document import load
-from tier.ceilings import Ceiling, Ladder, counted, hear
+from tier.ceilings import Ceiling, Demotion, Ladder, counted, hear
 from tier.events import in_turn, tier_turned
 
 RULES = """\
@@ -239,12 +238,8 @@ async def test_bad_input_is_refused_by_its_field(
     assert not await court.hands.taken(member)
 
 
-def told(action: UUID, tier_id: str, minutes: int, *, lifted: bool = False) -> Event:
-    taken = FraudActionTaken(action_id=str(action), kind="DEMOTE", lifted=lifted, tier_id=tier_id)
-    at = to_timestamp(NOON + timedelta(minutes=minutes))
-    return Event(
-        member_id="m", occurred_time=at, program_version=1, fraud_action_taken=taken
-    )  # fmt: skip
+def told(action: UUID, tier_id: str, minutes: int, *, lifted: bool = False) -> Demotion:
+    return Demotion("m", action, lifted, tier_id, 1, NOON + timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize("lower", ["", "silver"])
