@@ -2,7 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-PYTHON ?= python3.11
+# Of several Python 3.11 the fastest, unless one is named.
+PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 UV_VERSION := 0.13.9
@@ -16,8 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A .venv that was set up from this very lock is used as it is: the second time needs no network.
 SYNCED := .venv/.synced
 $(SYNCED): requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not to be found; name one with make PYTHON=..."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || { python=$(or $(PYTHON),$$(tools/dev/python.sh)); "$$python" -m venv .venv; }
 	@$(BIN)/python -m uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	@$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@touch $@

@@ -75,7 +75,8 @@ RAW = frozenset({"batch_accrue", "stream_accrue"})
 LEAN = frozenset({"unary_accrue", "hold_capture"})
 # What comes by the native front, without TLS, as from a sidecar.
 NATIVE = frozenset({"unary_accrue_native"})
-CONNECTIONS = 8
+# Eight callers share one. Of a few connections the kernel gives most to one process now and then.
+CONNECTIONS = 32
 PROCESSES = {"points": 2}
 # What is compared with something else than the yardstick, and with what.
 BASES = {"hot_member": "hot_member_alone", "get_balance": "echo"}

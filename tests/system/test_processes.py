@@ -1,6 +1,9 @@
 """OP-05: several processes of one service behind one port."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -9,6 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from cli.connect import Client
+from cli.serve import GRPC_EXPERIMENTS
 from cli.state import read_state
 from cli.supervisor import Supervisor
 from house import SAMPLE, usd
@@ -26,6 +30,13 @@ CONNECTIONS = 16
 ACCRUALS = re.compile(
     r'^laurel_rpc_seconds_count\{.*method="AccruePoints".*\} ([0-9.]+)', re.MULTILINE
 )
+
+MAKE_A_SERVER = """
+import asyncio, grpc
+async def main():
+    grpc.aio.server()
+asyncio.run(main())
+"""
 
 
 async def test_processes_of_a_service_share_its_port_and_its_ledger(tmp_path: Path) -> None:
@@ -88,3 +99,16 @@ def _listening(port: int) -> int:
 def _accruals_of(admin_address: str) -> int:
     with urlopen(f"http://{admin_address}/metrics") as response:
         return int(sum(float(count) for count in ACCRUALS.findall(response.read().decode())))
+
+
+def test_grpc_knows_what_serve_asks_of_it() -> None:
+    """A version that has lost the switch would say so in the log, and be slower."""
+
+    def complaints(experiments: str) -> str:
+        environ = {**os.environ, "GRPC_EXPERIMENTS": experiments}
+        command = [sys.executable, "-c", MAKE_A_SERVER]
+        ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        return ended.stderr
+
+    assert "Unknown experiment" in complaints("no_such_thing")
+    assert complaints(GRPC_EXPERIMENTS) == ""

@@ -10,7 +10,7 @@ from laurel.antifraud.v1 import cases_pb2 as laurel_dot_antifraud_dot_v1_dot_cas
 from laurel.antifraud.v1 import challenges_pb2 as laurel_dot_antifraud_dot_v1_dot_challenges__pb2
 from laurel.antifraud.v1 import lists_pb2 as laurel_dot_antifraud_dot_v1_dot_lists__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 

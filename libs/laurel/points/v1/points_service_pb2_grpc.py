@@ -15,7 +15,7 @@ from laurel.points.v1 import points_service_pb2 as laurel_dot_points_dot_v1_dot_
 from laurel.points.v1 import redemptions_pb2 as laurel_dot_points_dot_v1_dot_redemptions__pb2
 from laurel.points.v1 import transfers_pb2 as laurel_dot_points_dot_v1_dot_transfers__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 

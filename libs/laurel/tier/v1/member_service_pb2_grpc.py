@@ -5,7 +5,7 @@ import warnings
 
 from laurel.tier.v1 import member_service_pb2 as laurel_dot_tier_dot_v1_dot_member__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
