@@ -1,5 +1,6 @@
 """The calls of PointsService about activities, challenges and teams."""
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,8 +17,9 @@ from points.challenge_reader import ChallengeView
 from points.office import Call
 from points.plain import PlainAccrual
 from points.render import render_transaction
+from points.singles import Reading
 from points.teams import TeamView
-from points.values import Command, Posted
+from points.values import Posted
 from points.writing import WritePath
 from rules.feed import ProgramFeed
 
@@ -27,7 +29,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ActivityCalls:
     """What members do, how far they have come, and who counts together."""
 
-    _queue: Batcher[Command, Posted | PlainAccrual]
+    _queue: Batcher[Reading, Posted | PlainAccrual]
     _path: WritePath
     _feed: ProgramFeed
     _clock: Clock
@@ -37,9 +39,7 @@ class ActivityCalls:
         self, request: service_pb.AccrueActivityRequest, context: Context
     ) -> service_pb.AccrueActivityResponse:
         """See the contract."""
-        programs = await self._feed.ensure()
-        command = parse.parse_activity(request, self._clock(), programs)
-        posted = await self._queue.submit(command)
+        posted = await self._queue.submit(partial(parse.parse_activity, request))
         assert isinstance(posted, Posted)
         return service_pb.AccrueActivityResponse(transaction=render_transaction(posted))
 

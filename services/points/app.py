@@ -29,6 +29,7 @@ from points.remote import AntifraudClient, TierClient
 from points.restrictions import RestrictionDesk
 from points.scheduled import ScheduledWork
 from points.service import PointsService, Queue
+from points.singles import Singles
 from points.store import CONSTRAINTS, LedgerStore
 from points.writing import TierBook, WritePath
 from rules.feed import ProgramFeed
@@ -59,8 +60,9 @@ async def wire(runtime: Runtime) -> Service:
     )  # fmt: skip
     reads = open_reads(database, feed, clock, settings.queue_size, settings.batch_size)
     queue: Queue = Batcher(
-        reads.telling(path.work), queue_max=settings.queue_size, batch_max=settings.batch_size
-    )
+        Singles(reads.telling(path.work), feed, clock).work,
+        queue_max=settings.queue_size, batch_max=settings.batch_size,
+    )  # fmt: skip
     scheduled = ScheduledWork(database, feed, clock, new_id)
     activities = open_activity_desk(database, feed, clock, new_id)
     servicer = PointsService(

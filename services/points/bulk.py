@@ -1,7 +1,8 @@
 """Rows of accruals that come many at a time: each is parsed, booked and answered for itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from kit.clock import Clock
 from kit.errors import LaurelError, to_status
@@ -13,10 +14,13 @@ from points.plain import PlainAccrual
 from points.plain_render import render_plain
 from points.render import render_accrued
 from points.store import Answer
-from points.values import Accrue, Posted
+from points.values import Accrue, Command, Posted
 from points.writing import WritePath
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
+
+Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
+Refusal = TypeVar("Refusal", bound=Exception)
 
 
 async def work_rows(
@@ -38,10 +42,14 @@ async def work_activities(
 
 
 async def _work(parsed: Sequence[Accrue | LaurelError], path: WritePath) -> list[pb.AccrueResult]:
-    commands = [row for row in parsed if isinstance(row, Accrue)]
-    answers = iter(await path.work(commands) if commands else ())
-    results = [next(answers) if isinstance(row, Accrue) else row for row in parsed]
-    return _render_results(results)
+    return _render_results(await answer_rows(parsed, path.work))
+
+
+async def answer_rows(parsed: Sequence[Command | Refusal], work: Work) -> list[Answer | Refusal]:
+    """What becomes of rows, in order: those that could not be read stay as they are."""
+    commands = [row for row in parsed if not isinstance(row, Exception)]
+    answers = iter(await work(commands) if commands else ())
+    return [row if isinstance(row, Exception) else next(answers) for row in parsed]
 
 
 def _parse_row(

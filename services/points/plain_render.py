@@ -2,10 +2,12 @@
 each message, and nearly all answers to accruals are these.
 """
 
+from datetime import datetime
+
 from kit.clock import set_timestamp
 from kit.money import set_minor
 from laurel.points.v1 import points_service_pb2 as pb
-from points.plain import PlainAccrual
+from points.plain import PlainAccrual, Terms
 from points.values import Account, Kind
 from rules.earning import earned_at_rate
 
@@ -17,46 +19,61 @@ def render_plain(accrual: PlainAccrual, message: pb.AccruedPoints) -> None:
     _fill_in_balance(accrual, message.balance_after)
 
 
-def render_plain_transaction(accrual: PlainAccrual, message: pb.Transaction) -> None:
-    """Fills in the transaction, as `render_transaction` would do for `to_posted(accrual)`."""
-    command, _, points = accrual.allowed.offer
-    terms = accrual.terms
-    transaction_id = str(accrual.transaction_id)
-    message.transaction_id = transaction_id
-    message.member_id = command.member_id
-    message.kind = int(Kind.ACCRUAL)  # type: ignore[assignment]
-    message.points = points
-    account = Account.PENDING if terms.pending else Account.ACTIVE
-    for number, moved in ((Account.ISSUED, -points), (account, points)):
-        entry = message.entries.add()
-        entry.account = int(number)  # type: ignore[assignment]
-        entry.points = moved
-    movement = message.lot_movements.add()
-    movement.lot_id = movement.accrual_transaction_id = transaction_id
-    movement.points = points
+class TransactionForms:
+    """Renders plain accruals in full. What those of one batch share is rendered once and copied:
+    that takes two thirds of the time of setting it field by field.
+    """
+
+    def __init__(self) -> None:
+        self._terms: Terms | None = None
+        self._record_time: datetime | None = None
+        self._form = pb.Transaction()
+
+    def fill_in(self, accrual: PlainAccrual, message: pb.Transaction) -> None:
+        """Fills in the transaction, as `render_transaction` would do for `to_posted(accrual)`."""
+        if accrual.terms is not self._terms or accrual.record_time is not self._record_time:
+            self._terms, self._record_time = accrual.terms, accrual.record_time
+            self._form = _form(accrual.terms, accrual.record_time)
+        message.CopyFrom(self._form)
+        command, _, points = accrual.allowed.offer
+        message.transaction_id = transaction_id = str(accrual.transaction_id)
+        message.member_id = command.member_id
+        message.points = points
+        issued, earned = message.entries
+        issued.points, earned.points = -points, points
+        (movement,) = message.lot_movements
+        movement.lot_id = movement.accrual_transaction_id = transaction_id
+        movement.points = points
+        _fill_in_explanation(accrual, message.explanation)
+        message.request_id = command.request_id
+        message.order_id = command.order_id
+        _fill_in_balance(accrual, message.balance_after)
+
+
+def _form(terms: Terms, record_time: datetime) -> pb.Transaction:
+    """What all plain accruals of the same terms that were booked together have in common."""
+    form = pb.Transaction(kind=int(Kind.ACCRUAL), program_version=terms.program.version)  # type: ignore[arg-type]
+    for account in (Account.ISSUED, Account.PENDING if terms.pending else Account.ACTIVE):
+        form.entries.add(account=int(account))
+    movement = form.lot_movements.add()
     if terms.expire_time is not None:
         set_timestamp(movement.expire_time, terms.expire_time)
-    _fill_in_explanation(accrual, message.explanation)
-    message.program_version = terms.program.version
-    message.request_id = command.request_id
-    message.order_id = command.order_id
-    set_timestamp(message.occurred_time, command.occurred_time)
-    set_timestamp(message.record_time, accrual.record_time)
-    _fill_in_balance(accrual, message.balance_after)
+    if terms.pending and terms.mature_time is not None:
+        set_timestamp(form.explanation.mature_time, terms.mature_time)
+    set_timestamp(form.occurred_time, terms.occurred_time)
+    set_timestamp(form.record_time, record_time)
+    return form
 
 
 def _fill_in_explanation(accrual: PlainAccrual, message: pb.Explanation) -> None:
     (command, rate, _), assessment_id = accrual.allowed
-    terms = accrual.terms
-    program = terms.program
+    program = accrual.terms.program
     tier = program.tier(rate.tier_id)
     for told in earned_at_rate(command.amount_minor, rate.held, tier, program).lines:
         line = message.lines.add()
         line.rule, line.applied, line.factor, line.points, line.reason = told
     set_minor(message.spend, command.amount_minor, program.currency, program.minor_digits)
     message.tier_id = rate.tier_id
-    if terms.pending and terms.mature_time is not None:
-        set_timestamp(message.mature_time, terms.mature_time)
     message.assessment_id = assessment_id
 
 

@@ -1,6 +1,6 @@
 """All that answers questions about the ledger."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit.batch import Batcher
@@ -8,6 +8,7 @@ from kit.clock import Clock
 from kit.db import Database
 from points.balances import BalanceReader, BalanceView
 from points.board_store import BoardStore
+from points.bulk import Work
 from points.liability_reader import LiabilityReader
 from points.reading import LedgerReader
 from points.store import Answer
@@ -19,7 +20,6 @@ from rules.feed import ProgramFeed
 GATHER_TURNS = 32
 
 BalanceQueue = Batcher[str, BalanceView]
-Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
 
 
 @dataclass(frozen=True, slots=True)

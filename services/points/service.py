@@ -1,6 +1,7 @@
 """The calls of PointsService."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,19 +19,20 @@ from points.bulk import work_rows
 from points.counter import Counter
 from points.counter_calls import CounterCalls
 from points.plain import PlainAccrual, to_posted
-from points.plain_render import render_plain_transaction
+from points.plain_render import TransactionForms
 from points.quote_calls import QuoteCalls
 from points.reading_calls import ReadingCalls
 from points.reads import Reads
 from points.render import render_hold, render_reversal, render_transaction
 from points.scheduled import ScheduledWork
+from points.singles import Reading
 from points.stream_calls import StreamCalls, open_stream_desk
 from points.values import Command, Posted
 from points.writing import WritePath
 from rules.feed import ProgramFeed
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Queue = Batcher[Command, Posted | PlainAccrual]
+Queue = Batcher[Reading, Posted | PlainAccrual]
 
 
 class PointsService(
@@ -65,6 +67,7 @@ class PointsService(
         self._feed = feed
         self._clock = clock
         self._desk = open_stream_desk()
+        self._forms = TransactionForms()
         self._counter = counter
         self._reads = reads
 
@@ -73,12 +76,10 @@ class PointsService(
         self, request: pb.AccruePointsRequest, context: Context
     ) -> pb.AccruePointsResponse:
         """See the contract."""
-        programs = await self._feed.ensure()
-        command = parse.parse_row(request, self._clock(), programs)
-        answer = await self._queue.submit(command)
+        answer = await self._queue.submit(partial(parse.parse_row, request))
         response = pb.AccruePointsResponse()
         if isinstance(answer, PlainAccrual):
-            render_plain_transaction(answer, response.transaction)
+            self._forms.fill_in(answer, response.transaction)
         else:
             response.transaction.CopyFrom(render_transaction(answer))
         return response
@@ -94,9 +95,7 @@ class PointsService(
         self, request: pb.HoldPointsRequest, context: Context
     ) -> pb.HoldPointsResponse:
         """See the contract."""
-        programs = await self._feed.ensure()
-        command = parse.parse_hold(request, self._clock(), programs)
-        posted = await self._submit(command)
+        posted = await self._submit(partial(parse.parse_hold, request))
         return pb.HoldPointsResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -105,9 +104,7 @@ class PointsService(
         self, request: pb.RedeemPointsRequest, context: Context
     ) -> pb.RedeemPointsResponse:
         """See the contract."""
-        programs = await self._feed.ensure()
-        command = parse.parse_redemption(request, self._clock(), programs)
-        posted = await self._submit(command)
+        posted = await self._submit(partial(parse.parse_redemption, request))
         return pb.RedeemPointsResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -116,7 +113,7 @@ class PointsService(
         self, request: pb.CapturePointsRequest, context: Context
     ) -> pb.CapturePointsResponse:
         """See the contract."""
-        posted = await self._submit(parse.parse_capture(request))
+        posted = await self._submit_read(parse.parse_capture(request))
         return pb.CapturePointsResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -125,7 +122,7 @@ class PointsService(
         self, request: pb.ReleaseHoldRequest, context: Context
     ) -> pb.ReleaseHoldResponse:
         """See the contract."""
-        posted = await self._submit(parse.parse_release(request))
+        posted = await self._submit_read(parse.parse_release(request))
         return pb.ReleaseHoldResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -134,7 +131,7 @@ class PointsService(
         self, request: pb.RefundPointsRequest, context: Context
     ) -> pb.RefundPointsResponse:
         """See the contract."""
-        posted = await self._submit(parse.parse_refund(request))
+        posted = await self._submit_read(parse.parse_refund(request))
         return pb.RefundPointsResponse(
             hold=render_hold(posted), transaction=render_transaction(posted)
         )
@@ -143,7 +140,7 @@ class PointsService(
         self, request: pb.ReverseAccrualRequest, context: Context
     ) -> pb.ReverseAccrualResponse:
         """See the contract."""
-        posted = await self._submit(parse.parse_reversal(request))
+        posted = await self._submit_read(parse.parse_reversal(request))
         return render_reversal(posted)
 
     async def RunExpiry(
@@ -168,8 +165,11 @@ class PointsService(
             matured_lot_count=done.matured_lot_count, matured_points=done.matured_points
         )
 
-    async def _submit(self, command: Command) -> Posted:
-        answer = await self._queue.submit(command)
+    async def _submit_read(self, command: Command) -> Posted:
+        return await self._submit(lambda _now, _programs: command)
+
+    async def _submit(self, reading: Reading) -> Posted:
+        answer = await self._queue.submit(reading)
         return to_posted(answer) if isinstance(answer, PlainAccrual) else answer
 
     def _as_of(self, request: pb.RunExpiryRequest | pb.RunMaturationRequest) -> datetime:
