@@ -17,7 +17,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A .venv that was set up from this very lock is used as it is: the second time needs no network.
 SYNCED := .venv/.synced
 $(SYNCED): requirements.lock
-	@test -x $(BIN)/python || { python=$(or $(PYTHON),$$(tools/dev/python.sh)); "$$python" -m venv .venv; }
+	@test -x $(BIN)/python || { python="$(or $(PYTHON),$$(tools/dev/python.sh))"; \
+		command -v "$$python" >/dev/null || { echo "$$python is not to be found; name one with make PYTHON=..."; exit 1; }; \
+		"$$python" -m venv .venv; }
 	@$(BIN)/python -m uv --version 2>/dev/null | grep -qF "uv $(UV_VERSION)" || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	@$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@touch $@

@@ -1,4 +1,4 @@
-"""Rows of accruals that come many at a time: each is parsed, booked and answered for itself."""
+"""Rows that come many at a time: each is parsed, booked and answered for itself."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime

@@ -30,7 +30,15 @@ class Singles:
         """One answer for each, in the order they came."""
         programs = await self._feed.ensure()
         now = self._clock()
-        return await answer_rows([_read(one, now, programs) for one in readings], self._work)
+        return await answer_each([_read(one, now, programs) for one in readings], self._work)
+
+
+async def answer_each(read: Sequence[Command | Exception], work: Work) -> list[Answer | Exception]:
+    """What becomes of each; where all of a batch fail, who could not be read keeps that refusal."""
+    try:
+        return await answer_rows(read, work)
+    except Exception as error:  # their callers must hear of it  # noqa: BLE001
+        return [one if isinstance(one, Exception) else error for one in read]
 
 
 def _read(reading: Reading, now: datetime, programs: ProgramHistory) -> Command | Exception:

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import uvloop
 
+from cli.serve import GRPC_EXPERIMENTS
 from kit.auth import Certificates
 
 METHOD = "/laurel.bench.Echo/Say"
@@ -44,8 +45,9 @@ async def echo(environ: Mapping[str, str]) -> AsyncIterator[Say]:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     folder = environ["LAUREL_CERT_DIR"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.echo", address, folder, env={**os.environ, **environ}
-    )
+        sys.executable, "-m", "tests.bench.echo", address, folder,
+        env={**os.environ, **environ, "GRPC_EXPERIMENTS": GRPC_EXPERIMENTS},
+    )  # fmt: skip
     try:
         credentials = Certificates.load(Path(folder), "admin").for_client()
         async with grpc.aio.secure_channel(address, credentials) as channel:

@@ -37,6 +37,20 @@ async def main():
     grpc.aio.server()
 asyncio.run(main())
 """
+# Tells what gRPC finds in the environment when it is imported, and that it was not before.
+SERVE_NOTHING = """
+import os, sys, cli.serve, cli.errors
+class Spy:
+    def find_spec(self, name, path=None, target=None):
+        if name == "grpc":
+            print(os.environ["GRPC_EXPERIMENTS"])
+assert "grpc" not in sys.modules
+sys.meta_path.insert(0, Spy())
+try:
+    cli.serve.serve()
+except cli.errors.UserError:
+    pass
+"""
 
 
 async def test_processes_of_a_service_share_its_port_and_its_ledger(tmp_path: Path) -> None:
@@ -112,3 +126,11 @@ def test_grpc_knows_what_serve_asks_of_it() -> None:
 
     assert "Unknown experiment" in complaints("no_such_thing")
     assert complaints(GRPC_EXPERIMENTS) == ""
+
+
+def test_serve_asks_before_grpc_is_there() -> None:
+    """It reads the environment once."""
+    environ = {name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"}
+    command = [sys.executable, "-c", SERVE_NOTHING]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [GRPC_EXPERIMENTS]

@@ -33,7 +33,7 @@ for candidate in python3.11 /usr/bin/python3.11 /usr/local/bin/python3.11 python
   fi
 done
 if [[ -z $best ]]; then
-  echo 'no Python 3.11 with venv is to be found; name one with make PYTHON=...' >&2
+  echo 'no Python 3.11 with venv, ssl and sqlite3 is to be found; install one, or name it with make PYTHON=...' >&2
   exit 1
 fi
 echo "$best"

@@ -753,7 +753,9 @@ class AccrueActivityRequest(message.Message):
 
     @builtins.property
     def occurred_time(self) -> timestamp_pb2.Timestamp:
-        """When it happened in the world; now when unset. At most 5 minutes ahead."""
+        """When it happened in the world; when unset, the instant at which its turn comes, a moment after it
+        was sent under load. At most 5 minutes ahead.
+        """
 
     @builtins.property
     def origin(self) -> antifraud_service_pb2.Origin:
@@ -861,7 +863,9 @@ class AccruePointsRequest(message.Message):
 
     @builtins.property
     def occurred_time(self) -> timestamp_pb2.Timestamp:
-        """When it happened in the world; now when unset. At most 5 minutes ahead."""
+        """When it happened in the world; when unset, the instant at which its turn comes, a moment after it
+        was sent under load. At most 5 minutes ahead.
+        """
 
     @builtins.property
     def origin(self) -> antifraud_service_pb2.Origin:
@@ -1268,7 +1272,9 @@ class HoldPointsRequest(message.Message):
 
     @builtins.property
     def occurred_time(self) -> timestamp_pb2.Timestamp:
-        """When it happened in the world; now when unset. At most 5 minutes ahead."""
+        """When it happened in the world; when unset, the instant at which its turn comes, a moment after it
+        was sent under load. At most 5 minutes ahead.
+        """
 
     @builtins.property
     def origin(self) -> antifraud_service_pb2.Origin:
@@ -1388,7 +1394,9 @@ class RedeemPointsRequest(message.Message):
 
     @builtins.property
     def occurred_time(self) -> timestamp_pb2.Timestamp:
-        """When it happened in the world; now when unset. At most 5 minutes ahead."""
+        """When it happened in the world; when unset, the instant at which its turn comes, a moment after it
+        was sent under load. At most 5 minutes ahead.
+        """
 
     @builtins.property
     def origin(self) -> antifraud_service_pb2.Origin:
