@@ -42,8 +42,10 @@ class PostOffice:
         if self._server is not None:
             self._server.close()
             for conversation in self._conversations:
-                if conversation.transport is not None:
-                    conversation.transport.abort()
+                transport = conversation.transport
+                # One that is closed twice cannot be aborted any more in Python 3.11.2.
+                if transport is not None and not transport.is_closing():
+                    transport.abort()
             async with asyncio.timeout(5):
                 while any(one.transport is not None for one in self._conversations):
                     await asyncio.sleep(0.01)
