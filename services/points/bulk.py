@@ -1,6 +1,6 @@
 """Rows that come many at a time: each is parsed, booked and answered for itself."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -15,11 +15,10 @@ from points.plain_render import render_plain
 from points.render import render_accrued
 from points.store import Answer
 from points.values import Accrue, Command, Posted
-from points.writing import WritePath
+from points.writing import Work, WritePath
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
 
-Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
 Refusal = TypeVar("Refusal", bound=Exception)
 
 

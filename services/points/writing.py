@@ -1,6 +1,6 @@
 """What happens to a batch of commands: look up, decide what they earn, ask anti-fraud, book."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from kit.clock import Clock, NewId
@@ -24,6 +24,8 @@ from rules.values import Action, FallbackPolicy, Operation
 ATTEMPTS_MAX = 5
 CAREFUL_BATCHES = 100
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
+"""What `WritePath.work` does to a batch."""
 
 
 class WritePath:
