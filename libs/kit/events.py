@@ -72,16 +72,22 @@ class Consumer:
 
 
 async def publish(tx: Transaction, new_id: NewId, events: Sequence[Event]) -> None:
-    """Puts events into the outbox of the running transaction."""
-    ordered = sorted(events, key=lambda event: event.WhichOneof("payload") or "")
-    for kind, same in groupby(ordered, key=lambda event: event.WhichOneof("payload") or ""):
+    """Puts events into the outbox of the running transaction, in batches of one kind each."""
+    ordered = sorted(events, key=_kind)
+    kinds: list[str] = []
+    batches = []
+    for kind, same in groupby(ordered, key=_kind):
         group = list(same)
-        parts = range(0, len(group), EVENTS_PER_MESSAGE_MAX)
-        batches = [
-            EventBatch(events=group[start : start + EVENTS_PER_MESSAGE_MAX]) for start in parts
-        ]
+        for start in range(0, len(group), EVENTS_PER_MESSAGE_MAX):
+            kinds.append(kind)
+            batches.append(EventBatch(events=group[start : start + EVENTS_PER_MESSAGE_MAX]))
+    if batches:
         ids, payloads = seal_batches(batches, new_id)
-        await tx.execute("add_to_outbox", ids, [kind] * len(ids), payloads)
+        await tx.execute("add_to_outbox", ids, kinds, payloads)
+
+
+def _kind(event: Event) -> str:
+    return event.WhichOneof("payload") or ""
 
 
 def seal_batches(batches: Sequence[EventBatch], new_id: NewId) -> tuple[list[UUID], list[bytes]]:
@@ -240,7 +246,7 @@ class Listener:
         async with self._database.transaction() as tx:
             if await tx.fetchval("claim_from_inbox", batch.batch_id):
                 await self._consumer.handle(tx, batch.events)
-                kind = batch.events[0].WhichOneof("payload") or ""
+                kind = _kind(batch.events[0])
                 INBOX_HANDLED.labels(self._service, kind).inc(len(batch.events))
 
     async def prune(self) -> None:

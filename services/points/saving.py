@@ -112,6 +112,7 @@ def _new_lot_columns(lots: Sequence[LotState]) -> list[list[object]]:
 
 
 async def _write_holds(tx: Transaction, holds: Sequence[HoldRecord]) -> None:
+    parts = [(hold, part) for hold in holds for part in hold.lots]
     await tx.execute(
         "upsert_holds",
         [hold.member_id for hold in holds],
@@ -129,10 +130,6 @@ async def _write_holds(tx: Transaction, holds: Sequence[HoldRecord]) -> None:
         [hold.window_day.window if hold.window_day else None for hold in holds],
         [hold.window_day.day if hold.window_day else None for hold in holds],
         [hold.window_points or None for hold in holds],
-    )
-    parts = [(hold, part) for hold in holds for part in hold.lots]
-    await tx.execute(
-        "upsert_hold_lots",
         [hold.member_id for hold, _ in parts],
         [hold.hold_id for hold, _ in parts],
         [part.ordinal for _, part in parts],

@@ -153,25 +153,26 @@ FROM unnest($1::text[], $2::uuid[], $3::boolean[], $4::bigint[], $5::bigint[], $
 WHERE l.member_id = c.member_id AND l.lot_id = c.lot_id
 
 -- name: upsert_holds
-INSERT INTO hold (
-    member_id, hold_id, points, captured, released, refunded, state, order_id, program_version, expire_time,
-    create_time, window_member_id, window_name, window_day, window_points
+-- Holds and, from the 16th array on, what they drew.
+WITH held AS (
+    INSERT INTO hold (
+        member_id, hold_id, points, captured, released, refunded, state, order_id, program_version, expire_time,
+        create_time, window_member_id, window_name, window_day, window_points
+    )
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::text[],
+        $9::integer[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::date[], $15::bigint[]
+    )
+    ON CONFLICT (member_id, hold_id) DO UPDATE
+    SET
+        captured = excluded.captured, released = excluded.released, refunded = excluded.refunded,
+        state = excluded.state
 )
-SELECT *
-FROM unnest(
-    $1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::smallint[], $8::text[],
-    $9::integer[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::date[], $15::bigint[]
-)
-ON CONFLICT (member_id, hold_id) DO UPDATE
-SET
-    captured = excluded.captured, released = excluded.released, refunded = excluded.refunded,
-    state = excluded.state
-
--- name: upsert_hold_lots
 INSERT INTO hold_lot (member_id, hold_id, ordinal, lot_id, points, captured, released, refunded)
 SELECT *
 FROM unnest(
-    $1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]
+    $16::text[], $17::uuid[], $18::integer[], $19::uuid[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[]
 )
 ON CONFLICT (member_id, hold_id, ordinal) DO UPDATE
 SET captured = excluded.captured, released = excluded.released, refunded = excluded.refunded
