@@ -77,7 +77,7 @@ class Diary:
         keys = needed_keys(activity, self.member, self.program)
         shown = {key: self.progress[key] for key in keys if key in self.progress}
         accrued = evaluate(activity, self.member, shown, self.program)
-        assert accrued.changes.keys() <= keys
+        assert accrued.changes.keys() - accrued.ended.keys() <= keys
         self.progress.update(accrued.changes)
         return accrued
 

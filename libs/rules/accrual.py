@@ -23,7 +23,7 @@ from rules.accrual_values import (
     MemberFacts,
     Progress,
 )
-from rules.challenges import advance, challenge_key
+from rules.challenges import advance, challenge_key, stretch_key
 from rules.compiled import CompiledProgram
 from rules.earn_rules import Purchase
 from rules.earning import Line, earn
@@ -50,7 +50,8 @@ class Accrued(NamedTuple):
     """What an activity earned and what it leaves behind.
 
     `lines` add up to `points`, and so do `shares`, the lots; `changes` are the counters as they
-    then stand; `basis` is JSON that `settle_kept` and `taken_back` read.
+    then stand; `ended` are those of challenges whose days had ended, by where they are kept from
+    now on; `basis` is JSON that `settle_kept` and `taken_back` read.
     """
 
     points: int
@@ -58,6 +59,7 @@ class Accrued(NamedTuple):
     shares: tuple[Share, ...]
     bonuses: tuple[Bonus, ...]
     changes: Mapping[Key, Counter]
+    ended: Mapping[Key, Key]
     basis: dict[str, Any]
 
     @property
@@ -99,10 +101,12 @@ def evaluate(
     for key in _purchase_keys(activity, accrual):
         changes[key] = _plus(progress, key, 1)
     bonuses = _run_streaks(changes, event, scene, answers)
-    bonuses += _run_challenges(changes, event, scene, answers, settled.points)
-    basis = _basis(activity, member, found, changes, local)
+    more, ended = _run_challenges(changes, event, scene, answers, settled.points)
+    bonuses += more
+    basis = _basis(activity, member, found, changes, event)
     lines = (*not_applied, *settled.lines)
-    return Accrued(settled.points, lines, settled.shares, tuple(bonuses), changes, basis)
+    changes |= {kept: progress[key] for kept, key in ended.items()}
+    return Accrued(settled.points, lines, settled.shares, tuple(bonuses), changes, ended, basis)
 
 
 def expected(purchase: Purchase, at: datetime, tier: Tier | None, program: CompiledProgram) -> int:
@@ -204,8 +208,9 @@ def _run_streaks(
 
 def _run_challenges(
     changes: dict[Key, Counter], event: EventRules, scene: Scene, answers: Answers, points: int
-) -> list[Bonus]:
-    bonuses = []
+) -> tuple[list[Bonus], dict[Key, Key]]:
+    bonuses: list[Bonus] = []
+    ended: dict[Key, Key] = {}
     for challenge in _open_challenges(event, scene.activity, scene.member):
         amounts = {
             Measure.POINTS: points,
@@ -217,26 +222,29 @@ def _run_challenges(
             continue
         key = challenge_key(challenge, scene.local)
         before = scene.progress.get(key, NOTHING)
-        counter, reached = advance(challenge, before, amount, scene.local.toordinal())
-        if counter != before:
-            changes[key] = counter
-        if reached:
-            bonuses.append(_reached(challenge, key, scene.local))
-    return bonuses
+        now = advance(challenge, before, amount, scene.local.toordinal())
+        if now.ended is not None:
+            ended[stretch_key(key, now.ended.day)] = key
+        if now.counter != before:
+            changes[key] = now.counter
+        if now.reached:
+            bonuses.append(_reached(challenge, key, now.counter.day))
+    return bonuses, ended
 
 
-def _reached(challenge: Challenge, key: Key, local: datetime) -> Bonus:
-    period = key.period
+def _reached(challenge: Challenge, key: Key, first_day: int) -> Bonus:
+    # Once in its time: so the bonus is told by that, and not by the day that it was reached on.
+    period = stretch_key(key, first_day).period if challenge.days else key.period
     words = {Measure.POINTS: "points", Measure.SPEND: "minor units", Measure.COUNT: "events"}
     who = "the team" if challenge.team else "the member"
     what = f"{challenge.target} {words[challenge.measure]}"
     within = f" within {challenge.days} days" if challenge.days else ""
-    within = f" in {period}" if period else within
+    if not challenge.days and challenge.window is None:
+        within = f" in {period}"
     reason = f"{who} reached {what}{within}"
     line = Line(challenge.name, True, "", str(challenge.bonus_points), reason)
     points, badge = challenge.bonus_points, challenge.badge
-    when = period or f"{local:%Y-%m-%d}"
-    return Bonus(key, challenge.name, when, points, badge, challenge.team, line)
+    return Bonus(key, challenge.name, period, points, badge, challenge.team, line)
 
 
 def _basis(
@@ -244,9 +252,10 @@ def _basis(
     member: MemberFacts,
     found: list[Found],
     changes: Mapping[Key, Counter],
-    local: datetime,
+    event: EventRules,
 ) -> dict[str, Any]:
     rules = {}
+    in_days = {f"challenge:{one.name}" for one in event.challenges if one.days}
     for one in found:
         applied = {
             a.coefficient.name: None if a.categories is None else sorted(a.categories)
@@ -262,8 +271,11 @@ def _basis(
             [o.line_id, o.category, o.product, o.quantity, o.unit_price_minor, o.amount_minor]
             for o in activity.lines
         ],
-        "counted": [[key.team, key.name, key.period] for key in changes],
-        "day": local.toordinal(),
+        # With the first day of those that are counted for some days.
+        "counted": [
+            [*key, *([counter.day] if key.name in in_days else [])]
+            for key, counter in changes.items()
+        ],
     }
     if member.team_id:
         basis["team"] = member.team_id

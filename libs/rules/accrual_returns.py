@@ -19,11 +19,14 @@ NOTHING_LEFT = Settled(0, (), (), {})
 
 
 class TakenBack(NamedTuple):
-    """An amount that a return takes from a counter; the challenge, where it is one's."""
+    """An amount that a return takes from a counter; the challenge, where it is one's, and of a
+    challenge of some days the first of them (0 where it was not noted).
+    """
 
     key: Key
     amount: int
     challenge: Challenge | None
+    first_day: int = 0
 
 
 def settle_whole(
@@ -71,7 +74,7 @@ def taken_back(
     """
     challenges = {f"challenge:{c.name}": c for c in program.accrual.challenges}
     gone: list[TakenBack] = []
-    for team, name, period in basis["counted"]:
+    for team, name, period, *first_day in basis["counted"]:
         challenge = challenges.get(name)
         kind, _, rule = name.partition(":")
         if kind == "cap":
@@ -85,7 +88,7 @@ def taken_back(
         else:
             amount = int(whole and kind != "streak")
         if amount:
-            gone.append(TakenBack(Key(team, name, period), amount, challenge))
+            gone.append(TakenBack(Key(team, name, period), amount, challenge, *first_day))
     return gone
 
 
@@ -119,14 +122,17 @@ def _kept_lines(
 
 
 def _found(basis: Mapping[str, Any], accrual: AccrualProgram) -> list[Found]:
-    rules = {rule.name: rule for rule in accrual.of(basis["event"]).rules}
+    # In the order of the program, which decides ties: that of a JSON object is lost in Postgres.
     found = []
-    for name, what in basis["rules"].items():
-        rule = rules[name]
-        coefficients = {one.name: one for one in rule.coefficients}
+    for rule in accrual.of(basis["event"]).rules:
+        what = basis["rules"].get(rule.name)
+        if what is None:
+            continue
+        held = what["coefficients"]
         applied = tuple(
-            Applied(coefficients[one], None if categories is None else frozenset(categories))
-            for one, categories in what["coefficients"].items()
+            Applied(one, None if held[one.name] is None else frozenset(held[one.name]))
+            for one in rule.coefficients
+            if one.name in held
         )
         room = None if what["room"] is None else Room(what["room"], "as found for the purchase")
         found.append(Found(rule, applied, room))

@@ -111,11 +111,17 @@ def _by_group(
                 factors[index] = EXACT.multiply(factors[index], coefficient.factor)
             elif group.stacking is Stacking.ADD:
                 factors[index] = EXACT.add(factors[index], EXACT.subtract(coefficient.factor, ONE))
-                factors[index] = max(factors[index], Exact(0))
             elif best[index] is one:
                 factors[index] = coefficient.factor
         steps.append(_step(one, parts, _gain(before, _times(vector, factors)), best))
     result = _times(vector, factors)
+    if any(factor < 0 for factor in factors):
+        # Once, after all of them: what they are written in turn must not matter.
+        factors = [max(factor, Exact(0)) for factor in factors]
+        none = _times(vector, factors)
+        reason = f"{group.name} takes no more than there is"
+        steps.append(Step(group.name, True, "0", _gain(result, none), reason))
+        result = none
     if group.factor_max is not None and any(f > group.factor_max for f in factors):
         capped = _times(vector, [min(f, group.factor_max) for f in factors])
         reason = f"{group.name} multiplies by at most {group.factor_max}"

@@ -41,6 +41,7 @@ class Book:
         self.accruals: dict[UUID, AccrualRecord] = {}
         self._lots: dict[UUID, LotState] = {}
         self._lots_of: defaultdict[str, list[LotState]] = defaultdict(list)
+        self._lots_from: defaultdict[UUID, list[LotState]] = defaultdict(list)
         self.changed_accounts: set[str] = set()
         self.new_lots: list[LotState] = []
         self.changed_lots: dict[UUID, LotState] = {}
@@ -68,14 +69,17 @@ class Book:
         """Puts lots in as they stand in the database; one that is here already stays."""
         for lot in lots:
             if lot.lot_id not in self._lots:
-                self._lots[lot.lot_id] = lot
-                self._lots_of[lot.member_id].append(lot)
+                self._add(lot)
 
     def add_new_lot(self, lot: LotState) -> None:
         """Puts in a lot that the database does not have yet."""
+        self._add(lot)
+        self.new_lots.append(lot)
+
+    def _add(self, lot: LotState) -> None:
         self._lots[lot.lot_id] = lot
         self._lots_of[lot.member_id].append(lot)
-        self.new_lots.append(lot)
+        self._lots_from[lot.transaction_id].append(lot)
 
     def add_loaded_use(self, day: WindowDay, points: int, points_max: int) -> None:
         """Puts in what is used of a day of a promotion window; its row is locked."""
@@ -115,11 +119,9 @@ class Book:
         lots.sort(key=spending_order)
         return lots
 
-    def lots_of_accrual(self, member_id: str, transaction_id: UUID) -> list[LotState]:
-        """The lots that stem from an accrual."""
-        return [
-            lot for lot in self._lots_of.get(member_id, ()) if lot.transaction_id == transaction_id
-        ]
+    def lots_of_accrual(self, transaction_id: UUID) -> list[LotState]:
+        """The lots that stem from an accrual, at whichever member merges have left them."""
+        return list(self._lots_from.get(transaction_id, ()))
 
     def lots_to_update(self) -> list[LotState]:
         """Loaded lots that have changed."""

@@ -54,6 +54,8 @@ class Counting:
         self._counters: dict[Slot, Counter] = {}
         self.bonus_ids: dict[Slot, UUID] = {}
         """What was booked when a counter was last reached."""
+        self.bonus_versions: dict[UUID, int] = {}
+        """The versions of the program that such bonuses were booked by."""
         self.changed: dict[Slot, Counter] = {}
         self.team_bonuses: list[TeamBonus] = []
         self.badges: list[Badge] = []
@@ -77,6 +79,12 @@ class Counting:
         """Sets counters."""
         for key, counter in changes.items():
             self.set(slot_of(key, member_id, team_id), counter)
+
+    def move_bonus(self, source: Slot, target: Slot) -> None:
+        """A counter is kept elsewhere from now on; so is what was booked when it was reached."""
+        bonus_id = self.bonus_ids.pop(source, None)
+        if bonus_id is not None:
+            self.bonus_ids[target] = bonus_id
 
     def set(self, slot: Slot, counter: Counter) -> None:
         """Sets one counter."""

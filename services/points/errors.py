@@ -115,7 +115,7 @@ class ReturnExceeded(LaurelError):
 
     code = StatusCode.FAILED_PRECONDITION
     reason = "RETURN_EXCEEDED"
-    text = "{asked_minor} minor units were to be returned and {left_minor} are left of the purchase"
+    text = "{asked_minor} minor units were to be returned and {left_minor} are left of {what}"
 
 
 class PointsBelowMinimum(FieldInvalid):

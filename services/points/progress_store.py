@@ -33,6 +33,9 @@ async def load_counters(tx: Transaction, book: Book, plans: Sequence[Plan]) -> N
         columns = [list(column) for column in zip(*keys, strict=True)]
         rows = await tx.fetch("load_accrual_lots", *columns)
         book.add_loaded_lots(LotState(*row) for row in rows)
+        owners = [[slot.owner for slot in returned if slot in ids], columns[1]]
+        versions = await tx.fetch("find_versions", *owners)
+        book.counting.bonus_versions.update(map(tuple, versions))
 
 
 async def load_slots(

@@ -2,6 +2,7 @@
 
 from google.type.money_pb2 import Money
 
+from kit.errors import AmountInvalid
 from kit.money import to_minor
 from points import errors
 from points.book import Book
@@ -49,19 +50,22 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     returned, lines = _returned(command, record, program)
     kept = kept_after(record, returned, lines)
     due = _points_due(record, kept, program)
-    owners = {record.member_id, record.booked_member_id}
-    own = [lot for one in owners for lot in book.lots_of_accrual(one, record.transaction_id)]
-    forgiven = min(due, sum(lot.expired for lot in own) - record.forgiven_points)
-    undone = undo(record, kept, book, program)
+    own = book.lots_of_accrual(record.transaction_id)
+    # Less than before where a merge that had brought them was undone since.
+    expired = max(0, sum(lot.expired for lot in own) - record.forgiven_points)
+    forgiven = min(due, expired)
+    undone = undo(record, kept, book, desk.programs)
     account = book.account(record.member_id)
     asked = due - forgiven + undone.points - undone.forgiven
-    postings, moves, short = _draw_back(asked, [*own, *undone.lots], account, book)
+    others = book.spendable_lots(account.member_id, desk.now)
+    postings, moves, short = _draw_back(asked, [*own, *undone.lots], others, account, book)
     debt = _debt(short, account, program)
     cash = short - debt
     cash_minor = _cash_minor(cash, record, program)
     if debt:
         account.debt += debt
         postings.append(Posting(Account.DEBT, Account.REVERSED, debt))
+    record.returned = True
     record.returned_minor += returned
     record.kept_lines = kept.by_line
     record.reversed_points += due
@@ -86,15 +90,15 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     }
     if "region" in record.explanation:
         explanation["region"] = record.explanation["region"]
-    expired = forgiven + undone.forgiven
-    if expired:
-        line = ["already_expired", True, "", str(expired), "expired unused, not asked for again"]
+    spared = forgiven + undone.forgiven
+    if spared:
+        line = ["already_expired", True, "", str(spared), "expired unused, not asked for again"]
         explanation["lines"].append(line)
     if cash:
         worth = decimal_text(cash_minor, program.minor_digits)
         reason = f"made up for in cash: {worth} {program.currency} to be withheld, rounded down"
         explanation["lines"].append(["cash_withheld", True, "", str(cash), reason])
-    explanation |= {"forgiven": expired, "cash_points": cash, "cash_minor": cash_minor}
+    explanation |= {"forgiven": spared, "cash_points": cash, "cash_minor": cash_minor}
     posted = post(
         book, desk, account, Kind.REVERSAL, postings, moves, program_version=record.program_version,
         request_id=command.request_id, order_id=record.order_id,
@@ -140,9 +144,11 @@ def _returned(
         asked = sum(minor for _, minor in lines)
     elif command.returned is not None:
         asked = _minor(command.returned, program, "returned_amount")
-    nothing_left = not left and record.explanation["spend"] > 0
-    if asked > left or nothing_left or (asked == 0 and record.explanation["spend"] > 0):
-        raise errors.ReturnExceeded(asked_minor=asked, left_minor=left)
+    if asked > left or (not left and record.returned):
+        raise errors.ReturnExceeded(asked_minor=asked, left_minor=left, what="the purchase")
+    if not asked and left:
+        problem = "it must be more than 0; leave it out to return all that is left"
+        raise AmountInvalid(field="returned_amount", problem=problem)
     return asked, lines
 
 
@@ -176,14 +182,13 @@ def _points_due(record: AccrualRecord, kept: Kept, program: CompiledProgram) -> 
 
 
 def _draw_back(
-    due: int, own: list[LotState], account: AccountState, book: Book
+    due: int, own: list[LotState], others: list[LotState], account: AccountState, book: Book
 ) -> tuple[list[Posting], list[LotMove], int]:
     """Takes points from lots; returns how many could not be had, too."""
     postings: list[Posting] = []
     moves: list[LotMove] = []
-    others = [lot for lot in book.active_lots(account.member_id) if lot not in own]
     drawn = {Account.PENDING: 0, Account.ACTIVE: 0}
-    for lot in (*own, *others):
+    for lot in (*own, *(lot for lot in others if lot not in own)):
         taken = min(lot.remaining, due)
         if taken:
             drawn[Account.PENDING if lot.pending else Account.ACTIVE] += taken

@@ -82,9 +82,8 @@ def bonus_ids(record: AccrualRecord) -> list[UUID]:
 
 def lots_under_review(record: AccrualRecord, book: Book) -> list[LotState]:
     """What is left of an accrual and its bonuses and waits, in the order of age."""
-    owners = {record.member_id, record.booked_member_id}
     causes = [record.transaction_id, *bonus_ids(record)]
-    lots = [lot for one in owners for id_ in causes for lot in book.lots_of_accrual(one, id_)]
+    lots = [lot for one in causes for lot in book.lots_of_accrual(one)]
     waiting = [lot for lot in lots if lot.remaining and lot.pending and lot.mature_time is None]
     return sorted(waiting, key=lambda lot: lot.lot_id)
 
@@ -173,7 +172,8 @@ def _take_back(waiting: Waiting, book: Book, desk: Desk) -> list[Posted]:
     if points:
         moves = [move(book, lot, -lot.remaining) for lot in rest]
         account.pending -= points
-        explanation = {**_explain(waiting), "spend": 0, "under_review": True}
+        line = [LINE, True, "", str(-points), waiting.verdict.cause]
+        explanation = {**_explain(waiting), "lines": [line], "spend": 0, "under_review": True}
         posted.append(
             post(
                 book, desk, account, Kind.REVERSAL,
@@ -186,8 +186,8 @@ def _take_back(waiting: Waiting, book: Book, desk: Desk) -> list[Posted]:
 
 
 def _is_all_back(record: AccrualRecord) -> bool:
-    spend, points = record.explanation["spend"], record.explanation["points"]
-    return bool(record.returned_minor >= spend and (spend or record.reversed_points >= points))
+    spend = record.explanation["spend"]
+    return bool(record.returned_minor >= spend and (spend or record.returned))
 
 
 def _explain(waiting: Waiting) -> dict[str, Any]:

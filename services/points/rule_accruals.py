@@ -11,7 +11,7 @@ from uuid import UUID
 
 from points import errors
 from points.book import Book
-from points.counting import Badge, Slot, TeamBonus
+from points.counting import Badge, Slot, TeamBonus, slot_of
 from points.posting import Desk, next_due, post
 from points.standing import check_may_earn
 from points.values import (
@@ -130,6 +130,9 @@ def accrue(command: Accrue, grant: RuleGrant, book: Book, desk: Desk) -> Posted:
     for share in accrued.shares:
         _take_in(earning, share)
     book.counting.change(accrued.changes, command.member_id, team_id)
+    for kept, key in accrued.ended.items():
+        source, target = (slot_of(one, command.member_id, team_id) for one in (key, kept))
+        book.counting.move_bonus(source, target)
     explanation = _explanation(grant, accrued, earning)
     posted = post(
         book, desk, account, Kind.ACCRUAL, earning.postings, earning.moves,

@@ -322,11 +322,11 @@ async def load_open_lots(
             until[command.member_id] = max(until[command.member_id], command.occurred_time)
         elif isinstance(command, Reverse) and command.transaction_id in book.accruals:
             record = book.accruals[command.transaction_id]
-            program = desk.programs.version(record.program_version)
-            points = record.explanation.get("points", 0) + bonus_points(record, book, program)
+            bonuses = bonus_points(record, book, desk.programs)
+            points = record.explanation.get("points", 0) + bonuses
             asked[command.member_id] += points
-            # A claw-back takes expired points, too, where nobody has booked their end yet.
-            since[command.member_id] = _LONG_AGO
+            since[command.member_id] = min(since.get(command.member_id, desk.now), desk.now)
+            until[command.member_id] = max(until[command.member_id], desk.now)
     if asked:
         limits = [min(points, 2**62) for points in asked.values()]
         times = ([since[member] for member in asked], [until[member] for member in asked])

@@ -15,9 +15,11 @@ from points.errors import LineNotFound, ReturnExceeded
 from points.values import AccrualRecord, LotState
 from rules.accrual_returns import TakenBack, settle_kept, settle_whole, taken_back
 from rules.accrual_rules import Settled
-from rules.accrual_values import Counter, Key
-from rules.challenges import retreat
-from rules.compiled import CompiledProgram
+from rules.accrual_values import Challenge, Counter, Key
+from rules.challenges import retreat, stretch_key
+from rules.compiled import CompiledProgram, ProgramHistory
+
+NO_ID = UUID(int=0)
 
 
 class Undone(NamedTuple):
@@ -66,7 +68,8 @@ def kept_after(record: AccrualRecord, returned: int, lines: Sequence[tuple[str, 
                 lines=", ".join(by_line) or "none",
             )  # fmt: skip
         if part > by_line[line_id]:
-            raise ReturnExceeded(asked_minor=part, left_minor=by_line[line_id])
+            left = by_line[line_id]
+            raise ReturnExceeded(asked_minor=part, left_minor=left, what=f"line {line_id}")
         by_line[line_id] -= part
     if not lines:
         by_line = _in_proportion(by_line, minor, before.minor)
@@ -101,27 +104,39 @@ def slots_of(record: AccrualRecord) -> list[Slot]:
     basis = record.explanation.get("basis")
     if basis is None:
         return []
-    return [
-        Slot(basis["team"] if team else record.booked_member_id, Key(team, name, period))
-        for team, name, period in basis["counted"]
-    ]
+    slots = []
+    for team, name, period, *first_day in basis["counted"]:
+        key = Key(team, name, period)
+        slots += [key, *(stretch_key(key, day) for day in first_day)]
+    return [Slot(basis["team"] if key.team else record.booked_member_id, key) for key in slots]
 
 
-def bonus_points(record: AccrualRecord, book: Book, program: CompiledProgram) -> int:
+def bonus_points(record: AccrualRecord, book: Book, programs: ProgramHistory) -> int:
     """The most that a return of an accrual takes back beside what it earned."""
-    points = {f"challenge:{one.name}": one.bonus_points for one in program.accrual.challenges}
-    slots = (slot for slot in slots_of(record) if slot in book.counting.bonus_ids)
-    return sum(points.get(slot.key.name, 0) for slot in slots)
+    paid = (_paid_by(slot, book, programs) for slot in slots_of(record))
+    return sum(challenge.bonus_points for challenge in paid if challenge is not None)
 
 
-def undo(record: AccrualRecord, kept: Kept, book: Book, program: CompiledProgram) -> Undone:
+def _paid_by(slot: Slot, book: Book, programs: ProgramHistory) -> Challenge | None:
+    """The challenge as it was when its bonus was booked; None where none was.
+
+    Other purchases, by other versions, had their part in it: only this one says what it asked for.
+    """
+    counting = book.counting
+    version = counting.bonus_versions.get(counting.bonus_ids.get(slot, NO_ID))
+    if version is None:
+        return None
+    challenges = programs.version(version).accrual.challenges
+    return next((one for one in challenges if f"challenge:{one.name}" == slot.key.name), None)
+
+
+def undo(record: AccrualRecord, kept: Kept, book: Book, programs: ProgramHistory) -> Undone:
     """Takes back what a return takes from counters, after which so much is kept; `record` is as it
     was before the return.
     """
-    explanation = record.explanation
+    explanation, program = record.explanation, programs.version(record.program_version)
     basis, spend = explanation.get("basis"), explanation["spend"]
-    done_before = not spend and record.reversed_points >= explanation["points"]
-    if basis is None or done_before:
+    if basis is None or (not spend and record.returned):
         return NOTHING_UNDONE
     if record.returned_minor:
         before = _settle(record, kept_before(record), program)
@@ -132,34 +147,32 @@ def undo(record: AccrualRecord, kept: Kept, book: Book, program: CompiledProgram
     undone = NOTHING_UNDONE
     for back in taken_back(basis, before, after, returned, not kept.minor, program):
         owner = basis["team"] if back.key.team else record.booked_member_id
-        undone = _take(Slot(owner, back.key), back, record, book, undone)
+        undone = _take(Slot(owner, back.key), back, book, programs, undone)
     return undone
 
 
-def _take(slot: Slot, back: TakenBack, record: AccrualRecord, book: Book, undone: Undone) -> Undone:
+def _take(
+    slot: Slot, back: TakenBack, book: Book, programs: ProgramHistory, undone: Undone
+) -> Undone:
     counting = book.counting
-    counter = counting.counter(slot)
     if back.challenge is None:
+        counter = counting.counter(slot)
         counting.set(slot, Counter(max(0, counter.amount - back.amount), *counter[1:]))
         return undone
-    left = retreat(back.challenge, counter, back.amount, record.explanation["basis"]["day"])
+    if back.first_day and counting.counter(slot).day != back.first_day:
+        # Other days have begun since.
+        slot = Slot(slot.owner, stretch_key(slot.key, back.first_day))
+    paid = _paid_by(slot, book, programs)
+    left = retreat(paid or back.challenge, counting.counter(slot), back.amount)
     counting.set(slot, left.counter)
-    bonus_id = counting.bonus_ids.get(slot)
-    if not left.reached or bonus_id is None:
+    if not left.lost or paid is None:
         return undone
-    del counting.bonus_ids[slot]
     # What had expired unused is not asked for again, as with any accrual.
-    lots = _lots_of_bonus(record, bonus_id, book)
+    lots = book.lots_of_accrual(counting.bonus_ids.pop(slot))
     forgiven = sum(lot.expired for lot in lots)
-    points = back.challenge.bonus_points
     reason = "not reached any more: its bonus is taken back"
-    line: list[object] = [back.challenge.name, True, "", str(-points), reason]
+    line: list[object] = [paid.name, True, "", str(-paid.bonus_points), reason]
     return Undone(
-        undone.points + points, undone.forgiven + forgiven, [*undone.lots, *lots],
+        undone.points + paid.bonus_points, undone.forgiven + forgiven, [*undone.lots, *lots],
         [*undone.lines, line],
     )  # fmt: skip
-
-
-def _lots_of_bonus(record: AccrualRecord, bonus_id: UUID, book: Book) -> list[LotState]:
-    owners = {record.member_id, record.booked_member_id}
-    return [lot for owner in owners for lot in book.lots_of_accrual(owner, bonus_id)]

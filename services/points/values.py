@@ -193,6 +193,8 @@ class AccrualRecord:
     """Points that were made up for in cash."""
     settled: bool = False
     """Whether it was under review and turned out to be legitimate: it counts like any other."""
+    returned: bool = False
+    """Whether anything of it was taken back before, be it nothing that counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ async def test_no_more_can_be_returned_than_was_bought(ledger: Ledger, member: s
     await ledger.reverse(accrual, "60")
     refusal = await refused(ledger.reverse(accrual, "40.01"))
     assert (refusal.code, refusal.reason) == (StatusCode.FAILED_PRECONDITION, "RETURN_EXCEEDED")
-    assert refusal.metadata == {"asked_minor": "4001", "left_minor": "4000"}
+    left = {"asked_minor": "4001", "left_minor": "4000", "what": "the purchase"}
+    assert refusal.metadata == left
     assert (await ledger.reverse(accrual)).transaction.explanation.spend == usd("40")
     assert (await ledger.balance(member)).active == 0
 

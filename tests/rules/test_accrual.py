@@ -1,6 +1,7 @@
 """Rules of every kind (PT-01 to PT-03): rates, ladders, coefficients, stacking, caps."""
 
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -444,3 +445,45 @@ def test_pt_01_the_long_way_is_exact(amount: int) -> None:
     exact = Decimal(amount) / 100 * Decimal("1.2") * 3
     points = evaluate(bought(amount, "2026-11-08 12:00"), member, {}, program).points
     assert points == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def test_pt_03_what_is_added_does_not_depend_on_the_order_it_is_written_in() -> None:
+    """Clamped at nothing once, after all; so a return, which sees another order, agrees."""
+    earned = set()
+    for factors in permutations(("0", "0.5", "3")):
+        coefficients = "\n".join(
+            f"        - {{name: c{number}, factor: {factor}, group: sum}}"
+            for number, factor in enumerate(factors)
+        )
+        rules = f"""\
+  rules:
+    - name: spend
+      points_per_unit: 1
+      coefficients:
+{coefficients}
+  groups: [{{name: sum, stacking: add}}]
+"""
+        accrued = Diary(rules).enter(bought(10000))
+        assert sum(Decimal(line.points) for line in accrued.lines) == accrued.points
+        earned.add(accrued.points)
+    assert earned == {150}
+
+
+def test_pt_03_factors_below_nothing_take_no_more_than_there_is() -> None:
+    rules = """\
+  rules:
+    - name: spend
+      points_per_unit: 1
+      coefficients:
+        - {name: none, factor: 0, group: sum}
+        - {name: half, factor: 0.5, group: sum}
+  groups: [{name: sum, stacking: add}]
+"""
+    accrued = Diary(rules).enter(bought(10000))
+    assert accrued.points == 0
+    assert [(line.rule, line.points) for line in accrued.lines] == [
+        ("spend", "100"),
+        ("spend:none", "-100"),
+        ("spend:half", "-50"),
+        ("spend:sum", "50"),
+    ]

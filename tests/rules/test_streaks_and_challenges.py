@@ -166,9 +166,9 @@ def test_pt_09_a_return_takes_back_caps_and_progress() -> None:
     }
     challenge = program_of(rules).accrual.challenges[0]
     counter = diary.progress[Key(False, "challenge:big_month", "2026-11")]
-    lost = retreat(challenge, counter, 1500, accrued.basis["day"])
-    assert (lost.counter.amount, lost.counter.reached, lost.reached) == (2500, 0, True)
-    assert not retreat(challenge, counter, 1000, accrued.basis["day"]).reached
+    lost = retreat(challenge, counter, 1500)
+    assert (lost.counter.amount, lost.counter.reached, lost.lost) == (2500, 0, True)
+    assert not retreat(challenge, counter, 1000).lost
 
 
 def test_pt_09_a_whole_return_takes_back_that_there_was_a_purchase() -> None:

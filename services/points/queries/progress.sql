@@ -10,6 +10,11 @@ SELECT p.team_id, p.name, p.period, p.amount, p.day, p.reached
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (team_id, name, period)
 INNER JOIN team_progress AS p USING (team_id, name, period)
 
+-- name: find_versions
+SELECT transaction_id, t.program_version
+FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
+INNER JOIN transaction AS t USING (member_id, transaction_id)
+
 -- name: lock_teams
 -- After the accounts, and in key order, so that batches cannot deadlock.
 SELECT team_id FROM team WHERE team_id = ANY($1::text[]) ORDER BY team_id FOR UPDATE

@@ -91,7 +91,8 @@ SELECT
     o.booked_member_id,
     r.kept_lines,
     coalesce(r.cash_points, 0) AS cash_points,
-    coalesce(v.is_legitimate AND v.settle_time IS NOT NULL, false) AS settled
+    coalesce(v.is_legitimate AND v.settle_time IS NOT NULL, false) AS settled,
+    r.transaction_id IS NOT NULL AS returned
 FROM owner AS o
 INNER JOIN transaction AS t ON t.member_id = o.booked_member_id AND t.transaction_id = o.transaction_id
 LEFT JOIN accrual_return AS r ON r.member_id = t.member_id AND r.transaction_id = t.transaction_id
