@@ -43,8 +43,9 @@ def cap_keys(
         (caps.month, month_of(local), "a month"),
         (caps.lifetime, "", "ever"),
     ]
-    if activity.reference:
-        periods.append((caps.reference, f"of {activity.reference}", "for one member referred"))
+    # Those that name nobody share one counter: what is bounded has to stay so.
+    whom = "for one member referred" if activity.reference else "without a member referred"
+    periods.append((caps.reference, f"of {activity.reference}", whom))
     name = f"cap:{rule.name}"
     return tuple((Key(False, name, period), most, w) for most, period, w in periods if most)
 

@@ -1,8 +1,12 @@
 """Lots that become active and lots that end."""
 
+from datetime import timedelta
+
 from points.book import Book
 from points.posting import Desk, move, next_due, post
 from points.values import Account, Kind, LotState, Posted, Posting
+
+MOMENT = timedelta(microseconds=1)
 
 
 def expire_lot(lot: LotState, book: Book, desk: Desk) -> Posted:
@@ -18,7 +22,9 @@ def expire_lot(lot: LotState, book: Book, desk: Desk) -> Posted:
     lot.due_time = None
     drawn = move(book, lot, -points)
     posting = Posting(source, Account.EXPIRED, points)
-    reason = f"earned points end with {lot.expire_time:%Y-%m-%d}"
+    assert lot.expire_time is not None
+    last = (lot.expire_time - MOMENT).astimezone(desk.program.zone)
+    reason = f"earned points end with {last:%Y-%m-%d}"
     if lot.lot_id in book.extensions:
         reason += f", moved by {book.extensions[lot.lot_id]} while the account was frozen"
     explanation = {"lines": [["expiry", True, "", str(-points), reason]]}

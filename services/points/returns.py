@@ -1,5 +1,8 @@
 """Points taken back with a returned purchase, by the rules that had decided it (PT-09)."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from google.type.money_pb2 import Money
 
 from kit.errors import AmountInvalid
@@ -8,7 +11,7 @@ from points import errors
 from points.book import Book
 from points.posting import Desk, move, post
 from points.standing import check_not_merged
-from points.undoing import Kept, kept_after, kept_points, undo
+from points.undoing import Due, Kept, due_by_lot, kept_after, kept_points, undo
 from points.values import (
     Account,
     AccountState,
@@ -51,14 +54,14 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     kept = kept_after(record, returned, lines)
     due = _points_due(record, kept, program)
     own = book.lots_of_accrual(record.transaction_id)
-    # Less than before where a merge that had brought them was undone since.
-    expired = max(0, sum(lot.expired for lot in own) - record.forgiven_points)
-    forgiven = min(due, expired)
+    shares = due_by_lot(record, kept, own, due, program)
+    forgiven = _forgiven(shares, due, record)
     undone = undo(record, kept, book, desk.programs)
     account = book.account(record.member_id)
     asked = due - forgiven + undone.points - undone.forgiven
     others = book.spendable_lots(account.member_id, desk.now)
-    postings, moves, short = _draw_back(asked, [*own, *undone.lots], others, account, book)
+    rest = [*own, *undone.lots, *(lot for lot in others if lot not in own)]
+    postings, moves, short = _draw_back(asked, shares, rest, account, book)
     debt = _debt(short, account, program)
     cash = short - debt
     cash_minor = _cash_minor(cash, record, program)
@@ -72,33 +75,23 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     record.forgiven_points += forgiven
     record.cash_points += cash
     book.changed_accruals[record.transaction_id] = record
-    explanation = {
-        **{key: record.explanation[key] for key in ("currency", "digits")},
-        "spend": returned,
-        "lines": [
-            [
-                "reversal",
-                True,
-                "",
-                str(-due),
-                f"by version {record.program_version}, as it was earned",
-            ],
-            *undone.lines,
-        ],
-        "under_review": record.explanation.get("review", False) and not record.settled,
-        "accrual_occurred": record.occurred_time.isoformat(),
-    }
-    if "region" in record.explanation:
-        explanation["region"] = record.explanation["region"]
     spared = forgiven + undone.forgiven
+    lines_told = [_line("reversal", -due, f"by version {record.program_version}, as it was earned")]
+    lines_told += undone.lines
     if spared:
-        line = ["already_expired", True, "", str(spared), "expired unused, not asked for again"]
-        explanation["lines"].append(line)
+        lines_told.append(_line("already_expired", spared, "expired unused, not asked for again"))
     if cash:
         worth = decimal_text(cash_minor, program.minor_digits)
         reason = f"made up for in cash: {worth} {program.currency} to be withheld, rounded down"
-        explanation["lines"].append(["cash_withheld", True, "", str(cash), reason])
-    explanation |= {"forgiven": spared, "cash_points": cash, "cash_minor": cash_minor}
+        lines_told.append(_line("cash_withheld", cash, reason))
+    explanation = {
+        **_kept_facts(record),
+        "spend": returned,
+        "lines": lines_told,
+        "forgiven": spared,
+        "cash_points": cash,
+        "cash_minor": cash_minor,
+    }
     posted = post(
         book, desk, account, Kind.REVERSAL, postings, moves, program_version=record.program_version,
         request_id=command.request_id, order_id=record.order_id,
@@ -109,6 +102,20 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
         end = add_days(desk.now, days, program.zone) if days else None
         book.new_debts.append(Debt(account.member_id, posted.transaction_id, debt, end))
     return posted
+
+
+def _line(name: str, points: int, reason: str) -> list[object]:
+    return [name, True, "", str(points), reason]
+
+
+def _kept_facts(record: AccrualRecord) -> dict[str, object]:
+    """What a return tells of its accrual."""
+    facts = {key: record.explanation[key] for key in ("currency", "digits")}
+    if "region" in record.explanation:
+        facts["region"] = record.explanation["region"]
+    facts["under_review"] = record.explanation.get("review", False) and not record.settled
+    facts["accrual_occurred"] = record.occurred_time.isoformat()
+    return facts
 
 
 def _debt(short: int, account: AccountState, program: CompiledProgram) -> int:
@@ -181,22 +188,38 @@ def _points_due(record: AccrualRecord, kept: Kept, program: CompiledProgram) -> 
     return max(0, int(explanation["points"]) - left - record.reversed_points)
 
 
+def _forgiven(shares: Sequence[Due], due: int, record: AccrualRecord) -> int:
+    """What of a return had expired unused."""
+    expired = sum(min(one.so_far, sum(lot.expired for lot in one.lots)) for one in shares)
+    # Less than before where a merge that had brought them was undone since.
+    return min(due, max(0, expired - record.forgiven_points))
+
+
 def _draw_back(
-    due: int, own: list[LotState], others: list[LotState], account: AccountState, book: Book
+    asked: int, shares: Sequence[Due], rest: Sequence[LotState], account: AccountState, book: Book
 ) -> tuple[list[Posting], list[LotMove], int]:
-    """Takes points from lots; returns how many could not be had, too."""
-    postings: list[Posting] = []
-    moves: list[LotMove] = []
+    """Takes points from lots: of each share what goes back of it, then of any that is left; returns
+    how many could not be had, too.
+    """
+    taken: dict[UUID, int] = {}
+    for lots, most in (*((one.lots, one.points) for one in shares), (rest, asked)):
+        wanted = min(most, asked)
+        for lot in lots:
+            before = taken.get(lot.lot_id, 0)
+            more = min(lot.remaining - before, wanted)
+            if more:
+                taken[lot.lot_id] = before + more
+                wanted -= more
+                asked -= more
     drawn = {Account.PENDING: 0, Account.ACTIVE: 0}
-    for lot in (*own, *(lot for lot in others if lot not in own)):
-        taken = min(lot.remaining, due)
-        if taken:
-            drawn[Account.PENDING if lot.pending else Account.ACTIVE] += taken
-            moves.append(move(book, lot, -taken))
-            due -= taken
+    moves: list[LotMove] = []
+    for lot_id, points in taken.items():
+        lot = book.lot(lot_id)
+        drawn[Account.PENDING if lot.pending else Account.ACTIVE] += points
+        moves.append(move(book, lot, -points))
     account.pending -= drawn[Account.PENDING]
     account.active -= drawn[Account.ACTIVE]
-    for source, points in drawn.items():
-        if points:
-            postings.append(Posting(source, Account.REVERSED, points))
-    return postings, moves, due
+    postings = [
+        Posting(source, Account.REVERSED, points) for source, points in drawn.items() if points
+    ]
+    return postings, moves, asked

@@ -84,6 +84,8 @@ class _Earning:
     repaid: int = 0
     waits: dict[str, int] = field(default_factory=dict)
     """By lot under review, the days that it waits for returns, where rules ask for their own."""
+    lots: list[str] = field(default_factory=list)
+    """The lot of each share; empty where a debt took all of it."""
 
 
 def keys_of(command: Accrue, member: MemberFacts) -> frozenset[Key]:
@@ -134,6 +136,8 @@ def accrue(command: Accrue, grant: RuleGrant, book: Book, desk: Desk) -> Posted:
         source, target = (slot_of(one, command.member_id, team_id) for one in (key, kept))
         book.counting.move_bonus(source, target)
     explanation = _explanation(grant, accrued, earning)
+    if len(earning.lots) > 1:
+        explanation["basis"]["lots"] = earning.lots
     posted = post(
         book, desk, account, Kind.ACCRUAL, earning.postings, earning.moves,
         transaction_id=earning.transaction_id, program_version=command.program.version,
@@ -154,6 +158,7 @@ def _take_in(earning: _Earning, share: Share) -> None:
         earning.postings.append(Posting(Account.ISSUED, Account.DEBT, repaid))
     rest = share.points - repaid
     if not rest:
+        earning.lots.append("")
         return
     mature = None
     if not earning.under_review:
@@ -169,6 +174,7 @@ def _take_in(earning: _Earning, share: Share) -> None:
         next_due(pending, mature, expire, program),
     )  # fmt: skip
     earning.book.add_new_lot(lot)
+    earning.lots.append(str(lot_id))
     earning.moves.append(LotMove(lot_id, rest, expire, earning.transaction_id))
     target = Account.PENDING if pending else Account.ACTIVE
     earning.postings.append(Posting(Account.ISSUED, target, rest))
@@ -265,7 +271,9 @@ def book_team_bonus(
 
 def _post(cause: _Earning, points: int, name: str, line: list[Any], cause_id: str) -> Posted:
     """A bonus in a transaction of its own."""
-    earning = replace(cause, transaction_id=cause.desk.new_id(), postings=[], moves=[], waits={})
+    earning = replace(
+        cause, transaction_id=cause.desk.new_id(), postings=[], moves=[], waits={}, lots=[]
+    )
     earning.mature, earning.repaid = None, 0
     _take_in(earning, Share(points, None, None, (name,)))
     explanation: dict[str, Any] = {

@@ -14,7 +14,7 @@ from points.counting import Slot
 from points.errors import LineNotFound, ReturnExceeded
 from points.values import AccrualRecord, LotState
 from rules.accrual_returns import TakenBack, settle_kept, settle_whole, taken_back
-from rules.accrual_rules import Settled
+from rules.accrual_rules import Settled, Share
 from rules.accrual_values import Challenge, Counter, Key
 from rules.challenges import retreat, stretch_key
 from rules.compiled import CompiledProgram, ProgramHistory
@@ -99,6 +99,58 @@ def _settle(record: AccrualRecord, kept: Kept, program: CompiledProgram) -> Sett
     )
 
 
+class Due(NamedTuple):
+    """What goes back of lots of an accrual: by this return, and by all of them up to it."""
+
+    lots: list[LotState]
+    points: int
+    so_far: int
+
+
+def due_by_lot(
+    record: AccrualRecord, kept: Kept, own: Sequence[LotState], due: int, program: CompiledProgram
+) -> list[Due]:
+    """What goes back of each lot where an accrual has several, with ends of their own; else of all
+    together. `record` is as it was before the return, and `due` what goes back by it in all.
+    """
+    basis = record.explanation.get("basis", {})
+    first_lots = [lot_id and UUID(lot_id) for lot_id in basis.get("lots", ())]
+    if not first_lots:
+        return [Due(list(own), due, due + record.reversed_points)]
+    spend, tier = record.explanation["spend"], program.tier(record.explanation["tier"])
+    whole = settle_whole(basis, spend, tier, program)
+    before = _settle(record, kept_before(record), program) if record.returned else whole
+    after = _settle(record, kept, program)
+    lots = _lots_by_first(first_lots, own)
+    return [
+        Due(
+            lots.get(first, []), _of_share(before, share) - _of_share(after, share),
+            share.points - _of_share(after, share),
+        )
+        for share, first in zip(whole.shares, first_lots, strict=True)
+    ]  # fmt: skip
+
+
+def _of_share(settled: Settled, share: Share) -> int:
+    terms = share.pending_days, share.expiry
+    alike = (one for one in settled.shares if (one.pending_days, one.expiry) == terms)
+    return sum(one.points for one in alike)
+
+
+def _lots_by_first(
+    first_lots: Sequence[UUID | str], own: Sequence[LotState]
+) -> dict[UUID | str, list[LotState]]:
+    """Lots by those that the accrual had left; what merges and refunds have made of these ends
+    with them, or belongs to none.
+    """
+    ends = {lot.expire_time: lot.lot_id for lot in own if lot.lot_id in first_lots}
+    lots: dict[UUID | str, list[LotState]] = {}
+    for lot in own:
+        first = lot.lot_id if lot.lot_id in first_lots else ends.get(lot.expire_time, "")
+        lots.setdefault(first, []).append(lot)
+    return lots
+
+
 def slots_of(record: AccrualRecord) -> list[Slot]:
     """The counters that an accrual had changed."""
     basis = record.explanation.get("basis")
@@ -138,7 +190,7 @@ def undo(record: AccrualRecord, kept: Kept, book: Book, programs: ProgramHistory
     basis, spend = explanation.get("basis"), explanation["spend"]
     if basis is None or (not spend and record.returned):
         return NOTHING_UNDONE
-    if record.returned_minor:
+    if record.returned:
         before = _settle(record, kept_before(record), program)
     else:
         before = settle_whole(basis, spend, program.tier(explanation["tier"]), program)

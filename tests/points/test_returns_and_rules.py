@@ -21,6 +21,8 @@ RULES = """\
     - {name: long_name_first, event: tie, fixed_points: 10, caps: {lifetime: 10}, group: pick}
     - {name: b, event: tie, fixed_points: 10, caps: {lifetime: 10}, group: pick}
     - {name: share, event: share, fixed_points: 1}
+    - {name: app, fixed_points: 100, when: 'order.channel == "app"', expiry: {rolling_months: 3}}
+    - {name: store, fixed_points: 100, when: 'order.channel == "store"', pending_days: 7}
   groups: [{name: pick, stacking: best}]
   challenges:
     - {name: visits, measure: count, target: 3, events: [visit], calendar_month: true,
@@ -210,3 +212,34 @@ async def test_pt_09_nothing_cannot_be_returned(shop: Shop, member: str) -> None
     request.returned_lines.add(line_id="a", amount={"currency_code": "USD", "units": 11})
     over = await refused(shop.stub.ReverseAccrual(request))
     assert over.metadata["what"] == "line a"
+
+
+async def test_pt_09_a_return_takes_of_each_lot_what_that_lot_had_earned(
+    shop: Shop, member: str
+) -> None:
+    """The fixed points, which a part of the goods still earns, neither pay for the other part
+    where they have ended nor go with it where they wait.
+    """
+    app = pb.AccruePointsRequest(origin={"channel": "app"}).origin
+    bought = await shop.buy(member, "100", local("2026-02-01 12:00"), origin=app)
+    await shop.run_expiry(local("2026-06-01 00:00"))
+    assert await active(shop, member) == 100
+    half = await shop.reverse(bought, "50")
+    assert (half.transaction.points, half.forgiven_points) == (-50, 0)
+    rest = await shop.reverse(bought)
+    assert (rest.transaction.points, rest.forgiven_points) == (-50, 100)
+    assert await shop.balance(member) == pb.Balance()
+
+
+async def test_pt_09_points_that_wait_stay_where_a_part_is_returned(
+    shop: Shop, member: str
+) -> None:
+    store = pb.AccruePointsRequest(origin={"channel": "store"}).origin
+    bought = await shop.buy(member, "100", datetime.now(UTC), origin=store)
+    await shop.reverse(bought, "50")
+    assert await shop.balance(member) == pb.Balance(active=50, pending=100)
+    # What was spent of it is taken from what is left of it, before anything is owed.
+    await shop.capture(await shop.hold(member, 50))
+    back = await shop.reverse(bought, "20")
+    assert (back.transaction.points, back.debt_points) == (-20, 0)
+    assert await shop.balance(member) == pb.Balance(pending=80)

@@ -288,9 +288,9 @@ def test_pt_02_a_referral_is_bounded_for_each_member_referred() -> None:
     )
     points = [
         diary.enter(Activity("referral", local("2026-11-10 12:00"), reference=friend)).points
-        for friend in ("bob", "bob", "carol")
+        for friend in ("bob", "bob", "carol", "", "")
     ]
-    assert points == [100, 0, 100]
+    assert points == [100, 0, 100, 100, 0]
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ class Caps(message.Message):
     lifetime: builtins.int
     """Ever."""
     reference: builtins.int
-    """Ever, for one referenced member (a referral)."""
+    """Ever, for one referenced member (a referral). Activities that name none count together, as if all named the same one."""
     def __init__(
         self,
         *,
