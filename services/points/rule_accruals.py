@@ -245,6 +245,7 @@ def _give(bonus: Bonus, grant: RuleGrant, cause: _Earning) -> list[Any]:
         shown[3] = str(posted.transaction_id)
         slot = Slot(command.member_id, bonus.key)
         counting.bonus_ids[slot] = posted.transaction_id
+        counting.bonus_versions[posted.transaction_id] = version
     return shown
 
 

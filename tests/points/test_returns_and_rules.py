@@ -1,5 +1,6 @@
 """PT-04, PT-09: returns and what rules count from one activity to the next."""
 
+from asyncio import gather
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -243,3 +244,14 @@ async def test_pt_09_points_that_wait_stay_where_a_part_is_returned(
     back = await shop.reverse(bought, "20")
     assert (back.transaction.points, back.debt_points) == (-20, 0)
     assert await shop.balance(member) == pb.Balance(pending=80)
+
+
+async def test_pt_09_a_bonus_goes_in_the_batch_that_it_came_in(shop: Shop, member: str) -> None:
+    """A purchase that reaches a challenge, and at once a return after which it is not reached."""
+    crowd = [f"{member}-{number}" for number in range(20)]
+    firsts = [await shop.buy(one, "600", EARLY) for one in crowd]
+    calls = []
+    for one, first in zip(crowd, firsts, strict=True):
+        calls += [shop.buy(one, "400", EARLY), shop.reverse(first, "1")]
+    await gather(*calls)
+    assert {await active(shop, one) for one in crowd} == {600 + 400 - 1 + 50 + 7}
