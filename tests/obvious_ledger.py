@@ -299,7 +299,9 @@ class Member:
     def take_back(
         self, purchase: Purchase, cents: int | None, lines: dict[str, int], now: datetime
     ) -> Booking:
-        """A return: the purchase's own points first, then others, then a debt or cash."""
+        """A return: the purchase's own points first, then others that have not ended, then a debt
+        or cash.
+        """
         if purchase not in self.purchases:
             raise Refusal("TRANSACTION_NOT_FOUND")
         bought = purchase.basket
@@ -315,7 +317,11 @@ class Member:
         own = self.by_end([lot for lot in self.lots if lot.purchase is purchase])
         forgiven = min(asked, sum(lot.expired for lot in own) - purchase.forgiven)
         purchase.forgiven += forgiven
-        others = [lot for lot in self.lots if lot.purchase is not purchase and not lot.pending]
+        others = [
+            lot
+            for lot in self.lots
+            if lot.purchase is not purchase and not lot.pending and (lot.expires or NEVER) > now
+        ]
         moved, moves, short = [], [], asked - forgiven
         for lot in [*own, *self.by_end(others)]:
             taken = min(lot.left, short)

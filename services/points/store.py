@@ -325,8 +325,9 @@ async def load_open_lots(
             bonuses = bonus_points(record, book, desk.programs)
             points = record.explanation.get("points", 0) + bonuses
             asked[command.member_id] += points
-            since[command.member_id] = min(since.get(command.member_id, desk.now), desk.now)
-            until[command.member_id] = max(until[command.member_id], desk.now)
+            at = book.account(command.member_id).ends_stand_at(desk.now)
+            since[command.member_id] = min(since.get(command.member_id, at), at)
+            until[command.member_id] = max(until[command.member_id], at)
     if asked:
         limits = [min(points, 2**62) for points in asked.values()]
         times = ([since[member] for member in asked], [until[member] for member in asked])

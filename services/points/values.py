@@ -95,6 +95,10 @@ class AccountState:
         """Whether points that would end then do not, as anti-fraud has frozen the account."""
         return self.frozen_time is not None and expire_time > self.frozen_time
 
+    def ends_stand_at(self, now: datetime) -> datetime:
+        """The instant up to which its points may have ended."""
+        return self.frozen_time or now
+
 
 @dataclass(slots=True)
 class LotState:

@@ -203,6 +203,24 @@ async def test_what_was_earned_or_held_while_frozen_gets_its_own_time_back(bench
     assert (await bench.balance(member)).active == first.points + second.points
 
 
+async def test_a_claw_back_takes_what_does_not_end_while_frozen(bench: Bench) -> None:
+    """AF-04, PT-09: nothing is owed as long as there are points, be their end near or past."""
+    member = new_id()
+    bought = await bench.accrue(member, "30", bench.time() - DAY)
+    old = await bench.accrue(member, "100")
+    end = from_timestamp(old.lot_movements[0].expire_time)
+    bench.time.ahead = end - bench.time() - 2 * DAY
+    # Those of the purchase, which end first.
+    await bench.capture(await bench.hold(member, 30))
+    action = await bench.take(member, FREEZE)
+    bench.time.ahead += 10 * DAY
+    back = await bench.reverse(bought)
+    assert (back.transaction.points, back.debt_points) == (-30, 0)
+    await bench.lift(action)
+    left = await bench.balance(member)
+    assert (left.active, left.debt) == (70, 0)
+
+
 async def test_what_had_ended_before_the_freeze_stays_ended(bench: Bench) -> None:
     """AF-04: a freeze stops the clock; it does not turn it back."""
     member = new_id()
