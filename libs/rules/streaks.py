@@ -15,12 +15,14 @@ class Stride(NamedTuple):
 def stride(streak: Streak, counter: Counter, day: int) -> Stride:
     """Counts an event on a day, by its ordinal. `amount` is the days in a row up to `day`.
 
-    An event of a day before the last one that counted comes too late to change anything.
+    An event of a day before the last one that counted comes too late to change anything. Who is past
+    the days already, as a version asks for fewer, and never completed it, completes it now.
     """
     if day <= counter.day:
         return Stride(counter, completed=False)
     length = counter.amount + 1 if day == counter.day + 1 else 1
-    completed = length == streak.days or (streak.repeats and length % streak.days == 0)
+    past = length > streak.days and not counter.reached
+    completed = length == streak.days or past or (streak.repeats and length % streak.days == 0)
     return Stride(Counter(length, day, counter.reached + completed), completed)
 
 

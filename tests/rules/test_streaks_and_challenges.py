@@ -57,6 +57,14 @@ def test_pt_02_a_streak_that_repeats_is_completed_every_30_days() -> None:
     assert [number for number, *_ in bonuses(accrued)] == [30, 60]
 
 
+def test_pt_02_a_streak_made_shorter_is_completed_by_who_is_past_it() -> None:
+    diary = Diary(STREAK)
+    diary.all(did("check_in", day) for day in days("2026-11-01", 11))
+    diary.program = program_of(STREAK.replace("days: 30", "days: 5"))
+    more = diary.all(did("check_in", day) for day in days("2026-11-12", 9))
+    assert bonuses(more) == [(1, "month_long", 100, "faithful")]
+
+
 def test_pt_02_a_gap_resets_a_streak() -> None:
     diary = Diary(STREAK)
     visits = days("2026-10-01", 29) + days("2026-10-31", 30)
