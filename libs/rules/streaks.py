@@ -15,8 +15,8 @@ class Stride(NamedTuple):
 def stride(streak: Streak, counter: Counter, day: int) -> Stride:
     """Counts an event on a day, by its ordinal. `amount` is the days in a row up to `day`.
 
-    An event of a day before the last one that counted comes too late to change anything. Who is past
-    the days already, as a version asks for fewer, and never completed it, completes it now.
+    An event of a day before the last one that counted comes too late to change anything. Who never
+    completed it and is past its days, as a version asks for fewer, completes it now.
     """
     if day <= counter.day:
         return Stride(counter, completed=False)
