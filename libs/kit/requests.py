@@ -3,9 +3,9 @@
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -16,7 +16,7 @@ R = TypeVar("R", bound=Message)
 
 
 def content_hash(request: Message) -> bytes:
-    """A digest of everything in a request."""
+    """A digest of everything in a request; calls whose names end alike share it: `is_repeat`."""
     digest = _digest_of(request.DESCRIPTOR.full_name).copy()
     digest.update(request.SerializeToString(deterministic=True))
     return digest.digest()
@@ -25,6 +25,15 @@ def content_hash(request: Message) -> bytes:
 @cache
 def _digest_of(full_name: str) -> "hashlib.blake2b":
     return hashlib.blake2b(digest_size=16, person=full_name.encode()[-16:])
+
+
+def is_repeat(kept: Mapping[str, Any], method: str, digest: bytes) -> bool:
+    """Whether a kept request is this very call with this very content.
+
+    Both have to be compared: the digest knows the end of a message's name alone, for ever, as that
+    is what the requests of the past are kept by.
+    """
+    return bool(kept["method"] == method and kept["content_hash"] == digest)
 
 
 async def once(
@@ -38,7 +47,7 @@ async def once(
 
     A second request of the same id waits until the first one's transaction has ended. When `act`
     raises, the claim is rolled back with all else. Raises RequestIdReused when the content differs
-    from the first time.
+    from the first time, or the call.
     """
     digest = content_hash(request)
     method = request.DESCRIPTOR.name
@@ -47,6 +56,6 @@ async def once(
         await tx.execute("finish_request", request_id, response.SerializeToString())
         return response
     row = await tx.fetchrow("get_request", request_id)
-    if row["content_hash"] != digest:
+    if not is_repeat(row, method, digest):
         raise RequestIdReused(request_id=request_id)
     return response_type.FromString(row["response"])

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from kit.db import Transaction
 from kit.errors import RequestIdReused
+from kit.requests import is_repeat
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A request's id, with a digest of its content."""
+    """A request's id, with the call and a digest of its content."""
 
     request_id: str
     method: str
@@ -32,7 +33,7 @@ async def look_up(tx: Transaction, claim: Claim) -> bytes | None:
     row = await tx.fetchrow("get_request", claim.request_id)
     if row is None:
         return None
-    if row["content_hash"] != claim.content_hash:
+    if not is_repeat(row, claim.method, claim.content_hash):
         raise RequestIdReused(request_id=claim.request_id)
     answer: bytes | None = row["response"]
     return answer

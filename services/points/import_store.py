@@ -8,6 +8,7 @@ from uuid import UUID
 
 from kit.db import Transaction
 from kit.errors import LaurelError, RequestIdReused
+from kit.requests import is_repeat
 from points import metrics
 from points.book import Book
 from points.errors import RequestRaced
@@ -19,6 +20,7 @@ from points.store import lock_accounts
 from points.values import LotState, Posted
 
 ATTEMPTS_MAX = 5
+METHOD = "Import"
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -87,7 +89,7 @@ async def _find_done(tx: Transaction, rows: Sequence[Import]) -> dict[str, Outco
     done: dict[str, Outcome] = {}
     for found in await tx.fetch("find_imported", list(digests)):
         request_id = found["request_id"]
-        if found["content_hash"] == digests[request_id]:
+        if is_repeat(found, METHOD, digests[request_id]):
             done[request_id] = Imported(found["transaction_id"], found["active_after"])
         else:
             done[request_id] = RequestIdReused(request_id=request_id)
@@ -116,7 +118,7 @@ async def _save(
     await tx.execute(
         "insert_requests",
         [row.request_id for row, _ in booked],
-        ["Import"] * len(booked),
+        [METHOD] * len(booked),
         [row.digest for row, _ in booked],
         [posted.transaction_id.bytes + posted.member_id.encode() for _, posted in booked],
     )

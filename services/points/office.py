@@ -14,7 +14,7 @@ from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.errors import LaurelError
 from kit.events import publish
-from kit.requests import content_hash, once
+from kit.requests import content_hash, is_repeat, once
 from points import metrics
 from points.book import Book
 from points.counter_errors import AccountTooLarge, InHousehold
@@ -97,7 +97,8 @@ class Office:
         """Whether the request took effect before."""
         async with self.database.statements() as tx:
             row = await tx.fetchrow("get_request", call.request_id)
-        return row is not None and row["content_hash"] == content_hash(call.request)
+        digest = content_hash(call.request)
+        return row is not None and is_repeat(row, call.request.DESCRIPTOR.name, digest)
 
     async def carry_out(
         self,

@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from kit.clock import NewId
 from kit.db import Database, Transaction, packed_texts
 from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
+from kit.requests import is_repeat
 from points import accruals, holds, metrics, returns, rule_accruals
 from points.book import Book
 from points.errors import HoldMoved, NotPlain, RequestRaced
@@ -119,11 +121,11 @@ class LedgerStore:
         rows = await tx.fetch("find_requests", [command.request_id for command in commands])
         if not rows:
             return {}
-        digests = {command.request_id: command.digest for command in commands}
+        asked = {command.request_id: command for command in commands}
         keys = {
             row["request_id"]: (row["response"][16:].decode(), UUID(bytes=row["response"][:16]))
             for row in rows
-            if row["content_hash"] == digests[row["request_id"]]
+            if _is_repeat(row, asked[row["request_id"]])
         }
         columns = [list(column) for column in zip(*keys.values(), strict=True)] or [[], []]
         found = await tx.fetch("get_transactions", *columns)
@@ -205,6 +207,10 @@ def _unassessed(entries: Sequence[Ready], answers: Sequence[Answer]) -> list[Una
         # Not where a verdict had come before it was booked.
         if answer.explanation is not None and answer.explanation["review"]
     ]
+
+
+def _is_repeat(kept: Mapping[str, Any], command: Command) -> bool:
+    return is_repeat(kept, type(command).__name__, command.digest)
 
 
 def _member_of(command: Command, holders: Mapping[UUID, str]) -> str:

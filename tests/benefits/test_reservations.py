@@ -156,6 +156,14 @@ async def test_a_request_id_with_other_content_is_refused(desk: Desk, member: st
     assert (refusal.code, refusal.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
+async def test_a_request_id_that_redeemed_releases_nothing(desk: Desk, member: str) -> None:
+    reservation = await desk.reserve(member, [await desk.coupon(member)])
+    request_id = new_id()
+    await desk.redeem(reservation.reservation_id, request_id)
+    refusal = await refused(desk.release(reservation.reservation_id, request_id))
+    assert (refusal.code, refusal.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
 async def test_bn_05_of_redemptions_and_releases_at_once_one_wins(desk: Desk, member: str) -> None:
     coupon = await desk.coupon(member)
     reservation = await desk.reserve(member, [coupon])

@@ -97,6 +97,18 @@ async def test_a_repeated_call_gets_the_stored_answer(shop: Shop, member: str) -
     assert (await shop.cancel(other, id_ := new_id())) == await shop.cancel(other, id_)
 
 
+async def test_a_request_id_is_of_one_call_alone(shop: Shop, member: str) -> None:
+    """CK-04: the same id for the next call would leave the order unpaid, and nobody told."""
+    await shop.earn(member, "90")
+    quoted = await shop.quote(member, cart((1, "10")), points=500)
+    request_id = new_id()
+    await shop.authorize(quoted, request_id)
+    for call in (shop.complete(quoted, request_id), shop.cancel(quoted, request_id)):
+        assert (await refused(call)).reason == "REQUEST_ID_REUSED"
+    assert (await shop.get(quoted)).state == AUTHORIZED
+    assert (await shop.complete(quoted)).state == COMPLETED
+
+
 async def test_the_same_call_twenty_times_at_once_takes_effect_once(
     shop: Shop, member: str
 ) -> None:

@@ -94,6 +94,14 @@ async def test_an_unknown_adjustment_is_not_found(counter: Counter) -> None:
         assert (refusal.code, refusal.reason) == (StatusCode.NOT_FOUND, "ADJUSTMENT_NOT_FOUND")
 
 
+async def test_a_request_id_of_an_approval_does_not_reject(counter: Counter, member: str) -> None:
+    request_id = new_id()
+    asked = await counter.adjust(member, 3_000)
+    await counter.approve(asked, request_id=request_id)
+    other = await refused(counter.reject(asked, request_id=request_id))
+    assert (other.code, other.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
 async def test_adjustments_repeated_or_raced_take_effect_once(
     counter: Counter, member: str
 ) -> None:

@@ -327,6 +327,15 @@ async def test_pt_04_a_member_is_in_one_team_and_a_team_is_bounded(
     assert (await refused(stub.CreateTeam(taken))).reason == "TEAM_EXISTS"
 
 
+async def test_pt_04_a_request_id_that_added_a_member_removes_none(
+    earner: Earner, member: str
+) -> None:
+    values = {"request_id": new_id(), "team_id": await earner.team(), "member_id": member}
+    await earner.stub.AddTeamMember(activities.AddTeamMemberRequest(**values))
+    removal = activities.RemoveTeamMemberRequest(**values)
+    assert (await refused(earner.stub.RemoveTeamMember(removal))).reason == "REQUEST_ID_REUSED"
+
+
 async def test_pt_09_a_return_goes_by_the_rules_of_the_purchase(
     earner: Earner, member: str
 ) -> None:

@@ -61,6 +61,15 @@ async def test_freezing_again_or_unfreezing_an_open_account_is_refused(
     assert (await refused(counter.freeze(member))).reason == "ACCOUNT_FROZEN"
 
 
+async def test_a_request_id_is_of_one_decision_alone(counter: Counter, member: str) -> None:
+    """An account that was to be unfrozen must not stay frozen with nobody told."""
+    request_id = new_id()
+    await counter.freeze(member, request_id=request_id)
+    other = await refused(counter.unfreeze(member, request_id=request_id))
+    assert (other.code, other.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    assert (await counter.account(member)).state == accounts.ACCOUNT_STATE_FROZEN
+
+
 async def test_a_repeated_decision_takes_effect_once(counter: Counter, member: str) -> None:
     request_id = new_id()
     answers = await asyncio.gather(

@@ -1,7 +1,7 @@
 -- name: find_imported
 -- Rows that were booked before. The response of a request is the id of its transaction and the member; convert_from has the collation
 -- of its encoding's name, by which no index of members could be used.
-SELECT r.request_id, r.content_hash, t.transaction_id, t.active_after
+SELECT r.request_id, r.method, r.content_hash, t.transaction_id, t.active_after
 FROM request AS r
 LEFT JOIN transaction AS t
     ON

@@ -1,7 +1,7 @@
 -- The write path: look up, lock, load, write. Every statement is set-based; rows of a member are only touched under the lock of its account.
 
 -- name: find_requests
-SELECT request_id, content_hash, response
+SELECT request_id, method, content_hash, response
 FROM request
 WHERE request_id = ANY($1::text[])
 
