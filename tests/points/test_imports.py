@@ -10,6 +10,7 @@ from kit.errors import info_of
 from laurel.points.v1 import imports_pb2 as imports
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import Ledger
+from points_moving import Counter
 
 
 def balance_row(
@@ -112,6 +113,24 @@ async def test_a_repeated_row_gets_its_first_answer_alone_and_at_once(
     bulk = await ledger.stub.BatchAccruePoints(pb.BatchAccruePointsRequest(requests=[accrual]))
     assert info_of(bulk.results[0].error).reason == "REQUEST_ID_REUSED"
     assert await ledger.balance(member) == pb.Balance(active=51)
+
+
+async def test_a_row_under_the_request_id_of_another_call_is_refused_alone(
+    counter: Counter, member: str, now: datetime
+) -> None:
+    """Whatever that call keeps as its answer: it is not the transaction of a row."""
+    used = [new_id() for _ in range(4)]
+    frozen = f"frozen-{member}"
+    await counter.accrue(frozen, "10", request_id=used[0])
+    await counter.freeze(frozen, request_id=used[1])
+    await counter.unfreeze(frozen, request_id=used[2])
+    await counter.adjust(frozen, 5, request_id=used[3])
+    rows = [balance_row(member, 10, now, request_id=request_id) for request_id in used]
+    results = await bring(counter, *rows, balance_row(member, 7, now))
+    assert reasons(results) == [*["REQUEST_ID_REUSED"] * 4, ""]
+    history = [history_row(member, 1, now, request_id=used[1]), history_row(member, 2, now)]
+    assert reasons(await bring_history(counter, *history)) == ["REQUEST_ID_REUSED", ""]
+    assert await counter.balance(member) == pb.Balance(active=9)
 
 
 async def test_history_opens_lots_and_draws_from_them(
