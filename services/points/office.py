@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
-from kit.errors import LaurelError
+from kit.errors import LaurelError, RequestIdReused
 from kit.events import publish
 from kit.requests import content_hash, is_repeat, once
 from points import metrics
@@ -94,11 +94,14 @@ class Office:
         return Desk(self._clock(), self.new_id, history)
 
     async def is_done(self, call: Call[R]) -> bool:
-        """Whether the request took effect before."""
+        """Whether the request took effect before. Raises RequestIdReused where another one did."""
         async with self.database.statements() as tx:
             row = await tx.fetchrow("get_request", call.request_id)
-        digest = content_hash(call.request)
-        return row is not None and is_repeat(row, call.request.DESCRIPTOR.name, digest)
+        if row is None:
+            return False
+        if not is_repeat(row, call.request.DESCRIPTOR.name, content_hash(call.request)):
+            raise RequestIdReused(request_id=call.request_id)
+        return True
 
     async def carry_out(
         self,

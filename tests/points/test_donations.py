@@ -93,6 +93,9 @@ async def test_a_donation_repeated_or_raced_takes_effect_once(
     )
     assert all(answer == answers[0] for answer in answers)
     assert await counter.balance(member) == pb.Balance(active=700)
+    # More than anti-fraud was asked about: it is not asked again.
+    other = await refused(counter.donate(member, 400, request_id=request_id))
+    assert (other.code, other.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     made, refusals = await settled(counter.donate(member, 200) for _ in range(10))
     assert (len(made), {one.reason for one in refusals}) == (3, {"INSUFFICIENT_POINTS"})
     assert await counter.balance(member) == pb.Balance(active=100)

@@ -170,6 +170,9 @@ async def test_a_gift_repeated_or_sent_twice_at_once_is_one_gift(
     request.points = 50
     other = await refused(counter.stub.TransferPoints(request))
     assert (other.code, other.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    # More than anti-fraud was asked about: it is not asked again.
+    request.points = 200
+    assert (await refused(counter.stub.TransferPoints(request))).reason == "REQUEST_ID_REUSED"
     accrual = counter.accrual(member, "5", request_id=request.request_id)
     assert (await refused(counter.stub.AccruePoints(accrual))).reason == "REQUEST_ID_REUSED"
 

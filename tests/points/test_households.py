@@ -340,6 +340,8 @@ async def test_every_write_repeated_at_once_takes_effect_once(
         assert all(answer == answers[0] for answer in answers)
     other = await refused(counter.contribute(home, member, 41, request_id=ids[2]))
     assert (other.code, other.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    more = await refused(counter.hold_pool(home, member, 20, request_id=ids[3], order_id="one"))
+    assert more.reason == "REQUEST_ID_REUSED"
     assert await counter.balance(home.household_id) == pb.Balance(active=30, held=10)
 
 
