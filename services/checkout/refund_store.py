@@ -1,7 +1,6 @@
 """Keeps refunds. Every method is one transaction, none makes a remote call."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -12,7 +11,7 @@ from checkout.pricing import Line
 from checkout.refunding import Paid, RefundSaga, Share, apply, arrive, share, start
 from checkout.saga import State, in_state
 from checkout.steps import Outcome
-from checkout.store import LEASE, STALE, get_marks, lock, set_marks
+from checkout.store import LEASE, STALE, get_steps, lock, note_survivors, set_marks
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.events import publish
@@ -101,6 +100,7 @@ class RefundStore:
         key = RefundKey(new.checkout_id, new.number)
         changed = {step: mark for step, mark in new.marks.items() if old.marks.get(step) != mark}
         await set_marks(tx, key, changed, outcome, now)
+        await note_survivors(tx, key, old.survivors, new.survivors)
         sweep = None if new.complete else now + STALE
         await tx.execute("set_refund", *key, new.points, new.reversed_points, new.complete, sweep)
         if new.complete and not old.complete:
@@ -111,8 +111,8 @@ class RefundStore:
 
 async def _get(tx: Transaction, key: RefundKey) -> RefundSaga:
     row = await tx.fetchrow("get_refund", *key)
-    saga = RefundSaga(**dict(row), marks={})
-    return replace(saga, marks=await get_marks(tx, *key))
+    marks, survivors = await get_steps(tx, *key)
+    return RefundSaga(**dict(row), marks=marks, survivors=survivors)
 
 
 async def _get_paid(tx: Transaction, checkout_id: UUID) -> Paid:

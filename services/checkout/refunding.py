@@ -111,7 +111,15 @@ class RefundSaga:
     points: int
     reversed_points: int
     complete: bool
+    accrual_member_id: str
+    """For whom the accrual was booked."""
     marks: Mapping[Step, Mark]
+    survivors: Mapping[Step, str]
+    """Who they were merged into since, by the step that has to be asked for them."""
+
+    def account_of(self, step: Step) -> str:
+        """For whom a step is asked: who has the accrual, or who they were merged into."""
+        return self.survivors.get(step, self.accrual_member_id)
 
 
 def next_step(saga: RefundSaga) -> Step | None:
@@ -134,6 +142,10 @@ def apply(saga: RefundSaga, outcome: Outcome) -> RefundSaga:
     """The refund after a step. A refused step gave nothing back: the refund says so and ends."""
     if not is_news(saga.marks.get(outcome.step), outcome.mark):
         return saga
+    if outcome.is_outdated(saga.account_of(outcome.step)):
+        return saga
+    if outcome.survivor_id:
+        return replace(saga, survivors={**saga.survivors, outcome.step: outcome.survivor_id})
     saga = replace(saga, marks={**saga.marks, outcome.step: outcome.mark})
     if outcome.step is Step.REVERSE_ACCRUAL and outcome.mark is Mark.DONE:
         saga = replace(saga, reversed_points=outcome.points)

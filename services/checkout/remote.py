@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import grpc
@@ -33,6 +34,7 @@ from rules.money import scaled
 from rules.redemption import NO_BOOST, Boost
 
 TIER_DEADLINE_SECONDS = 1.0
+ACCOUNT_MERGED = "ACCOUNT_MERGED"
 # The service has said no, and would again. Every other error leaves open what happened.
 _REFUSALS = frozenset(
     {
@@ -122,7 +124,7 @@ class Remote:
         except grpc.aio.AioRpcError as error:
             if error.code() not in _REFUSALS:
                 raise self._unfinished(service, error) from error
-            return _refused(step, error)
+            return replace(_refused(step, error), account_id=saga.account_of(step))
 
     async def _step(self, saga: Saga, step: Step, request_id: str) -> Outcome:
         match step:
@@ -190,7 +192,7 @@ class Remote:
     async def _accrue(self, saga: Saga, request_id: str) -> Outcome:
         request = points.AccruePointsRequest(
             request_id=request_id,
-            member_id=saga.member_id,
+            member_id=saga.account_of(Step.ACCRUE),
             purchase=points.Purchase(
                 order_id=saga.order_id,
                 amount=_money(saga, saga.cash_minor),
@@ -212,7 +214,7 @@ class Remote:
         else:
             reverse = points.ReverseAccrualRequest(
                 request_id=request_id,
-                member_id=saga.member_id,
+                member_id=saga.account_of(step),
                 transaction_id=saga.accrual_id,
                 returned_amount=_money(saga, saga.cash_minor),
             )
@@ -230,12 +232,17 @@ class Remote:
 
 
 _BENEFITS_STEPS = frozenset({Step.RESERVE, Step.REDEEM, Step.RELEASE_RESERVATION})
+# Of an order that is paid: it goes on with whoever the member was merged into. Those of points that
+# are held name the hold, which a merge takes along.
+_FOLLOWING_STEPS = frozenset({Step.ACCRUE, Step.REVERSE_ACCRUAL})
 
 
 def _refused(step: Step, error: grpc.aio.AioRpcError) -> Outcome:
     status = status_of(error)
     info = info_of(status) if status else None
     reason = info.reason if info else ""
+    if info and reason == ACCOUNT_MERGED and step in _FOLLOWING_STEPS:
+        return Outcome(step, Mark.STARTED, survivor_id=info.metadata["survivor_member_id"])
     challenge_id = ""
     if info and reason == ChallengeRequired.reason:
         challenge_id = info.metadata["challenge_id"]

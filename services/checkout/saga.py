@@ -6,7 +6,7 @@ marked as started before it is tried.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -68,10 +68,16 @@ class Saga:
     expected_minor: int | None
     """What the points are to pay; None for a quote of before points was told that."""
     marks: Mapping[Step, Mark]
+    survivors: Mapping[Step, str] = field(default_factory=dict)
+    """Who the member was merged into, by the step that has to be asked for them."""
     challenge_id: str = ""
     """What the member has to solve before it can be authorised; kept nowhere: who asks again is
     told again.
     """
+
+    def account_of(self, step: Step) -> str:
+        """For whom a step is asked: the member, or who they were merged into."""
+        return self.survivors.get(step, self.member_id)
 
     def done(self, step: Step) -> bool:
         """Whether a step has taken effect."""
@@ -187,6 +193,10 @@ def apply(saga: Saga, outcome: Outcome, now: datetime) -> Saga:
     if not is_news(saga.marks.get(step), mark):
         # Another call was told before this one: so is who asks here.
         return replace(saga, challenge_id=outcome.challenge_id)
+    if outcome.is_outdated(saga.account_of(step)):
+        return saga
+    if outcome.survivor_id:
+        return replace(saga, survivors={**saga.survivors, step: outcome.survivor_id})
     saga = replace(saga, marks={**saga.marks, step: mark})
     saga = _keep(saga, outcome) if mark is Mark.DONE else _fail(saga, outcome, now)
     return arrive(saga, now)

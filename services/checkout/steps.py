@@ -42,6 +42,14 @@ class Outcome:
     text: str = ""
     challenge_id: str = ""
     """What the member has to solve before the step is tried again."""
+    account_id: str = ""
+    """Of a refusal: for whom the step was asked."""
+    survivor_id: str = ""
+    """Who they were merged into: the step goes on, for them."""
+
+    def is_outdated(self, account_id: str) -> bool:
+        """Whether it is a refusal of what is asked for another member by now."""
+        return self.account_id not in ("", account_id)
 
 
 def step_request_id(checkout_id: UUID, refund_number: int, step: Step) -> str:

@@ -102,6 +102,7 @@ class CheckoutStore:
         now = self._clock()
         changed = {step: mark for step, mark in new.marks.items() if old.marks.get(step) != mark}
         await set_marks(tx, (new.checkout_id, 0), changed, outcome, now)
+        await note_survivors(tx, (new.checkout_id, 0), old.survivors, new.survivors)
         await _save(tx, new, now)
         if new.state is State.COMPLETED and old.state is not State.COMPLETED:
             await publish(tx, self._new_id, [render_completed(new, now, self._new_id)])
@@ -117,13 +118,18 @@ async def lock(tx: Transaction, checkout_id: UUID) -> Saga:
     values["state"] = State[row["state"]]
     values["categories"] = tuple(row["categories"])
     values["coupon_ids"] = tuple(row["coupon_ids"])
-    return Saga(**values, marks=await get_marks(tx, checkout_id, 0))
+    marks, survivors = await get_steps(tx, checkout_id, 0)
+    return Saga(**values, marks=marks, survivors=survivors)
 
 
-async def get_marks(tx: Transaction, checkout_id: UUID, refund_number: int) -> dict[Step, Mark]:
-    """How far the steps of a checkout, or of a refund, are."""
-    rows = await tx.fetch("get_marks", checkout_id, refund_number)
-    return {Step(row["step"]): Mark(row["mark"]) for row in rows}
+async def get_steps(
+    tx: Transaction, checkout_id: UUID, refund_number: int
+) -> tuple[dict[Step, Mark], dict[Step, str]]:
+    """How far the steps of a checkout, or of a refund, are, and whose survivor is asked for."""
+    rows = await tx.fetch("get_steps", checkout_id, refund_number)
+    marks = {Step(row["step"]): Mark(row["mark"]) for row in rows}
+    survivors = {Step(row["step"]): row["survivor_id"] for row in rows if row["survivor_id"]}
+    return marks, survivors
 
 
 async def set_marks(
@@ -149,6 +155,15 @@ async def set_marks(
         [known.text if here else "" for here in own],
         now,
     )
+
+
+async def note_survivors(
+    tx: Transaction, of: tuple[UUID, int], before: Mapping[Step, str], now: Mapping[Step, str]
+) -> None:
+    """Notes for whom steps are to be asked from now on, before they are."""
+    changed = {step: who for step, who in now.items() if before.get(step) != who}
+    for step, survivor_id in changed.items():
+        await tx.execute("note_survivor", *of, step.value, survivor_id)
 
 
 async def _insert(tx: Transaction, quote: Quote, cart: Cart, price: Price) -> None:

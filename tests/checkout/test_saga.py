@@ -196,6 +196,19 @@ def test_what_is_done_stays_done() -> None:
     assert apply(saga, replace(outcome(Step.HOLD), made_id="other"), NOW) == saga
 
 
+def test_a_refusal_of_who_was_asked_before_the_survivor_is_no_refusal_of_the_survivor() -> None:
+    """Two callers may try the same step, and one of them may not have heard of the merge yet."""
+    saga, _ = run(begin_authorize(quoted(points=0, coupons=0), NOW))
+    paying = start(begin_complete(saga, NOW))
+    moved = Outcome(Step.ACCRUE, Mark.STARTED, account_id="m", survivor_id="s")
+    late = Outcome(Step.ACCRUE, Mark.REFUSED, account_id="m", reason="REQUEST_ID_REUSED")
+    followed = apply(paying, moved, NOW)
+    assert followed.account_of(Step.ACCRUE) == "s"
+    assert apply(followed, late, NOW) == followed
+    assert apply(followed, replace(moved, survivor_id="other"), NOW) == followed
+    assert apply(followed, replace(late, account_id="s"), NOW).state is State.COMPLETED
+
+
 CHALLENGED = Outcome(
     Step.HOLD, Mark.REFUSED, reason="CHALLENGE_REQUIRED", text="no", challenge_id="c-1"
 )

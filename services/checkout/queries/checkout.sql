@@ -44,9 +44,9 @@ FROM checkout
 WHERE checkout_id = $1
 FOR UPDATE
 
--- name: get_marks
+-- name: get_steps
 -- A statement of its own, after the lock: only so does it see what the one before us has written.
-SELECT step, mark
+SELECT step, mark, survivor_id
 FROM step
 WHERE checkout_id = $1 AND refund_number = $2
 
@@ -66,6 +66,10 @@ made_id = excluded.made_id,
 reason = excluded.reason,
 detail = excluded.detail,
 settle_time = excluded.settle_time
+
+-- name: note_survivor
+UPDATE step SET survivor_id = $4
+WHERE checkout_id = $1 AND refund_number = $2 AND step = $3
 
 -- name: set_checkout
 UPDATE checkout

@@ -51,9 +51,11 @@ SELECT
     refund.checkout_id, refund.refund_number AS number, checkout.member_id, checkout.order_id,
     checkout.hold_id, checkout.accrual_id, checkout.currency, checkout.currency_digits AS digits,
     checkout.program_version, refund.cash_minor, refund.points, refund.reversed_points,
-    refund.complete
+    refund.complete, coalesce(nullif(accrue.survivor_id, ''), checkout.member_id) AS accrual_member_id
 FROM refund
 INNER JOIN checkout ON checkout.checkout_id = refund.checkout_id
+LEFT JOIN step AS accrue
+    ON accrue.checkout_id = refund.checkout_id AND accrue.refund_number = 0 AND accrue.step = 'accrue'
 WHERE refund.checkout_id = $1 AND refund.refund_number = $2
 
 -- name: set_refund

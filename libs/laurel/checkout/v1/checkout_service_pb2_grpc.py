@@ -90,13 +90,15 @@ class CheckoutServiceServicer:
         INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW, CHALLENGES_SPENT or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
         FAILED_PRECONDITION with reason CHALLENGE_REQUIRED leaves the checkout quoted: once the member has solved the challenge that
         `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), the same request goes through while the quote lasts.
+        FAILED_PRECONDITION with reason ACCOUNT_MERGED: the member was merged since the quote; quote the cart for the survivor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteCheckout(self, request, context):
-        """Spends what was authorised, once the cash was paid, and books the points that the cash earns.
+        """Spends what was authorised, once the cash was paid, and books the points that the cash earns; for the survivor, where the
+        member was merged meanwhile.
         Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or AUTHORIZATION_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -113,7 +115,7 @@ class CheckoutServiceServicer:
 
     def RefundCheckout(self, request, context):
         """Refunds lines of a completed checkout, or all of it: cash and points go back in the proportion they were paid in, and the points
-        that the cash had earned are taken back. Never more than was paid.
+        that the cash had earned are taken back, of the survivor, where the member was merged meanwhile. Never more than was paid.
         Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND or LINE_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or REFUND_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

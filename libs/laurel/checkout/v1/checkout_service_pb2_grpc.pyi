@@ -30,9 +30,11 @@ class CheckoutServiceStub:
     INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW, CHALLENGES_SPENT or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
     FAILED_PRECONDITION with reason CHALLENGE_REQUIRED leaves the checkout quoted: once the member has solved the challenge that
     `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), the same request goes through while the quote lasts.
+    FAILED_PRECONDITION with reason ACCOUNT_MERGED: the member was merged since the quote; quote the cart for the survivor.
     """
     CompleteCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.CompleteCheckoutRequest, checkout_service_pb2.CompleteCheckoutResponse]
-    """Spends what was authorised, once the cash was paid, and books the points that the cash earns.
+    """Spends what was authorised, once the cash was paid, and books the points that the cash earns; for the survivor, where the
+    member was merged meanwhile.
     Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or AUTHORIZATION_EXPIRED.
     """
     CancelCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.CancelCheckoutRequest, checkout_service_pb2.CancelCheckoutResponse]
@@ -41,7 +43,7 @@ class CheckoutServiceStub:
     """
     RefundCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.RefundCheckoutRequest, checkout_service_pb2.RefundCheckoutResponse]
     """Refunds lines of a completed checkout, or all of it: cash and points go back in the proportion they were paid in, and the points
-    that the cash had earned are taken back. Never more than was paid.
+    that the cash had earned are taken back, of the survivor, where the member was merged meanwhile. Never more than was paid.
     Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND or LINE_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or REFUND_EXCEEDED.
     """
     GetCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.GetCheckoutRequest, checkout_service_pb2.GetCheckoutResponse]
@@ -77,6 +79,7 @@ class CheckoutServiceServicer(metaclass=abc_1.ABCMeta):
         INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW, CHALLENGES_SPENT or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
         FAILED_PRECONDITION with reason CHALLENGE_REQUIRED leaves the checkout quoted: once the member has solved the challenge that
         `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), the same request goes through while the quote lasts.
+        FAILED_PRECONDITION with reason ACCOUNT_MERGED: the member was merged since the quote; quote the cart for the survivor.
         """
 
     @abc_1.abstractmethod
@@ -85,7 +88,8 @@ class CheckoutServiceServicer(metaclass=abc_1.ABCMeta):
         request: checkout_service_pb2.CompleteCheckoutRequest,
         context: aio.ServicerContext[checkout_service_pb2.CompleteCheckoutRequest, abc.Awaitable[checkout_service_pb2.CompleteCheckoutResponse]],
     ) -> abc.Awaitable[checkout_service_pb2.CompleteCheckoutResponse]:
-        """Spends what was authorised, once the cash was paid, and books the points that the cash earns.
+        """Spends what was authorised, once the cash was paid, and books the points that the cash earns; for the survivor, where the
+        member was merged meanwhile.
         Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or AUTHORIZATION_EXPIRED.
         """
 
@@ -106,7 +110,7 @@ class CheckoutServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[checkout_service_pb2.RefundCheckoutRequest, abc.Awaitable[checkout_service_pb2.RefundCheckoutResponse]],
     ) -> abc.Awaitable[checkout_service_pb2.RefundCheckoutResponse]:
         """Refunds lines of a completed checkout, or all of it: cash and points go back in the proportion they were paid in, and the points
-        that the cash had earned are taken back. Never more than was paid.
+        that the cash had earned are taken back, of the survivor, where the member was merged meanwhile. Never more than was paid.
         Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND or LINE_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or REFUND_EXCEEDED.
         """
 
