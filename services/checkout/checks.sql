@@ -90,13 +90,26 @@ AND CASE
 END
 
 -- check: what pays for a completed checkout is spent in the ledger, and its coupons are used
+-- The hold is the member's, or is with whoever it went to by the merges that stand.
 SELECT c.checkout_id, c.points, h.captured, h.state AS hold_state, r.state AS reservation_state
 FROM checkout.checkout AS c
 LEFT JOIN points.hold AS h ON h.hold_id::text = c.hold_id
 LEFT JOIN benefits.reservation AS r ON r.member_id = c.member_id AND r.reservation_id::text = c.reservation_id
 WHERE c.state = 'COMPLETED'
 AND (
-    c.points > 0 AND (h.member_id, h.captured, h.state) IS DISTINCT FROM (c.member_id, c.points, 2::smallint)
+    c.points > 0 AND (h.captured, h.state) IS DISTINCT FROM (c.points, 2::smallint)
+    OR c.points > 0 AND h.member_id <> c.member_id AND NOT EXISTS (
+        WITH RECURSIVE owner AS (
+            SELECT c.member_id
+            UNION
+            SELECT m.member_id
+            FROM owner AS o
+            INNER JOIN points.merge AS m ON m.merged_member_id = o.member_id AND m.undo_time IS NULL
+            INNER JOIN points.merge_hold AS moved
+                ON moved.member_id = m.member_id AND moved.merge_id = m.merge_id AND moved.hold_id = h.hold_id
+        )
+        SELECT FROM owner WHERE owner.member_id = h.member_id
+    )
     OR cardinality(c.coupon_ids) > 0 AND r.state IS DISTINCT FROM 'REDEEMED'
 )
 

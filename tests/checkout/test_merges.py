@@ -4,19 +4,38 @@ from asyncio import gather
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import asyncpg
 import pytest
 from checkout_shop import AUTHORIZED, COMPLETED, COMPLETING, Crash, Shop, cart, cents
 
+from cli.check import run_on
 from house import House, new_id, refused
 from laurel.points.v1.merges_pb2 import Merge
 from laurel.points.v1.points_service_pb2 import GetTransactionRequest
 from points_moving import Counter
+
+SPENT = "what pays for a completed checkout is spent in the ledger, and its coupons are used"
 
 
 @pytest.fixture
 def counter(mall: House) -> Counter:
     """The counter at which operators merge."""
     return Counter(mall)
+
+
+async def broken_checks(house: House, damage: str = "", *args: object) -> set[str]:
+    """What `laurel check` reports, after a damage that is undone."""
+    connection = await asyncpg.connect(house.settings.database_url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        if damage:
+            await connection.execute(damage, *args)
+        broken = {one.check.title for one in await run_on(connection) if one.violations}
+        await transaction.rollback()
+        return broken
+    finally:
+        await connection.close()
 
 
 async def merge_all(counter: Counter, member: str, count: int) -> tuple[str, list[Merge]]:
@@ -161,3 +180,35 @@ async def test_a_quote_of_a_merged_member_holds_nothing(
     assert await shop.balance(survivor) == (900, 0, 0, 0)
     again = await shop.quote(survivor, cart((1, "10")), points=500)
     assert (await shop.authorize(again)).state == AUTHORIZED
+
+
+@pytest.mark.parametrize(("count", "undone"), [(1, 0), (2, 0), (2, 1), (2, 2)])
+async def test_what_paid_for_a_checkout_is_spent_wherever_merges_take_it(
+    shop: Shop, counter: Counter, member: str, count: int, undone: int
+) -> None:
+    """PT-12: `laurel check` follows the hold."""
+    await shop.earn(member, "90")
+    await shop.paid(member, cart((1, "10")), points=500)
+    _, made = await merge_all(counter, member, count)
+    # The newest first.
+    for merge in made[::-1][:undone]:
+        await counter.undo(merge)
+    assert await broken_checks(shop.house) == set()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM points.merge_hold WHERE hold_id = $1::uuid",
+        "UPDATE points.merge SET undo_time = now() WHERE merge_id IN "
+        "(SELECT merge_id FROM points.merge_hold WHERE hold_id = $1::uuid)",
+        "UPDATE points.hold SET captured = captured - 1, released = 1 WHERE hold_id = $1::uuid",
+    ],
+)
+async def test_a_hold_that_no_merge_took_away_or_that_is_not_spent_is_found(
+    shop: Shop, counter: Counter, member: str, damage: str
+) -> None:
+    await shop.earn(member, "90")
+    paid = await shop.paid(member, cart((1, "10")), points=500)
+    await merge_all(counter, member, 1)
+    assert SPENT in await broken_checks(shop.house, damage, paid.hold_id)
