@@ -133,7 +133,9 @@ def quote(
     program: CompiledProgram,
     boost: Boost = NO_BOOST,
 ) -> RedemptionQuote:
-    """Splits an order into points and cash, taking no point that would pay nothing."""
+    """Splits an order into points and cash, taking no point that would pay nothing, but for those
+    that the minimum asks for.
+    """
     most = min(points_max(order_minor, program, boost), balance_points)
     points_min, step = program.redemption.points_min, program.redemption.points_step
     most -= most % step
@@ -143,9 +145,13 @@ def quote(
     taken -= taken % step
     value = points_value_minor(taken, program, boost)
     points = -(-points_for_minor(value, program, boost) // step) * step
+    if value and taken >= points_min:
+        # A multiple of the step, too: the program is refused otherwise.
+        points = max(points, points_min)
     reason = _reason(points, points_wanted, most, balance_points, step)
     if points < points_min:
-        reason = f"fewer than {points_min} points cannot be spent" if points_wanted else reason
+        if points_wanted and taken < points_min:
+            reason = f"fewer than {points_min} points cannot be spent"
         points = value = 0
     boosted = min(points, boost.points)
     if boosted:

@@ -67,6 +67,34 @@ def test_a_quote_takes_no_point_that_would_pay_nothing(compiled: Compile) -> Non
     assert "smallest coin" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("wanted", "points", "minor", "words"),
+    [
+        (504, 0, 0, "fewer than 505 points"),
+        (505, 505, 50, "as wanted"),
+        (509, 505, 50, "smallest coin"),
+        (512, 510, 51, "smallest coin"),
+    ],
+)
+def test_pt_10_a_quote_keeps_the_points_that_the_minimum_asks_for(
+    compiled: Compile, wanted: int, points: int, minor: int, words: str
+) -> None:
+    """They pay nothing more, but fewer could not be spent at all."""
+    program = compiled(
+        ("points_per_unit: 100 ", "points_per_unit: 1000 "), ("points_min: 100", "points_min: 505")
+    )
+    found = quote(10_000, wanted, 5_000, program)
+    assert (found.points, found.points_minor) == (points, minor)
+    assert words in found.reason
+
+
+def test_a_quote_takes_no_points_where_even_the_minimum_pays_nothing(compiled: Compile) -> None:
+    program = compiled(("points_per_unit: 100 ", "points_per_unit: 100000 "))
+    found = quote(10_000, 600, 5_000, program)
+    assert (found.points, found.points_minor) == (0, 0)
+    assert "smallest coin" in found.reason
+
+
 orders = st.integers(0, 10**12)
 shares = st.decimals(0, 1, places=6)
 rates = st.integers(1, 10**6)
@@ -86,7 +114,8 @@ def test_pt_10_points_never_pay_more_than_their_share_and_the_sum_is_the_order(
     assert found.points_minor + found.cash_minor == order
     assert found.points <= min(wanted, balance, most)
     assert found.points_minor == points_value_minor(found.points, program)
-    assert found.points == 0 or found.points == points_for_minor(found.points_minor, program)
+    least = max(100, points_for_minor(found.points_minor, program))
+    assert found.points == (least if found.points_minor else 0)
 
 
 @given(
@@ -249,7 +278,8 @@ def test_pt_10_points_that_are_worth_more_never_pay_more_than_their_share(
     assert found.points <= min(wanted, balance, most)
     assert found.points_minor == points_value_minor(found.points, program, boost)
     assert found.boosted == min(found.points, left)
-    assert found.points == 0 or found.points == points_for_minor(found.points_minor, program, boost)
+    least = max(100, points_for_minor(found.points_minor, program, boost))
+    assert found.points == (least if found.points_minor else 0)
 
 
 @given(
