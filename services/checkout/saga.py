@@ -177,9 +177,14 @@ def begin_cancel(saga: Saga, now: datetime) -> Saga:
 
 
 def wake(saga: Saga, now: datetime) -> Saga:
-    """The checkout as the sweeper finds it: what has run out of time is undone."""
+    """The checkout as the sweeper finds it: what has run out of time is undone.
+
+    An expired quote stays one, and is only to forget where it came from.
+    """
     if now < saga.expire_time:
         return saga
+    if saga.state is State.QUOTED:
+        return replace(saga, origin=b"")
     if saga.state is State.AUTHORIZING:
         return _undo(saga, QuoteExpired.reason, "it could not be authorised in time", now)
     if saga.state is State.AUTHORIZED:

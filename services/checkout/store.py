@@ -188,7 +188,7 @@ async def _insert(tx: Transaction, quote: Quote, cart: Cart, price: Price) -> No
 
 async def _save(tx: Transaction, saga: Saga, now: datetime) -> None:
     sweep = now + STALE if saga.state in MOVING else None
-    if saga.state is State.AUTHORIZED:
+    if saga.state is State.AUTHORIZED or (saga.state is State.QUOTED and saga.origin):
         sweep = saga.expire_time
     await tx.execute(
         "set_checkout", saga.checkout_id, saga.state.name, saga.origin, saga.hold_id,

@@ -225,6 +225,13 @@ class Shop:
             quoted.checkout_id,
         )
 
+    async def knows_origin(self, quoted: pb.Checkout) -> bool:
+        """Whether a checkout still knows from where it was asked for."""
+        [row] = await self.house.fetch(
+            "SELECT origin FROM checkout.checkout WHERE checkout_id = $1", quoted.checkout_id
+        )
+        return bool(row["origin"])
+
     async def release_reservation(self, authorized: pb.Checkout) -> None:
         """Gives the coupons back behind the checkout's back, as their time-out does."""
         request = benefits_pb.ReleaseReservationRequest(

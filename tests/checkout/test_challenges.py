@@ -142,6 +142,8 @@ async def test_a_quote_that_waits_for_a_code_can_be_cancelled_and_runs_out(
     challenged(await refused(shop.authorize(late, request_id)))
     await shop.time_out(late)
     assert (await refused(shop.authorize(late, request_id))).reason == "QUOTE_EXPIRED"
+    await shop.sweep(minutes=16)
+    assert not await shop.knows_origin(late)
     assert await shop.balance(member) == before
 
 

@@ -122,7 +122,8 @@ def test_a_hold_that_is_told_of_after_the_undoing_is_undone_too() -> None:
 
 
 def test_time_ends_what_stands_still() -> None:
-    assert wake(quoted(), LATER).state is State.QUOTED
+    assert wake(quoted(), NOW) == quoted()
+    assert wake(quoted(), LATER) == replace(quoted(), origin=b"")
     authorizing = start(begin_authorize(quoted(), NOW))
     assert wake(authorizing, NOW) == authorizing
     assert wake(authorizing, LATER).state is State.CANCELLING
