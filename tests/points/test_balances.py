@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from datetime import date, datetime, timedelta
+from collections.abc import Coroutine
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 from grpc import StatusCode
 
@@ -34,7 +37,7 @@ def day_of(message: pb.DatedPoints) -> date:
     return date(message.date.year, message.date.month, message.date.day)
 
 
-async def test_a_past_balance_is_that_after_the_last_transaction_recorded_by_then(
+async def test_a_past_balance_is_what_was_recorded_by_then(
     ledger: Ledger, member: str, now: datetime
 ) -> None:
     """What had occurred long ago and is booked today counts from today on."""
@@ -73,6 +76,58 @@ async def test_a_batch_that_waited_for_another_does_not_blur_the_past(
         assert (await balance_at(ledger, member, at)).active == points
     for one, at in swapped:
         await ledger.house.fetch(sql, one.transaction_id, second if at == first else first)
+
+
+async def overtaken(
+    ledger: Ledger, member: str, late: pb.AccruePointsRequest, *calls: Coroutine[Any, Any, Any]
+) -> None:
+    """Books an accrual that has its id, and then waits until other calls of its member are booked:
+    another row of its batch comes first, and the account of that one is locked.
+    """
+    busy = f"!{member}"
+    await ledger.accrue(busy, "1")
+    owner = await asyncpg.connect(ledger.house.settings.database_url)
+    try:
+        async with owner.transaction():
+            await owner.execute(
+                "SELECT 1 FROM points.account WHERE member_id = $1 FOR UPDATE", busy
+            )
+            rows = pb.BatchAccruePointsRequest(requests=[ledger.accrual(busy, "1"), late])
+            batch = asyncio.ensure_future(ledger.stub.BatchAccruePoints(rows))
+            while not await owner.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+            for call in calls:
+                await call
+        response = await batch
+    finally:
+        await owner.close()
+    assert all(result.HasField("accrued") for result in response.results)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_an_accrual_that_others_overtake_is_in_every_past_balance(
+    ledger: Ledger, member: str, is_known: bool
+) -> None:
+    """PT-07: its id and record time lie before theirs, and it is booked after them."""
+    if is_known:
+        await ledger.accrue(member, "100")
+    before = (await ledger.balance(member)).active
+    late = ledger.accrual(member, "2")
+    await overtaken(ledger, member, late, ledger.accrue(member, "40"), ledger.hold(member, 30))
+    now = await ledger.balance(member)
+    assert now == pb.Balance(active=before + 12, held=30)
+    assert await balance_at(ledger, member, datetime.now(UTC)) == now
+    booked = await ledger.transactions(member)
+    assert [one.points for one in booked[-3:]] == [2, 40, -30]
+    instants = [from_timestamp(one.record_time) for one in booked]
+    for at in (*instants, *(at - timedelta(microseconds=1) for at in instants)):
+        entries: dict[int, int] = defaultdict(int)
+        for one in booked:
+            if from_timestamp(one.record_time) <= at:
+                for entry in one.entries:
+                    entries[entry.account] += entry.points
+        told = await balance_at(ledger, member, at)
+        assert (told.active, told.held) == (entries[pb.ACCOUNT_ACTIVE], entries[pb.ACCOUNT_HELD])
 
 
 async def test_past_balances_add_up_to_past_totals(ledger: Ledger, member: str) -> None:

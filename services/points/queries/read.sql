@@ -25,25 +25,27 @@ LEFT JOIN LATERAL (
 ) AS next ON true
 
 -- name: get_balance_at
--- What was recorded for a member at or before an instant: the balance right after the last such transaction, less what stands before it in
--- the ledger and was recorded later. That happens where a batch waited for the lock of another: never for longer than ten minutes.
-WITH last AS (
-    SELECT
-        t.transaction_id, t.active_after, t.pending_after, t.held_after, t.debt_after,
-        to_timestamp(('x' || translate(left(t.transaction_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0) AS id_time
+-- What was recorded for a member at or before an instant: the balance now less all that was recorded later, in one snapshot. No order of
+-- transactions is trusted: an accrual may have got its id, and its record time, before another that was booked ahead of it. Ids begin with
+-- the time at which they were made: where one was recorded by the instant, none that was made ten minutes before it was recorded later.
+WITH last AS MATERIALIZED (
+    SELECT to_timestamp(('x' || translate(left(t.transaction_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0) AS id_time
     FROM transaction AS t
     WHERE t.member_id = $1 AND t.record_time <= $2
     ORDER BY t.transaction_id DESC
     LIMIT 1
 )
 SELECT
-    (last.active_after - coalesce(sum(late.points) FILTER (WHERE late.account = 1), 0))::bigint AS active,
-    (last.pending_after - coalesce(sum(late.points) FILTER (WHERE late.account = 2), 0))::bigint AS pending,
-    (last.held_after - coalesce(sum(late.points) FILTER (WHERE late.account = 3), 0))::bigint AS held,
-    (last.debt_after + coalesce(sum(late.points) FILTER (WHERE late.account = 4), 0))::bigint AS debt
+    (a.active - coalesce(late.active, 0))::bigint AS active,
+    (a.pending - coalesce(late.pending, 0))::bigint AS pending,
+    (a.held - coalesce(late.held, 0))::bigint AS held,
+    (a.debt + coalesce(late.debt, 0))::bigint AS debt
 FROM last
-LEFT JOIN LATERAL (
-    SELECT entry.account, entry.points
+INNER JOIN account AS a ON a.member_id = $1
+CROSS JOIN LATERAL (
+    SELECT
+        sum(entry.points) FILTER (WHERE entry.account = 1) AS active, sum(entry.points) FILTER (WHERE entry.account = 2) AS pending,
+        sum(entry.points) FILTER (WHERE entry.account = 3) AS held, sum(entry.points) FILTER (WHERE entry.account = 4) AS debt
     FROM transaction AS t
     CROSS JOIN LATERAL (
         SELECT unnest(t.targets) AS account, unnest(t.points) AS points
@@ -51,10 +53,8 @@ LEFT JOIN LATERAL (
         SELECT unnest(t.sources), -unnest(t.points)
     ) AS entry
     WHERE
-        t.member_id = $1 AND t.transaction_id < last.transaction_id
-        AND t.transaction_id >= uuid7_floor(last.id_time - interval '10 minutes') AND t.record_time > $2
-) AS late ON true
-GROUP BY last.active_after, last.pending_after, last.held_after, last.debt_after
+        t.member_id = $1 AND t.transaction_id >= uuid7_floor(last.id_time - interval '10 minutes') AND t.record_time > $2
+) AS late
 
 -- name: list_dates
 -- By day of the zone $2, what expires of a member's active points and what becomes active of the pending ones; no day for what never

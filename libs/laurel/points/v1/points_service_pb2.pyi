@@ -385,7 +385,9 @@ class Transaction(message.Message):
 
     @builtins.property
     def balance_after(self) -> Balance:
-        """The balance right after it."""
+        """The balance right after it. Transactions of one member that were booked at the same time may have taken effect in another order than
+        that of their ids and record times, in which they are listed.
+        """
 
     @builtins.property
     def spent_lots(self) -> containers.RepeatedCompositeFieldContainer[SpentLot]:
@@ -1727,8 +1729,8 @@ class GetBalanceRequest(message.Message):
     """How much is told."""
     @builtins.property
     def read_time(self) -> timestamp_pb2.Timestamp:
-        """An instant up to now; now when unset. The balance then is the one right after the last transaction whose `record_time` is at or
-        before it: what the ledger had booked by then, whenever it had occurred.
+        """An instant up to now; now when unset. The balance then is what all transactions add up to whose `record_time` is at or before it:
+        what the ledger had booked by then, whenever it had occurred.
         """
 
     def __init__(
