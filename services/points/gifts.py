@@ -28,6 +28,17 @@ class Giving:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What the limits of gifts are measured by: what the giver can spend right before the gift, and
+    what they gave in its month before.
+    """
+
+    spendable: int
+    month: date
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gift:
     """A gift that was booked."""
 
@@ -80,7 +91,7 @@ def check_gift(member_id: str, receiver_id: str, points: int, program: CompiledP
     return program.gifts
 
 
-def give(giving: Giving, month: date, used: int, book: Book, desk: Desk) -> Gift:
+def give(giving: Giving, room: Room, book: Book, desk: Desk) -> Gift:
     """Moves points to the receiver, those that expire first; the first of them pay the fee.
 
     Raises GiftAboveShare, GiftAboveMonth, InsufficientPoints, and what the states of both accounts
@@ -90,7 +101,7 @@ def give(giving: Giving, month: date, used: int, book: Book, desk: Desk) -> Gift
     check_may_spend(giver)
     check_may_spend(receiver)
     gifts = check_gift(giving.member_id, giving.receiver_id, giving.points, giving.program)
-    _check_limits(giving, giver.active, month, used, gifts)
+    _check_limits(giving, room, gifts)
     parts = first_to_expire(giver, giving.points, desk.now, book)
     fee = gift_fee(giving.points, gifts)
     net = giving.points - fee
@@ -119,21 +130,21 @@ def give(giving: Giving, month: date, used: int, book: Book, desk: Desk) -> Gift
         transaction_id=received_id, program_version=giving.program.version,
         explanation=explain((giving.member_id, sent_id), [line], arrived.origins),
     )  # fmt: skip
-    left = gifts.month_points_max - used - giving.points
-    return Gift(sent, received, arrived.origins, giving.points, fee, month, left)
+    left = gifts.month_points_max - room.used - giving.points
+    return Gift(sent, received, arrived.origins, giving.points, fee, room.month, left)
 
 
-def _check_limits(giving: Giving, active: int, month: date, used: int, gifts: Gifts) -> None:
-    share = gift_points_max(active, gifts)
+def _check_limits(giving: Giving, room: Room, gifts: Gifts) -> None:
+    share = gift_points_max(room.spendable, gifts)
     if giving.points > share:
         raise errors.GiftAboveShare(
             asked=giving.points, share=gifts.share_max, limit=share, used=0, left=share
         )
-    left = max(0, gifts.month_points_max - used)
+    left = max(0, gifts.month_points_max - room.used)
     if giving.points > left:
         raise errors.GiftAboveMonth(
-            asked=giving.points, month=f"{month:%Y-%m}", limit=gifts.month_points_max, used=used,
-            left=left,
+            asked=giving.points, month=f"{room.month:%Y-%m}", limit=gifts.month_points_max,
+            used=room.used, left=left,
         )  # fmt: skip
 
 

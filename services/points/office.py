@@ -78,6 +78,11 @@ class Session:
         rows = await self.tx.fetch("load_open_lots", [member_id], [points], now, now)
         self.book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
 
+    async def get_spendable(self, member_id: str) -> int:
+        """The active points of a locked account whose end has not come, as its balance tells."""
+        row = await self.tx.fetchrow("get_balances", [member_id], self.desk.now)
+        return row["active"] if row is not None else 0
+
 
 class Office:
     """Carries operations out, each in one transaction and once for its request id."""

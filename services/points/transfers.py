@@ -10,6 +10,7 @@ from points.gifts import (
     Donating,
     Gift,
     Giving,
+    Room,
     check_donation,
     check_gift,
     donate,
@@ -116,8 +117,9 @@ class TransferStore:
 async def _give(giving: Giving, session: Session) -> Gift:
     month = month_of(session.desk.now, giving.program.zone)
     used = await session.tx.fetchval("sum_gifts_of_month", giving.member_id, month)
+    room = Room(await session.get_spendable(giving.member_id), month, used)
     await session.load_spendable_lots(giving.member_id, giving.points)
-    gift = give(giving, month, used, session.book, session.desk)
+    gift = give(giving, room, session.book, session.desk)
     session.posted += [gift.sent, gift.received]
     session.origins += gift.origins
     session.events += gift_events(gift)

@@ -85,6 +85,19 @@ async def test_a_gift_above_the_share_of_the_balance_says_the_limit(
     await counter.give(member, friend, 19)
 
 
+async def test_points_past_their_end_do_not_raise_the_share(
+    counter: Counter, member: str, friend: str, now: datetime
+) -> None:
+    """PT-11: the share is of what can be spent, though the expiry is not booked yet."""
+    await counter.accrue(member, "1000", now - timedelta(days=400))
+    await counter.accrue(member, "100")
+    assert await counter.balance(member) == pb.Balance(active=100)
+    refusal = await refused(counter.give(member, friend, 21))
+    assert (refusal.reason, refusal.metadata["limit"]) == ("GIFT_ABOVE_SHARE", "20")
+    await counter.give(member, friend, 20)
+    assert await counter.balance(member) == pb.Balance(active=80)
+
+
 async def test_gifts_of_a_month_are_counted_together(
     counter: Counter, member: str, friend: str
 ) -> None:
@@ -132,7 +145,7 @@ async def test_points_that_have_expired_are_not_given(
 ) -> None:
     await counter.accrue(member, "100", now - timedelta(days=400))
     refusal = await refused(counter.give(member, friend, 10))
-    assert (refusal.reason, refusal.metadata["available"]) == ("INSUFFICIENT_POINTS", "0")
+    assert (refusal.reason, refusal.metadata["limit"]) == ("GIFT_ABOVE_SHARE", "0")
 
 
 async def test_received_points_expire_where_they_are(
