@@ -11,16 +11,19 @@ from grpc import StatusCode
 from cli.check import run_checks
 from fraud_actions import CAP, EARN_ONLY, FREEZE, GRANTED, REJECTED, ActionDesk, Time
 from house import Ground, House, new_id, refused
-from kit.clock import from_timestamp
+from kit.clock import from_timestamp, to_timestamp
 from kit.clock import new_id as new_uuid
 from kit.events import STREAM
 from laurel.event.v1.event_pb2 import EventBatch
 from laurel.points.v1 import accounts_pb2 as accounts
+from laurel.points.v1 import liability_pb2 as report_pb
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import calm_program, settled
 from points_moving import Counter
 
 DAY = timedelta(days=1)
+AFTER_ALL = 1000 * DAY
+"""Later than anything that happens in other tests: a report is about all members."""
 RULES = """\
   rules:
     - name: whale
@@ -64,9 +67,25 @@ class Bench(Counter):
 
     async def lot(self, member: str) -> pb.Lot:
         """The member's only lot."""
-        request = pb.ListLotsRequest(member_id=member)
-        [lot] = (await self.stub.ListLots(request)).lots
+        [lot] = await self.lots(member)
         return lot
+
+    async def lots(
+        self, member: str, state: pb.LotState = pb.LOT_STATE_UNSPECIFIED
+    ) -> list[pb.Lot]:
+        """The member's lots in a state, newest first."""
+        request = pb.ListLotsRequest(member_id=member, state=state)
+        return list((await self.stub.ListLots(request)).lots)
+
+    async def ageing(self, at: datetime) -> dict[tuple[int, int], int]:
+        """What all members have, by what is special about the range of its end and by its first
+        day.
+        """
+        request = report_pb.GetLiabilityReportRequest(as_of_time=to_timestamp(at))
+        told = (await self.stub.GetLiabilityReport(request)).report
+        return {
+            (bucket.kind, getattr(bucket, "from")): bucket.points for bucket in told.expiry_buckets
+        }
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +200,70 @@ async def test_points_do_not_end_while_frozen_and_get_the_time_back(bench: Bench
     last = [t for t in await bench.transactions(member) if t.kind == pb.TRANSACTION_KIND_EXPIRY][-1]
     assert "moved by 10 days" in str(last.explanation)
     assert "the ends of 1 lots moved by 10 days" in (await bench.trail(member))[-1].reason
+
+
+async def test_what_lies_frozen_past_its_end_is_told_alike_by_every_view(bench: Bench) -> None:
+    """AF-04, PT-07: it counts in the balance, so it has its day, its lot is open, and the report's
+    ageing does not call it ended.
+    """
+    member = new_id()
+    bench.time.ahead = AFTER_ALL
+    first = await bench.accrue(member, "100")
+    bench.time.ahead += 5 * DAY
+    second = await bench.accrue(member, "60")
+    end = from_timestamp(first.lot_movements[0].expire_time)
+    bench.time.ahead = end - datetime.now(UTC) - 2 * DAY
+    action = await bench.take(member, FREEZE)
+    bench.time.ahead += 4 * DAY
+    await bench.run_expiry(bench.time())
+    request = pb.GetBalanceRequest(member_id=member, view=pb.BALANCE_VIEW_DATES)
+    told = await bench.stub.GetBalance(request)
+    assert told.balance.active == first.points + second.points
+    assert [day.points for day in told.expirations] == [first.points, second.points]
+    assert from_timestamp(told.expirations[0].first_time) == end
+    assert (told.next_expire_time, told.next_expire_points) == (
+        told.expirations[0].first_time, first.points,
+    )  # fmt: skip
+    assert [lot.points for lot in await bench.lots(member, pb.LOT_STATE_OPEN)] == [
+        second.points, first.points,
+    ]  # fmt: skip
+    assert not await bench.lots(member, pb.LOT_STATE_EXPIRED)
+    assert (await bench.ageing(bench.time()))[report_pb.BUCKET_KIND_ENDED, 0] == 0
+    await bench.lift(action)
+    again = await bench.stub.GetBalance(request)
+    assert [day.points for day in again.expirations] == [first.points, second.points]
+
+
+async def test_a_past_report_knows_nothing_of_a_later_lift(bench: Bench) -> None:
+    """PT-14: ends that were moved since are not moved in it; nor is what was frozen then ended."""
+    member = new_id()
+    bench.time.ahead = AFTER_ALL
+    accrual = await bench.accrue(member, "100")
+    end = from_timestamp(accrual.lot_movements[0].expire_time)
+    bench.time.ahead = end - datetime.now(UTC) - 40 * DAY
+    await bench.accrue(new_id(), "7")
+    instants, reports = [], []
+
+    async def note() -> None:
+        instants.append(bench.time())
+        reports.append(await bench.ageing(instants[-1]))
+
+    await note()
+    taken = await bench.take(member, FREEZE)
+    bench.time.ahead += 20 * DAY
+    await note()
+    bench.time.ahead += 25 * DAY
+    await bench.run_expiry(bench.time())
+    await note()
+    # 40 days are left of them while they lie frozen, however long.
+    assert min(told[0, 30] for told in reports) >= accrual.points
+    await bench.lift(taken)
+    await note()
+    again = await bench.take(member, FREEZE)
+    bench.time.ahead += 5 * DAY
+    await note()
+    await bench.lift(again)
+    assert [await bench.ageing(at) for at in instants] == reports
 
 
 async def test_what_was_earned_or_held_while_frozen_gets_its_own_time_back(bench: Bench) -> None:

@@ -19,18 +19,43 @@ GROUP BY 1, 2, 3
 -- What was recorded up to $3 of movements of lots: by the month of the zone $4 in which the points were earned, by the month of the
 -- movement, by the days from $3 to their end (the range of $5 that these fall into, NULL for never), and by what it was: kinds of $6 are
 -- use, kinds of $7 expiry, of the rest what came is issued (1) and what left is withdrawn (4).
+-- Ends are those of that instant: what was moved when anti-fraud lifted a freeze later is undone, and the days of an account that was frozen
+-- are told as if it had been lifted then.
 -- A lot that came from another member is followed back to whose accrual it stems from; where that leads nowhere, it was earned when
 -- the accrual's id was made.
+WITH moved_later AS (
+    SELECT e.member_id, e.lot_id, min(e.from_time) AS end_time
+    FROM lot_extension AS e
+    INNER JOIN antifraud_action AS a ON a.member_id = e.member_id AND a.action_id = e.action_id
+    WHERE e.member_id > $1 AND e.member_id <= $2 AND a.lift_time > $3
+    GROUP BY e.member_id, e.lot_id
+),
+frozen AS (
+    SELECT member_id, min(take_time) AS since
+    FROM antifraud_action
+    WHERE
+        member_id > $1 AND member_id <= $2 AND kind = 1 AND take_time <= $3
+        AND (lift_time IS NULL OR lift_time > $3)
+    GROUP BY member_id
+)
 SELECT
     date_trunc('month', earned.earn_time AT TIME ZONE $4)::date AS earn_month,
     date_trunc('month', t.occurred_time AT TIME ZONE $4)::date AS month,
-    width_bucket(extract(epoch FROM l.expire_time - $3) / 86400, $5::numeric[]) AS days_range,
+    width_bucket(
+        extract(
+            epoch FROM coalesce(moved_later.end_time, l.expire_time)
+            - CASE WHEN frozen.since IS NULL THEN $3 ELSE least($3, greatest(frozen.since, o.record_time)) END
+        ) / 86400,
+        $5::numeric[]
+    ) AS days_range,
     CASE WHEN t.kind = ANY($6::smallint[]) THEN 2 WHEN t.kind = ANY($7::smallint[]) THEN 3 WHEN m.points > 0 THEN 1 ELSE 4 END AS flow,
     sum(m.points)::bigint AS points
 FROM transaction AS t
 CROSS JOIN LATERAL unnest(t.lot_ids, t.lot_points) AS m (lot_id, points)
 INNER JOIN lot AS l ON l.member_id = t.member_id AND l.lot_id = m.lot_id
 LEFT JOIN transaction AS o ON o.member_id = l.member_id AND o.transaction_id = l.transaction_id
+LEFT JOIN moved_later ON moved_later.member_id = l.member_id AND moved_later.lot_id = l.lot_id
+LEFT JOIN frozen ON frozen.member_id = l.member_id
 CROSS JOIN LATERAL (
     SELECT coalesce(
         o.occurred_time,

@@ -11,14 +11,13 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT sum(l.remaining)::bigint AS points
     FROM lot AS l
-    WHERE l.member_id = a.member_id AND l.remaining > 0 AND NOT l.pending AND l.expire_time <= $2
-        -- What would have ended since anti-fraud froze the account has not.
-        AND (a.frozen_time IS NULL OR l.expire_time <= a.frozen_time)
+    -- What would have ended since anti-fraud froze the account has not; without a freeze the least of both is now.
+    WHERE l.member_id = a.member_id AND l.remaining > 0 AND NOT l.pending AND l.expire_time <= least($2, a.frozen_time)
 ) AS ended
 LEFT JOIN LATERAL (
     SELECT l.expire_time, sum(l.remaining)::bigint AS points
     FROM lot AS l
-    WHERE l.member_id = a.member_id AND l.remaining > 0 AND NOT l.pending AND l.expire_time > $2
+    WHERE l.member_id = a.member_id AND l.remaining > 0 AND NOT l.pending AND l.expire_time > least($2, a.frozen_time)
     GROUP BY l.expire_time
     ORDER BY l.expire_time
     LIMIT 1
@@ -58,12 +57,17 @@ CROSS JOIN LATERAL (
 
 -- name: list_dates
 -- By day of the zone $2, what expires of a member's active points and what becomes active of the pending ones; no day for what never
--- does. Points whose end has come are left out.
+-- does. Points whose end has come are left out, as in the balance; what anti-fraud has frozen since keeps its day.
 SELECT
     l.pending, (due.due_time AT TIME ZONE $2::text)::date AS day, min(due.due_time) AS first_time, sum(l.remaining)::bigint AS points
 FROM lot AS l
 CROSS JOIN LATERAL (SELECT CASE WHEN l.pending THEN l.mature_time ELSE l.expire_time END AS due_time) AS due
-WHERE l.member_id = $1 AND l.remaining > 0 AND (l.pending OR l.expire_time IS NULL OR l.expire_time > $3)
+WHERE
+    l.member_id = $1 AND l.remaining > 0
+    AND (
+        l.pending OR l.expire_time IS NULL
+        OR l.expire_time > least($3, (SELECT frozen_time FROM account WHERE member_id = $1))
+    )
 GROUP BY 1, 2
 ORDER BY 1, 2
 
@@ -109,7 +113,8 @@ INNER JOIN lot AS l ON l.member_id = h.member_id AND l.lot_id = h.lot_id
 ORDER BY h.hold_id, h.ordinal
 
 -- name: list_lots
--- Newest first, older than $2, in the state $5 as of $4 (0 for any): 1 open, 2 pending, 3 expired, 4 used.
+-- Newest first, older than $2, in the state $5 as of $4 (0 for any): 1 open, 2 pending, 3 expired, 4 used. What would have ended since
+-- anti-fraud froze the account has not.
 SELECT
     l.lot_id, l.member_id, l.state, l.points, l.remaining, l.expired, l.mature_time, l.expire_time, l.transaction_id,
     t.kind, t.occurred_time, t.order_id
@@ -118,7 +123,9 @@ FROM (
     FROM lot
     CROSS JOIN LATERAL (
         SELECT CASE
-            WHEN lot.remaining > 0 AND lot.expire_time <= $4 THEN 3
+            WHEN
+                lot.remaining > 0
+                AND lot.expire_time <= least($4, (SELECT frozen_time FROM account WHERE member_id = $1)) THEN 3
             WHEN lot.remaining > 0 AND lot.pending THEN 2
             WHEN lot.remaining > 0 THEN 1
             WHEN lot.expired > 0 THEN 3

@@ -208,7 +208,9 @@ class LiabilityReport(message.Message):
 
     @builtins.property
     def expiry_buckets(self) -> containers.RepeatedCompositeFieldContainer[AgeingBucket]:
-        """Active and pending points by the days left until they expire, soonest first; all ranges, also those with 0 points."""
+        """Active and pending points by the days left until they expire, soonest first; all ranges, also those with 0 points. Points of an
+        account that anti-fraud had frozen at the instant have the days left that they would have had if it had been lifted then.
+        """
 
     @builtins.property
     def age_buckets(self) -> containers.RepeatedCompositeFieldContainer[AgeingBucket]:

@@ -61,7 +61,9 @@ class _LotStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LotState.Valu
     LOT_STATE_PENDING: _LotState.ValueType  # 2
     """Its points are not active yet."""
     LOT_STATE_EXPIRED: _LotState.ValueType  # 3
-    """Its end has come with points left in it, whether or not their expiry is booked yet."""
+    """Its end has come with points left in it, whether or not their expiry is booked yet. No end comes while anti-fraud has frozen the
+    account.
+    """
     LOT_STATE_USED: _LotState.ValueType  # 4
     """Nothing is left in it: it was spent, held, given away or taken back."""
 
@@ -75,7 +77,9 @@ LOT_STATE_OPEN: LotState.ValueType  # 1
 LOT_STATE_PENDING: LotState.ValueType  # 2
 """Its points are not active yet."""
 LOT_STATE_EXPIRED: LotState.ValueType  # 3
-"""Its end has come with points left in it, whether or not their expiry is booked yet."""
+"""Its end has come with points left in it, whether or not their expiry is booked yet. No end comes while anti-fraud has frozen the
+account.
+"""
 LOT_STATE_USED: LotState.ValueType  # 4
 """Nothing is left in it: it was spent, held, given away or taken back."""
 
@@ -1777,7 +1781,9 @@ class GetBalanceResponse(message.Message):
 
     @builtins.property
     def next_expire_time(self) -> timestamp_pb2.Timestamp:
-        """When the next active points expire; unset when none do."""
+        """When the next active points expire; unset when none do. Points do not end while anti-fraud has frozen the account, and are given the
+        time back afterwards: until then this, like `expirations`, tells the end that they had, though it may have passed.
+        """
 
     @builtins.property
     def expirations(self) -> containers.RepeatedCompositeFieldContainer[DatedPoints]:
