@@ -20,6 +20,8 @@ AGE_MONTHS = (0, 1, 3, 6, 12, 24)
 
 USES = (Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.REFUND, Kind.REDEMPTION, Kind.DONATION)
 ENDS = (Kind.EXPIRY, Kind.CLOSURE)
+FORFEITS = (Kind.REFUND,)
+"""Kinds whose draws end points: what is refunded to a closed account is forfeited at once."""
 ISSUED, USED, EXPIRED, WITHDRAWN = 1, 2, 3, 4
 
 

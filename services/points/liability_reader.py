@@ -9,6 +9,7 @@ from points.errors import ReportBusy, ReportTooLong, TimesReversed
 from points.liability import (
     ENDS,
     EXPIRY_DAYS,
+    FORFEITS,
     USES,
     LotFlow,
     Move,
@@ -67,7 +68,7 @@ class LiabilityReader:
                     "sum_postings", after, last, span.from_time, span.as_of, zone
                 )
                 flows = await tx.fetch(
-                    "sum_lots", after, last, span.as_of, zone, EXPIRY_DAYS, USES, ENDS
+                    "sum_lots", after, last, span.as_of, zone, EXPIRY_DAYS, USES, ENDS, FORFEITS
                 )
                 sums.add((Move(*row) for row in moves), (LotFlow(*row) for row in flows))
                 after = last

@@ -317,6 +317,32 @@ async def test_it_ties_when_points_have_moved_in_every_way(ground: Ground) -> No
         assert (await report(counter)).outstanding_points == 2820
 
 
+async def test_what_is_refunded_to_a_closed_account_has_expired_unused(ground: Ground) -> None:
+    """The cohort says what the accounts say: nothing of it was used, all of it was forfeited."""
+    async with ground.house() as house:
+        await house.apply(calm_program(multiplied=False))
+        await house.start("antifraud", "points")
+        counter = Counter(house)
+        await counter.accrue("ada", "110")
+        hold = await counter.hold("ada", 100)
+        await counter.capture(hold)
+        await counter.close("ada")
+        [cohort] = (await report(counter)).cohorts
+        assert (cohort.used_points, cohort.expired_points) == (100, 10)
+        await counter.refund(hold)
+        told = await report(counter)
+        [cohort] = told.cohorts
+        assert (cohort.used_points, cohort.expired_points) == (0, 110)
+        [period] = told.roll_forward
+        moved = {movement.cause: movement.points for movement in period.movements}
+        assert moved == {
+            report_pb.MOVEMENT_CAUSE_ISSUED: 110,
+            report_pb.MOVEMENT_CAUSE_REDEEMED: -100,
+            report_pb.MOVEMENT_CAUSE_REFUNDED: 100,
+            report_pb.MOVEMENT_CAUSE_FORFEITED: -110,
+        }
+
+
 async def test_an_empty_ledger_owes_nothing(ground: Ground) -> None:
     async with ground.house() as house:
         await house.apply(calm_program())

@@ -18,7 +18,7 @@ GROUP BY 1, 2, 3
 -- name: sum_lots
 -- What was recorded up to $3 of movements of lots: by the month of the zone $4 in which the points were earned, by the month of the
 -- movement, by the days from $3 to their end (the range of $5 that these fall into, NULL for never), and by what it was: kinds of $6 are
--- use, kinds of $7 expiry, of the rest what came is issued (1) and what left is withdrawn (4).
+-- use, kinds of $7 expiry, and so is what left by kinds of $8; of the rest what came is issued (1) and what left is withdrawn (4).
 -- Ends are those of that instant: what was moved when anti-fraud lifted a freeze later is undone, and the days of an account that was frozen
 -- are told as if it had been lifted then.
 -- A lot that came from another member is followed back to whose accrual it stems from; where that leads nowhere, it was earned when
@@ -48,7 +48,12 @@ SELECT
         ) / 86400,
         $5::numeric[]
     ) AS days_range,
-    CASE WHEN t.kind = ANY($6::smallint[]) THEN 2 WHEN t.kind = ANY($7::smallint[]) THEN 3 WHEN m.points > 0 THEN 1 ELSE 4 END AS flow,
+    CASE
+        WHEN t.kind = ANY($7::smallint[]) OR (t.kind = ANY($8::smallint[]) AND m.points < 0) THEN 3
+        WHEN t.kind = ANY($6::smallint[]) THEN 2
+        WHEN m.points > 0 THEN 1
+        ELSE 4
+    END AS flow,
     sum(m.points)::bigint AS points
 FROM transaction AS t
 CROSS JOIN LATERAL unnest(t.lot_ids, t.lot_points) AS m (lot_id, points)
