@@ -18,6 +18,13 @@ from points_ledger import Ledger, calm_program
 from rules.calendar import add_months
 
 ZONE = ZoneInfo("America/New_York")
+REVIEW = """
+    - name: large_purchase
+      operations: [accrual]
+      when: request.amount > 1000
+      action: review
+      score: 300
+"""
 
 
 async def balance_at(ledger: Ledger, member: str, at: datetime) -> pb.Balance:
@@ -210,20 +217,33 @@ async def test_points_past_their_end_are_not_counted_before_their_expiry_is_book
     assert [lot.state for lot in lots.lots] == [pb.LOT_STATE_OPEN, pb.LOT_STATE_EXPIRED]
 
 
+async def test_pending_points_past_their_end_are_not_counted_either(
+    ground: Ground, now: datetime
+) -> None:
+    """They will never be active; what the ledger has booked of them is told of past instants."""
+    async with ground.house() as house:
+        program = calm_program(pending_days=14)
+        await house.apply(program.replace("  rules: []\n", f"  rules:{REVIEW}"))
+        await house.start("antifraud", "points")
+        ledger = Ledger(house)
+        for days, amount in ((400, "1001"), (3, "2000"), (3, "5")):
+            await ledger.accrue("ada", amount, at=now - timedelta(days=days))
+        response = await dates(ledger, "ada")
+        assert response.balance == await ledger.balance("ada") == pb.Balance(pending=2005)
+        assert (response.review_points, [day.points for day in response.maturities]) == (2000, [5])
+        assert await balance_at(ledger, "ada", datetime.now(UTC)) == pb.Balance(pending=3006)
+        await ledger.run_expiry(now)
+        assert await ledger.balance("ada") == pb.Balance(pending=2005)
+        assert await balance_at(ledger, "ada", datetime.now(UTC)) == pb.Balance(pending=2005)
+
+
 async def test_pending_points_are_shown_by_the_day_they_become_active(
     ground: Ground, now: datetime
 ) -> None:
     """PT-05; what waits for a review has no day, and what never ends has none either."""
     async with ground.house() as house:
         never = calm_program(pending_days=14).replace("rolling_months: 12", "rolling_months: 0")
-        review = """
-    - name: large_purchase
-      operations: [accrual]
-      when: request.amount > 1000
-      action: review
-      score: 300
-"""
-        await house.apply(never.replace("  rules: []\n", f"  rules:{review}"))
+        await house.apply(never.replace("  rules: []\n", f"  rules:{REVIEW}"))
         await house.start("antifraud", "points")
         ledger = Ledger(house)
         for days, amount in ((20, "1"), (3, "20"), (3, "30"), (1, "400"), (0, "1001")):

@@ -19,8 +19,8 @@ GROUP BY 1, 2, 3
 -- What was recorded up to $3 of movements of lots: by the month of the zone $4 in which the points were earned, by the month of the
 -- movement, by the days from $3 to their end (the range of $5 that these fall into, NULL for never), and by what it was: kinds of $6 are
 -- use, kinds of $7 expiry, and so is what left by kinds of $8; of the rest what came is issued (1) and what left is withdrawn (4).
--- Ends are those of that instant: what was moved when anti-fraud lifted a freeze later is undone, and the days of an account that was frozen
--- are told as if it had been lifted then.
+-- Ends are those of that instant: what was moved when anti-fraud lifted a freeze later is undone, and the days of an account that was
+-- frozen are told as if it had been lifted then.
 -- A lot that came from another member is followed back to whose accrual it stems from; where that leads nowhere, it was earned when
 -- the accrual's id was made.
 WITH moved_later AS (

@@ -1,9 +1,11 @@
 -- name: get_balances
 -- Balances of members at an instant $2 that is now: points whose end has come do not count any more, booked or not. `lot_open` serves
--- both looks at the lots: those that ended and wait to be booked are few, and of the others only the next date is read. OFFSET 0 keeps it a
--- probe of the key for each member, however few accounts there were when it was planned.
+-- both looks at active lots: those that ended and wait to be booked are few, and of the others only the next date is read. Of pending ones
+-- `lot_pending_to_end` has those that end before they can become active. OFFSET 0 keeps it a probe of the key for each member, however few
+-- accounts there were when it was planned.
 SELECT
-    a.member_id, a.active - coalesce(ended.points, 0) AS active, a.pending, a.held, a.debt, next.expire_time, next.points
+    a.member_id, a.active - coalesce(ended.points, 0) AS active, a.pending - coalesce(ended_pending.points, 0) AS pending, a.held, a.debt,
+    next.expire_time, next.points
 FROM unnest($1::text[]) AS asked (member_id)
 CROSS JOIN LATERAL (
     SELECT member_id, active, pending, held, debt, frozen_time FROM account WHERE member_id = asked.member_id OFFSET 0
@@ -14,6 +16,13 @@ CROSS JOIN LATERAL (
     -- What would have ended since anti-fraud froze the account has not; without a freeze the least of both is now.
     WHERE l.member_id = a.member_id AND l.remaining > 0 AND NOT l.pending AND l.expire_time <= least($2, a.frozen_time)
 ) AS ended
+CROSS JOIN LATERAL (
+    SELECT sum(l.remaining)::bigint AS points
+    FROM lot AS l
+    WHERE
+        a.pending > 0 AND l.member_id = a.member_id AND l.remaining > 0 AND l.pending
+        AND (l.mature_time IS NULL OR l.mature_time >= l.expire_time) AND l.expire_time <= least($2, a.frozen_time)
+) AS ended_pending
 LEFT JOIN LATERAL (
     SELECT l.expire_time, sum(l.remaining)::bigint AS points
     FROM lot AS l
@@ -65,7 +74,7 @@ CROSS JOIN LATERAL (SELECT CASE WHEN l.pending THEN l.mature_time ELSE l.expire_
 WHERE
     l.member_id = $1 AND l.remaining > 0
     AND (
-        l.pending OR l.expire_time IS NULL
+        l.expire_time IS NULL OR (l.pending AND l.mature_time < l.expire_time)
         OR l.expire_time > least($3, (SELECT frozen_time FROM account WHERE member_id = $1))
     )
 GROUP BY 1, 2
