@@ -66,24 +66,36 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TimeInvalid(FieldInvalid):
-    """A time outside of the years 1900 to 9999."""
+    """A time before 1900 or after the beginning of 9999.
+
+    The last year that a datetime knows is left out: times are moved on by days and into other
+    zones, and must not leave what can be told.
+    """
 
     reason = "TIME_INVALID"
     field = "occurred_time"
     text = (
-        "{seconds} seconds and {nanos} nanos are no time of the years 1900 to 9999; "
-        "give one within them, with 0 to 999,999,999 nanos"
+        "{time} does not lie between 1900-01-01 and 9999-01-01; "
+        "give a time that does, with 0 to 999,999,999 nanos"
     )
 
 
 def parse_time(stamp: Timestamp, field: str) -> datetime:
     """The instant of a caller's timestamp.
 
-    Raises TimeInvalid for one outside of the years 1900 to 9999.
+    Raises TimeInvalid for one before 1900 or after the beginning of 9999.
     """
     if not _SECONDS_MIN <= stamp.seconds <= _SECONDS_MAX or not 0 <= stamp.nanos < 10**9:
-        raise TimeInvalid(field, seconds=stamp.seconds, nanos=stamp.nanos)
+        raise TimeInvalid(field, time=_shown(stamp), seconds=stamp.seconds, nanos=stamp.nanos)
     return from_timestamp(stamp)
+
+
+def _shown(stamp: Timestamp) -> str:
+    """A timestamp as people write it, where it has such a form."""
+    try:
+        return stamp.ToJsonString()
+    except ValueError:
+        return f"{stamp.seconds} seconds and {stamp.nanos} nanos"
 
 
 def parse_occurred(

@@ -1,7 +1,7 @@
 """PT-15: balances and history from another system; each row answers for itself, once."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from house import new_id
@@ -97,6 +97,22 @@ async def test_each_row_of_an_import_answers_for_itself(
     ]  # fmt: skip
     assert results[0] == results[6]
     assert await ledger.balance(member) == pb.Balance(active=15)
+
+
+async def test_an_end_that_is_too_far_away_is_told_as_it_was_written(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    """Times are moved on from: the last year there is must stay free for that."""
+    last, beyond = (datetime(9999, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+    results = await bring(
+        ledger, balance_row(member, 1, now, expire_time=to_timestamp(last)),
+        balance_row(member, 2, now, expire_time=to_timestamp(beyond)),
+    )  # fmt: skip
+    assert reasons(results) == ["", "TIME_INVALID"]
+    assert results[1].error.message.startswith(
+        "9999-12-31T00:00:00Z does not lie between 1900-01-01 and 9999-01-01; give a time that does"
+    )
+    assert info_of(results[1].error).metadata["time"] == "9999-12-31T00:00:00Z"
 
 
 async def test_a_repeated_row_gets_its_first_answer_alone_and_at_once(

@@ -180,7 +180,7 @@ BAD = [
     ),
     bought("no currency", "CURRENCY_MISMATCH", "USD", "none", amount=dollars(1, currency="")),
     accrual("the year 2200", "TIME_IN_FUTURE", "2200-01-01", "5 minutes", occurred_time=FAR),
-    accrual("2^62 seconds", "TIME_INVALID", str(2**62), "1900 to 9999", occurred_time=BEYOND),
+    accrual("2^62 seconds", "TIME_INVALID", str(2**62), "1900-01-01", occurred_time=BEYOND),
     accrual("-1 nanos", "TIME_INVALID", "-1 nanos", "0 to 999,999,999", occurred_time=TORN),
     nul("member id", "member_id", member="a\0b"),
     nul("request id", "request_id", request_id="a\0b"),
