@@ -31,7 +31,7 @@ async def test_quotes_from_before_they_were_swept_are_forgotten_by_the_migration
     ids = [expired.checkout_id, live.checkout_id]
     unswept = "UPDATE checkout.checkout SET sweep_time = NULL WHERE checkout_id = ANY($1::uuid[])"
     await shop.house.fetch(unswept, ids)
-    sql = files("checkout").joinpath("migrations/004_expired_quotes.sql").read_text()
+    sql = files("checkout").joinpath("migrations/021_expired_quotes.sql").read_text()
     for statement in sql.split(";\n")[:-1]:
         await shop.house.fetch(statement.replace("UPDATE checkout", "UPDATE checkout.checkout"))
     assert not await shop.knows_origin(expired)
