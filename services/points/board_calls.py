@@ -77,9 +77,11 @@ def earned_of(events: Sequence[Event]) -> list[Earned]:
             continue
         of_accrual = settled or taken_back
         stamp: Timestamp = payload.accrual_occurred_time if of_accrual else event.occurred_time
+        # Not of who has the account now that theirs was merged into.
+        booked_member_id = payload.booked_member_id if of_accrual else ""
         found.append(
             Earned(
-                event.member_id, from_timestamp(stamp), payload.region,
+                booked_member_id or event.member_id, from_timestamp(stamp), payload.region,
                 -payload.points if taken_back else payload.points, event.program_version,
             )
         )  # fmt: skip

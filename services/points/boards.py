@@ -91,9 +91,12 @@ def standing(
     behind the number of others in `above`.
 
     The rank that is wanted is had with as many points as whoever stands at that place; where nobody
-    stands there, with one.
+    stands there, with one. Whoever has less than nothing is shown with nothing, and has as much
+    more to earn.
     """
-    rank = higher + 1 if points else 0
+    rank = higher + 1 if points > 0 else 0
     next_points, next_higher = above or (points, -1)
     wanted = (target_points or 1) if target_rank else 0
-    return Standing(rank, points, next_higher + 1, next_points - points, max(0, wanted - points))
+    return Standing(
+        rank, max(0, points), next_higher + 1, next_points - points, max(0, wanted - points)
+    )

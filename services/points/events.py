@@ -181,6 +181,7 @@ def _reversed(entry: Posted, transaction_id: str, points: int) -> pb.AccrualReve
         accrual_occurred_time=to_timestamp(accrued),
         under_review=entry.explanation["under_review"],
         region=entry.explanation.get("region", ""),
+        booked_member_id=entry.explanation.get("booked_member", entry.member_id),
     )
 
 
@@ -212,6 +213,7 @@ def review_settled_event(settled: Settled, desk: Desk) -> pb.Event:
             accrual_occurred_time=to_timestamp(record.occurred_time),
             legitimate=settled.waiting.verdict.is_legitimate,
             region=explanation.get("region", ""),
+            booked_member_id=record.booked_member_id,
         ),
     )
 

@@ -113,6 +113,8 @@ def _kept_facts(record: AccrualRecord) -> dict[str, object]:
     facts = {key: record.explanation[key] for key in ("currency", "digits")}
     if "region" in record.explanation:
         facts["region"] = record.explanation["region"]
+    if record.booked_member_id != record.member_id:
+        facts["booked_member"] = record.booked_member_id
     facts["under_review"] = record.explanation.get("review", False) and not record.settled
     facts["accrual_occurred"] = record.occurred_time.isoformat()
     return facts

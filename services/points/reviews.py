@@ -195,6 +195,8 @@ def _explain(waiting: Waiting) -> dict[str, Any]:
     kept = {key: record.explanation[key] for key in ("currency", "digits")}
     if "region" in record.explanation:
         kept["region"] = record.explanation["region"]
+    if record.booked_member_id != record.member_id:
+        kept["booked_member"] = record.booked_member_id
     return {
         **kept,
         "lines": [_line(waiting.verdict)],

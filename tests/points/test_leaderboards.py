@@ -17,15 +17,10 @@ from laurel.antifraud.v1.antifraud_service_pb2 import Origin
 from laurel.points.v1 import leaderboards_pb2 as pb
 from laurel.points.v1 import points_service_pb2 as points_pb
 from laurel.program.v1 import program_pb2
+from points_boards import ALL, BOARDS, DAY, MONTH, WEEK, YEAR, board, rank
 from points_ledger import Ledger, calm_program
 
 ZONE = ZoneInfo("America/New_York")
-DAY, WEEK, MONTH, YEAR, ALL = range(1, 6)
-BOARDS = """
-leaderboards:
-  periods: [day, week, month, year, all]
-  by_region: true
-"""
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +42,6 @@ def book(ranked: House) -> Ledger:
 def region(member: str) -> str:
     """A region that no other test uses."""
     return f"r-{member}"
-
-
-async def board(ledger: Ledger, period: int, **fields: object) -> list[tuple[int, str, int]]:
-    """The first thousand of a leaderboard, once all events have taken effect."""
-    await ledger.house.settle()
-    request = pb.ListLeaderboardRequest(period=period, page_size=1000, **fields)  # type: ignore[arg-type]
-    response = await ledger.stub.ListLeaderboard(request)
-    return [(one.rank, one.member_id, one.points) for one in response.entries]
-
-
-async def rank(ledger: Ledger, member: str, period: int, **fields: object) -> pb.GetRankResponse:
-    """Where a member stands."""
-    request = pb.GetRankRequest(member_id=member, period=period, **fields)  # type: ignore[arg-type]
-    return await ledger.stub.GetRank(request)
 
 
 async def test_ranks_are_those_of_the_points_and_ties_share_one(book: Ledger, region: str) -> None:

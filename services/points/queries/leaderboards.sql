@@ -42,7 +42,7 @@ WHERE s.board_id = $1 AND s.points >= $2 AND (s.points > $2 OR s.member_id < $3)
 
 -- name: get_rank
 -- Where a member stands: how many have more; the next points above, and how many have more than those; the points of whoever stands at
--- position $3 of the list.
+-- position $3 of the list. Nobody stands on a leaderboard with less than one point.
 SELECT
     own.points,
     (SELECT count(*) FROM score AS s WHERE s.board_id = $1 AND s.points > own.points) AS higher_count,
@@ -53,10 +53,10 @@ SELECT
         ORDER BY s.points DESC, s.member_id OFFSET $3 - 1 LIMIT 1
     ) AS target_points
 FROM (
-    SELECT greatest(0, (SELECT s.points FROM score AS s WHERE s.member_id = $2 AND s.board_id = $1)) AS points
+    SELECT coalesce((SELECT s.points FROM score AS s WHERE s.member_id = $2 AND s.board_id = $1), 0) AS points
 ) AS own
 LEFT JOIN LATERAL (
-    SELECT s.points FROM score AS s WHERE s.board_id = $1 AND s.points > own.points
+    SELECT s.points FROM score AS s WHERE s.board_id = $1 AND s.points > greatest(0, own.points)
     ORDER BY s.points LIMIT 1
 ) AS above ON true
 

@@ -389,6 +389,7 @@ class AccrualReversed(message.Message):
     ACCRUAL_OCCURRED_TIME_FIELD_NUMBER: builtins.int
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
     REGION_FIELD_NUMBER: builtins.int
+    BOOKED_MEMBER_ID_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction of the reversal."""
     accrual_transaction_id: builtins.str
@@ -399,6 +400,10 @@ class AccrualReversed(message.Message):
     """Whether the reversed accrual was under review: then its spend had never counted."""
     region: builtins.str
     """Region that the accrual counted for on leaderboards; empty where none was named."""
+    booked_member_id: builtins.str
+    """Whose accrual it was when it was booked: the event's member, or one who was merged into them since. It leaves the leaderboards of
+    this one. Empty in events from before this field: then the event's member.
+    """
     @builtins.property
     def spend(self) -> money_pb2.Money:
         """The spend that was returned with them."""
@@ -417,10 +422,11 @@ class AccrualReversed(message.Message):
         accrual_occurred_time: timestamp_pb2.Timestamp | None = ...,
         under_review: builtins.bool = ...,
         region: builtins.str = ...,
+        booked_member_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "booked_member_id", b"booked_member_id", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1005,6 +1011,7 @@ class ReviewSettled(message.Message):
     ACCRUAL_OCCURRED_TIME_FIELD_NUMBER: builtins.int
     LEGITIMATE_FIELD_NUMBER: builtins.int
     REGION_FIELD_NUMBER: builtins.int
+    BOOKED_MEMBER_ID_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction that settled it; empty where nothing was left to book."""
     accrual_transaction_id: builtins.str
@@ -1015,6 +1022,10 @@ class ReviewSettled(message.Message):
     """Whether it counts: it was found to be no fraud, or a late assessment let it pass. False also where that denied or challenged it."""
     region: builtins.str
     """Region that the accrual counts for on leaderboards; empty where none was named."""
+    booked_member_id: builtins.str
+    """Whose accrual it was when it was booked: the event's member, or one who was merged into them since. It counts on the leaderboards of
+    this one. Empty in events from before this field: then the event's member.
+    """
     @builtins.property
     def spend(self) -> money_pb2.Money:
         """The spend that counts from now on, less what was returned before; 0 where it was fraud."""
@@ -1033,10 +1044,11 @@ class ReviewSettled(message.Message):
         accrual_occurred_time: timestamp_pb2.Timestamp | None = ...,
         legitimate: builtins.bool = ...,
         region: builtins.str = ...,
+        booked_member_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "legitimate", b"legitimate", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "booked_member_id", b"booked_member_id", "legitimate", b"legitimate", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,8 @@ DESCRIPTOR: descriptor.FileDescriptor
 @typing.final
 class Leaderboard(message.Message):
     """A ranking of members by the points that they earned in a period, less what was taken back of it. Points under review do not count.
-    Whoever has as many points as another has the same rank, and the next rank is as many lower (1, 2, 2, 4).
+    Whoever has as many points as another has the same rank, and the next rank is as many lower (1, 2, 2, 4). A merge of accounts moves no
+    points from one member to another here.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -208,7 +209,9 @@ class GetRankResponse(message.Message):
     next_rank: builtins.int
     """The next better rank that somebody has; 0 when the member is first, or when nobody has points."""
     points_to_next: builtins.int
-    """Points to earn to have as many as whoever has `next_rank`; 0 when that is 0."""
+    """Points to earn to have as many as whoever has `next_rank`; 0 when that is 0. More than the two differ by for a member of whom more was
+    taken back than counts here, as where the leaderboard of a day was forgotten before a return.
+    """
     points_to_target: builtins.int
     """Points to earn to have `target_rank` or better; 0 when the member has it, or when none was asked for."""
     @builtins.property

@@ -1,0 +1,162 @@
+"""PT-13: what is taken back leaves the leaderboards that it came to, and no others."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from house import Ground, House, new_id
+from kit.clock import to_timestamp
+from laurel.antifraud.v1 import cases_pb2 as cases
+from laurel.antifraud.v1.antifraud_service_pb2 import Origin
+from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
+from laurel.points.v1 import points_service_pb2 as pb
+from points_boards import ALL, BOARDS, DAY, board, rank
+from points_earning import Earner
+from points_ledger import calm_program
+from points_moving import Counter
+
+BIG_MONTH = """\
+  challenges:
+    - name: big_month
+      measure: points
+      target: 3000
+      events: [purchase]
+      calendar_month: true
+      bonus_points: 500
+"""
+WATCHED = """\
+  rules:
+    - name: watched
+      operations: [accrual]
+      when: request.device == "watched"
+      action: review
+      score: 100
+"""
+LEGITIMATE, FRAUDULENT = cases.CASE_OUTCOME_LEGITIMATE, cases.CASE_OUTCOME_FRAUDULENT
+# Two days of one month, so that a challenge of a calendar month spans both.
+EARLIER = datetime.now(UTC).replace(day=1, hour=17) - timedelta(days=20)
+LATER = EARLIER + timedelta(days=1)
+
+
+def program_of(more: str) -> str:
+    """Ten concerts of 30 points in a month give 50 more, 3,000 points of purchases 500 more; who
+    comes with the watched device is put under review.
+    """
+    program = calm_program(multiplied=False, deadline_ms=2000)
+    program = program.replace("  challenges:\n", BIG_MONTH, 1)
+    return program.replace("  rules: []\n", WATCHED) + more
+
+
+class Club(Earner, Counter):
+    """The ledger, and who decides reviews."""
+
+    async def concert(
+        self, member: str, region: str, at: datetime = EARLIER, *, watched: bool = False
+    ) -> pb.Transaction:
+        """Goes to a concert, for 30 points."""
+        booked = await self.do(member, "event", at, origin=origin_of(region, watched))
+        assert booked.explanation.under_review == watched
+        return booked
+
+    async def conclude(self, member: str, outcome: cases.CaseOutcome) -> None:
+        """Decides the open case of a member."""
+        fraud: AntifraudServiceStub = self.house.stub(AntifraudServiceStub, "antifraud")
+        asked = cases.ListCasesRequest(member_id=member, state=cases.CASE_STATE_OPEN)
+        (case,) = (await fraud.ListCases(asked)).cases
+        await fraud.DecideCase(
+            cases.DecideCaseRequest(
+                request_id=new_id(), case_id=case.case_id, outcome=outcome, operator="ann",
+                reason="looked at it",
+            )
+        )  # fmt: skip
+
+    async def score(self, member: str, region: str, at: datetime = EARLIER) -> int:
+        """The member's points on the leaderboard of a day, once all events have taken effect."""
+        await self.house.settle()
+        return (await rank(self, member, DAY, region=region, time=to_timestamp(at))).points
+
+
+def origin_of(region: str, watched: bool) -> Origin:
+    """Where an operation comes from."""
+    return Origin(region=region, device="watched" if watched else "")
+
+
+@pytest.fixture(scope="module")
+async def house(ground: Ground) -> AsyncIterator[House]:
+    """A house whose program keeps all leaderboards."""
+    async with ground.house() as house:
+        await house.apply(program_of(BOARDS))
+        await house.start("antifraud", "points")
+        yield house
+
+
+@pytest.fixture
+def club(house: House) -> Club:
+    return Club(house)
+
+
+@pytest.fixture
+def region(member: str) -> str:
+    """A region that no other test uses."""
+    return f"r-{member}"
+
+
+async def test_a_return_after_a_merge_leaves_the_score_of_who_had_bought(
+    club: Club, region: str
+) -> None:
+    """What others had earned stays theirs, also where the purchase was merged away twice."""
+    names = [f"{region}-{name}" for name in ("ada", "bea", "cai")]
+    bought = [
+        await club.accrue(name, amount, origin=Origin(region=region))
+        for name, amount in zip(names, ("100", "40", "5"), strict=True)
+    ]
+    await club.merge(names[1], names[0])
+    await club.merge(names[2], names[1])
+    returned = pb.Transaction(member_id=names[2], transaction_id=bought[0].transaction_id)
+    await club.reverse(returned, "30")
+    assert [one[1:] for one in await board(club, ALL, region=region)] == [
+        (names[0], 70), (names[1], 40), (names[2], 5),
+    ]  # fmt: skip
+    await club.reverse(returned)
+    assert await board(club, ALL, region=region) == [(1, names[1], 40), (2, names[2], 5)]
+    gone = await rank(club, names[0], ALL, region=region)
+    assert (gone.rank, gone.points, gone.points_to_next) == (0, 0, 5)
+
+
+async def test_a_review_settled_after_a_merge_counts_for_who_had_bought(
+    club: Club, region: str
+) -> None:
+    ada, bea = f"{region}-ada", f"{region}-bea"
+    bought = await club.accrue(ada, "100", EARLIER, origin=origin_of(region, watched=True))
+    await club.accrue(bea, "40", EARLIER, origin=Origin(region=region))
+    await club.merge(bea, ada)
+    await club.conclude(ada, LEGITIMATE)
+    assert (await club.score(ada, region), await club.score(bea, region)) == (100, 40)
+    await club.reverse(pb.Transaction(member_id=bea, transaction_id=bought.transaction_id))
+    assert (await club.score(ada, region), await club.score(bea, region)) == (0, 40)
+
+
+async def test_the_distance_of_who_has_less_than_nothing_is_told_from_there(
+    club: Club, region: str
+) -> None:
+    """As where a purchase is returned after the leaderboard of its day was forgotten."""
+    at = datetime(2015, 5, 5, 12, tzinfo=UTC)
+    ada, bea, cai = (f"{region}-{name}" for name in ("ada", "bea", "cai"))
+    old = [await club.accrue(one, "100", at, origin=Origin(region=region)) for one in (ada, bea)]
+    await club.house.settle()
+    service = club.house.running["points"].service
+    [schedule] = [one for one in service.schedules if one.name == "leaderboards"]
+    await schedule.run()
+    for accrual, amount in zip(old, ("60", "10"), strict=True):
+        await club.reverse(accrual, amount)
+    await club.accrue(cai, "20", at, origin=Origin(region=region))
+    await club.house.settle()
+    asked = {"region": region, "time": to_timestamp(at)}
+    own = await rank(club, ada, DAY, target_rank=2, **asked)
+    assert (own.rank, own.points, own.next_rank) == (0, 0, 1)
+    assert (own.points_to_next, own.points_to_target) == (80, 61)
+    await club.accrue(ada, "80", at, origin=Origin(region=region))
+    await club.house.settle()
+    own = await rank(club, ada, DAY, **asked)
+    assert (own.rank, own.points, own.points_to_next) == (1, 20, 0)
