@@ -18,7 +18,7 @@ from kit.server import Runtime, Service
 from laurel.event.v1.event_pb2 import Event
 from laurel.points.v1.points_service_pb2_grpc import add_PointsServiceServicer_to_server
 from points.activity_desk import open_activity_desk
-from points.board_calls import BOARD_EVENTS, earned_of
+from points.board_calls import BOARD_EVENTS, earned_of, versions_of
 from points.case_events import settle_cases
 from points.counter import open_counter
 from points.fact_book import FactBook
@@ -87,7 +87,7 @@ async def wire(runtime: Runtime) -> Service:
     def ignores(events: Sequence[Event]) -> bool:
         # Points are booked all the time: without leaderboards that must cost no transaction.
         own = events[0].WhichOneof("payload") in BOARD_EVENTS
-        return own and reads.boards.keeps_none({event.program_version for event in events})
+        return own and reads.boards.keeps_none(versions_of(events))
 
     return Service(
         database=database,

@@ -1,15 +1,14 @@
 """The calls of PointsService on leaderboards, and the events that feed them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from kit.clock import from_timestamp, parse_time
 from kit.paging import PageTokenInvalid, decode_token, encode_token, page_size
-from laurel.event.v1.event_pb2 import Event
+from laurel.event.v1.event_pb2 import AccrualReversed, Event, ReviewSettled
 from laurel.points.v1 import leaderboards_pb2 as pb
 from points.board_store import POINTS_MAX, Earned
 from points.boards import BEGINNING, BoardKey
@@ -64,28 +63,57 @@ class BoardCalls:
         )
 
 
+def versions_of(events: Sequence[Event]) -> set[int]:
+    """The versions of the program that decided what events tell; all are of one kind."""
+    versions = {event.program_version for event in events}
+    if events[0].HasField("accrual_reversed"):
+        versions.update(
+            lost.program_version for event in events for lost in event.accrual_reversed.lost_bonuses
+        )
+    return versions
+
+
 def earned_of(events: Sequence[Event]) -> list[Earned]:
     """What events say that members earned and what was taken back; nothing under review."""
-    found = []
+    found: list[Earned] = []
     for event in events:
         kind = event.WhichOneof("payload")
         if kind not in BOARD_EVENTS:
             continue
         payload: Any = getattr(event, kind)
-        settled, taken_back = kind == "review_settled", kind == "accrual_reversed"
-        if not payload.points or (not settled and payload.under_review):
-            continue
-        of_accrual = settled or taken_back
-        stamp: Timestamp = payload.accrual_occurred_time if of_accrual else event.occurred_time
-        # Not of who has the account now that theirs was merged into.
-        booked_member_id = payload.booked_member_id if of_accrual else ""
-        found.append(
-            Earned(
-                booked_member_id or event.member_id, from_timestamp(stamp), payload.region,
-                -payload.points if taken_back else payload.points, event.program_version,
-            )
-        )  # fmt: skip
-    return found
+        if kind == "accrual_reversed":
+            found += _taken_back(event, payload)
+        elif kind == "review_settled":
+            found.append(_of_accrual(event, payload, payload.points))
+        elif not payload.under_review:
+            stamp = from_timestamp(event.occurred_time)
+            version = event.program_version
+            earned = Earned(event.member_id, stamp, payload.region, payload.points, version)
+            found.append(earned)
+    return [one for one in found if one.points]
+
+
+def _taken_back(event: Event, payload: AccrualReversed) -> Iterator[Earned]:
+    lost_points = sum(lost.points for lost in payload.lost_bonuses)
+    if not payload.under_review:
+        yield _of_accrual(event, payload, lost_points - payload.points)
+    for lost in payload.lost_bonuses:
+        if not lost.under_review:
+            yield Earned(
+                _earner(event, payload), from_timestamp(lost.occurred_time), lost.region,
+                -lost.points, lost.program_version,
+            )  # fmt: skip
+
+
+def _of_accrual(event: Event, payload: AccrualReversed | ReviewSettled, points: int) -> Earned:
+    stamp = from_timestamp(payload.accrual_occurred_time)
+    member_id = _earner(event, payload)
+    return Earned(member_id, stamp, payload.region, points, event.program_version)
+
+
+def _earner(event: Event, payload: AccrualReversed | ReviewSettled) -> str:
+    # Not who has the account now that theirs was merged into.
+    return payload.booked_member_id or event.member_id
 
 
 def _after(token: str) -> tuple[int, str] | None:

@@ -42,6 +42,20 @@ class TeamBonus:
     cause_transaction_id: UUID
 
 
+@dataclass(slots=True)
+class BookedBonus:
+    """A bonus that was booked when a counter was reached, and that a return may lose."""
+
+    transaction_id: UUID
+    occurred_time: datetime
+    program_version: int
+    region: str
+    under_review: bool
+    """Whether what completed it waits for a verdict: then the bonus counts nowhere yet."""
+    lost_points: int = 0
+    """Points of it that are taken back now."""
+
+
 def slot_of(key: Key, member_id: str, team_id: str) -> Slot:
     """The slot of a counter that an activity of a member looks at."""
     return Slot(team_id if key.team else member_id, key)
@@ -54,8 +68,8 @@ class Counting:
         self._counters: dict[Slot, Counter] = {}
         self.bonus_ids: dict[Slot, UUID] = {}
         """What was booked when a counter was last reached."""
-        self.bonus_versions: dict[UUID, int] = {}
-        """The versions of the program that such bonuses were booked by."""
+        self.bonuses: dict[UUID, BookedBonus] = {}
+        """By id, those that returns may lose, and those that were just booked."""
         self.changed: dict[Slot, Counter] = {}
         self.team_bonuses: list[TeamBonus] = []
         self.badges: list[Badge] = []

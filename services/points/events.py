@@ -182,6 +182,18 @@ def _reversed(entry: Posted, transaction_id: str, points: int) -> pb.AccrualReve
         under_review=entry.explanation["under_review"],
         region=entry.explanation.get("region", ""),
         booked_member_id=entry.explanation.get("booked_member", entry.member_id),
+        lost_bonuses=[_lost(bonus) for bonus in entry.explanation.get("lost_bonuses", ())],
+    )
+
+
+def _lost(bonus: dict[str, Any]) -> pb.LostBonus:
+    return pb.LostBonus(
+        transaction_id=bonus["id"],
+        points=bonus["points"],
+        occurred_time=to_timestamp(datetime.fromisoformat(bonus["occurred"])),
+        program_version=bonus["version"],
+        under_review=bonus["review"],
+        region=bonus["region"],
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from kit.db import Transaction
 from points.book import Book
-from points.counting import Counting, Slot, slot_of
+from points.counting import BookedBonus, Counting, Slot, slot_of
 from points.rule_accruals import Plan
 from points.undoing import slots_of
 from points.values import LotState
@@ -33,9 +33,9 @@ async def load_counters(tx: Transaction, book: Book, plans: Sequence[Plan]) -> N
         columns = [list(column) for column in zip(*keys, strict=True)]
         rows = await tx.fetch("load_accrual_lots", *columns)
         book.add_loaded_lots(LotState(*row) for row in rows)
-        owners = [[slot.owner for slot in returned if slot in ids], columns[1]]
-        versions = await tx.fetch("find_versions", *owners)
-        book.counting.bonus_versions.update(map(tuple, versions))
+        bonuses = [[s.owner for s in returned if s in ids], [ids[s] for s in returned if s in ids]]
+        for row in await tx.fetch("load_bonuses", *bonuses):
+            book.counting.bonuses[row["transaction_id"]] = BookedBonus(*row)
 
 
 async def load_slots(

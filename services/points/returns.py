@@ -1,6 +1,7 @@
 """Points taken back with a returned purchase, by the rules that had decided it (PT-09)."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from google.type.money_pb2 import Money
@@ -11,7 +12,7 @@ from points import errors
 from points.book import Book
 from points.posting import Desk, move, post
 from points.standing import check_not_merged
-from points.undoing import Due, Kept, due_by_lot, kept_after, kept_points, undo
+from points.undoing import Due, Kept, Undone, due_by_lot, kept_after, kept_points, undo
 from points.values import (
     Account,
     AccountState,
@@ -85,7 +86,7 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
         reason = f"made up for in cash: {worth} {program.currency} to be withheld, rounded down"
         lines_told.append(_line("cash_withheld", cash, reason))
     explanation = {
-        **_kept_facts(record),
+        **_kept_facts(record, undone),
         "spend": returned,
         "lines": lines_told,
         "forgiven": spared,
@@ -108,13 +109,15 @@ def _line(name: str, points: int, reason: str) -> list[object]:
     return [name, True, "", str(points), reason]
 
 
-def _kept_facts(record: AccrualRecord) -> dict[str, object]:
-    """What a return tells of its accrual."""
+def _kept_facts(record: AccrualRecord, undone: Undone) -> dict[str, Any]:
+    """What a return tells of its accrual, and where what is taken back had counted."""
     facts = {key: record.explanation[key] for key in ("currency", "digits")}
     if "region" in record.explanation:
         facts["region"] = record.explanation["region"]
     if record.booked_member_id != record.member_id:
         facts["booked_member"] = record.booked_member_id
+    if undone.bonuses:
+        facts["lost_bonuses"] = undone.bonuses
     facts["under_review"] = record.explanation.get("review", False) and not record.settled
     facts["accrual_occurred"] = record.occurred_time.isoformat()
     return facts

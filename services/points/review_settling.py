@@ -92,22 +92,23 @@ async def _load(
         await load_counters(tx, book, ())
         fraudulent = [c for c in commands if not found[c.transaction_id].is_legitimate]
         await load_open_lots(tx, book, fraudulent, desk)
-    taken_back = await _taken_back(tx, book)
+    lost_points = await _lost_points(tx, book)
     first_lots = await _first_lots(tx, book)
     return [
-        Waiting(record, found[id_], taken_back.get(id_, 0), first_lots)
+        Waiting(record, found[id_], lost_points[id_], first_lots)
         for id_, record in book.accruals.items()
     ]
 
 
-async def _taken_back(tx: Transaction, book: Book) -> dict[UUID, int]:
-    returned = [r for r in book.accruals.values() if r.returned_minor or r.reversed_points]
-    if not returned:
-        return {}
-    members = {one for r in returned for one in (r.member_id, r.booked_member_id)}
-    ids = [record.transaction_id for record in returned]
-    rows = await tx.fetch("sum_reversals", sorted(members), ids)
-    return {row["reversed_transaction_id"]: row["points"] for row in rows}
+async def _lost_points(tx: Transaction, book: Book) -> dict[UUID, int]:
+    """By accrual, what returns took back of its bonuses before; of accruals without bonuses, 0."""
+    of = {one: r.transaction_id for r in book.accruals.values() for one in bonus_ids(r)}
+    lost = dict.fromkeys(book.accruals, 0)
+    if of:
+        members = sorted({record.booked_member_id for record in book.accruals.values()})
+        for row in await tx.fetch("sum_lost_bonuses", members, list(of)):
+            lost[of[row["bonus_id"]]] += row["points"]
+    return lost
 
 
 async def _first_lots(tx: Transaction, book: Book) -> dict[UUID, UUID]:

@@ -39,8 +39,8 @@ class Waiting:
 
     record: AccrualRecord
     verdict: Verdict
-    taken_back: int
-    """Points that returns took back before, bonuses included."""
+    lost_points: int
+    """Points of its bonuses that returns took back before, of whichever accruals."""
     first_lots: Mapping[UUID, UUID]
     """By lot that a merge has moved, the lot that the accrual had left."""
 
@@ -93,14 +93,31 @@ def settle(waiting: Waiting, book: Book, desk: Desk) -> Settled:
     record = waiting.record
     if not waiting.verdict.is_legitimate:
         return Settled(waiting, tuple(_take_back(waiting, book, desk)), 0, 0)
-    explanation = record.explanation
-    bonuses = sum(points for _, points, _, id_ in explanation.get("bonuses", ()) if id_)
     return Settled(
         waiting,
         (_let_go(waiting, book, desk),),
-        explanation["spend"] - record.returned_minor,
-        max(0, explanation["points"] + bonuses - waiting.taken_back),
+        record.explanation["spend"] - record.returned_minor,
+        max(0, _points_left(waiting) + _bonuses_left(waiting, book)),
     )
+
+
+def _points_left(waiting: Waiting) -> int:
+    """Points of the accrual itself that no return took back; of what expired none is."""
+    record = waiting.record
+    points: int = record.explanation["points"]
+    return points - record.reversed_points + record.forgiven_points
+
+
+def _bonuses_left(waiting: Waiting, book: Book) -> int:
+    """Points of its bonuses that no return took back; they count from now on, too."""
+    given = waiting.record.explanation.get("bonuses", ())
+    points: int = sum(points for _, points, _, id_ in given if id_) - waiting.lost_points
+    for id_ in bonus_ids(waiting.record):
+        if bonus := book.counting.bonuses.get(id_):
+            # What was taken back by a verdict that came together with this one.
+            points -= bonus.lost_points
+            bonus.under_review = False
+    return points
 
 
 def _let_go(waiting: Waiting, book: Book, desk: Desk) -> Posted:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from points import errors
 from points.book import Book
-from points.counting import Badge, Slot, TeamBonus, slot_of
+from points.counting import Badge, BookedBonus, Slot, TeamBonus, slot_of
 from points.posting import Desk, next_due, post
 from points.standing import check_may_earn
 from points.values import (
@@ -245,7 +245,9 @@ def _give(bonus: Bonus, grant: RuleGrant, cause: _Earning) -> list[Any]:
         shown[3] = str(posted.transaction_id)
         slot = Slot(command.member_id, bonus.key)
         counting.bonus_ids[slot] = posted.transaction_id
-        counting.bonus_versions[posted.transaction_id] = version
+        counting.bonuses[posted.transaction_id] = BookedBonus(
+            posted.transaction_id, at, version, command.origin.region, grant.under_review
+        )
     return shown
 
 

@@ -6,11 +6,11 @@ return was somebody else's.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from points.book import Book
-from points.counting import Slot
+from points.counting import BookedBonus, Slot
 from points.errors import LineNotFound, ReturnExceeded
 from points.values import AccrualRecord, LotState
 from rules.accrual_returns import TakenBack, settle_kept, settle_whole, taken_back
@@ -29,9 +29,11 @@ class Undone(NamedTuple):
     forgiven: int
     lots: list[LotState]
     lines: list[list[object]]
+    bonuses: list[dict[str, Any]]
+    """Each bonus, as the explanation of a return keeps it: where it leaves, and with how much."""
 
 
-NOTHING_UNDONE = Undone(0, 0, [], [])
+NOTHING_UNDONE = Undone(0, 0, [], [], [])
 
 
 class Kept(NamedTuple):
@@ -175,10 +177,10 @@ def _paid_by(slot: Slot, book: Book, programs: ProgramHistory) -> Challenge | No
     Other purchases, by other versions, had their part in it: only this one says what it asked for.
     """
     counting = book.counting
-    version = counting.bonus_versions.get(counting.bonus_ids.get(slot, NO_ID))
-    if version is None:
+    bonus = counting.bonuses.get(counting.bonus_ids.get(slot, NO_ID))
+    if bonus is None:
         return None
-    challenges = programs.version(version).accrual.challenges
+    challenges = programs.version(bonus.program_version).accrual.challenges
     return next((one for one in challenges if f"challenge:{one.name}" == slot.key.name), None)
 
 
@@ -220,11 +222,24 @@ def _take(
     if not left.lost or paid is None:
         return undone
     # What had expired unused is not asked for again, as with any accrual.
-    lots = book.lots_of_accrual(counting.bonus_ids.pop(slot))
+    bonus = counting.bonuses[counting.bonus_ids.pop(slot)]
+    lots = book.lots_of_accrual(bonus.transaction_id)
     forgiven = sum(lot.expired for lot in lots)
     reason = "not reached any more: its bonus is taken back"
     line: list[object] = [paid.name, True, "", str(-paid.bonus_points), reason]
+    bonus.lost_points = paid.bonus_points - forgiven
     return Undone(
         undone.points + paid.bonus_points, undone.forgiven + forgiven, [*undone.lots, *lots],
-        [*undone.lines, line],
+        [*undone.lines, line], [*undone.bonuses, _lost(bonus)],
     )  # fmt: skip
+
+
+def _lost(bonus: BookedBonus) -> dict[str, Any]:
+    return {
+        "id": str(bonus.transaction_id),
+        "points": bonus.lost_points,
+        "occurred": bonus.occurred_time.isoformat(),
+        "version": bonus.program_version,
+        "review": bonus.under_review,
+        "region": bonus.region,
+    }

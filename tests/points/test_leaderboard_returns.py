@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from house import Ground, House, new_id
+from kit.clock import new_id as new_uuid
 from kit.clock import to_timestamp
 from laurel.antifraud.v1 import cases_pb2 as cases
 from laurel.antifraud.v1.antifraud_service_pb2 import Origin
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
+from laurel.event.v1.event_pb2 import CaseDecided, Event, EventBatch
 from laurel.points.v1 import points_service_pb2 as pb
-from points_boards import ALL, BOARDS, DAY, board, rank
+from points_boards import ALL, BOARDS, DAY, MONTH, board, rank
 from points_earning import Earner
 from points_ledger import calm_program
 from points_moving import Counter
@@ -160,3 +162,140 @@ async def test_the_distance_of_who_has_less_than_nothing_is_told_from_there(
     await club.house.settle()
     own = await rank(club, ada, DAY, **asked)
     assert (own.rank, own.points, own.points_to_next) == (1, 20, 0)
+
+
+async def test_a_lost_bonus_leaves_the_day_and_region_that_it_came_to(
+    club: Club, member: str
+) -> None:
+    """Nine concerts on one day, the tenth on the next and elsewhere; then one of the first goes."""
+    east, west = f"e-{member}", f"w-{member}"
+    first = [await club.concert(member, east) for _ in range(9)]
+    await club.concert(member, west, LATER)
+    assert (await club.score(member, east), await club.score(member, west, LATER)) == (270, 80)
+    await club.reverse(first[0])
+    assert (await club.score(member, east), await club.score(member, west, LATER)) == (240, 30)
+    for where, points in ((east, 240), (west, 30)):
+        month = await rank(club, member, MONTH, region=where, time=to_timestamp(LATER))
+        assert month.points == points
+    # It can be reached again, and lost again.
+    again = await club.concert(member, east, LATER)
+    assert await club.score(member, east, LATER) == 80
+    await club.reverse(again)
+    assert await club.score(member, east, LATER) == 0
+    assert (await club.balance(member)).active == 270
+
+
+@pytest.mark.parametrize("decided", [False, True])
+async def test_a_bonus_goes_with_an_event_under_review_that_it_needed(
+    club: Club, member: str, region: str, decided: bool
+) -> None:
+    """Returned, or found to be fraud: the event had never counted, the bonus had."""
+    first = await club.concert(member, region, watched=True)
+    for _ in range(9):
+        await club.concert(member, region)
+    assert await club.score(member, region) == 320
+    if decided:
+        await club.conclude(member, FRAUDULENT)
+        await club.house.settle()
+    else:
+        await club.reverse(first)
+    assert await club.score(member, region) == 270
+    assert (await club.balance(member)).active == 270
+
+
+@pytest.mark.parametrize("decided", [False, True])
+async def test_a_bonus_under_review_that_is_lost_never_counts(
+    club: Club, member: str, region: str, decided: bool
+) -> None:
+    """The tenth concert is under review, and its bonus; the first is returned before a verdict, or
+    after it.
+    """
+    first = [await club.concert(member, region) for _ in range(9)]
+    await club.concert(member, region, watched=True)
+    assert await club.score(member, region) == 270
+    if decided:
+        await club.conclude(member, LEGITIMATE)
+        assert await club.score(member, region) == 350
+        await club.reverse(first[0])
+    else:
+        await club.reverse(first[0])
+        assert await club.score(member, region) == 240
+        await club.conclude(member, LEGITIMATE)
+    assert await club.score(member, region) == 270
+    assert (await club.balance(member)).active == 270
+
+
+async def test_a_bonus_that_was_lost_while_accounts_were_one_counts_no_more(
+    club: Club, member: str, region: str
+) -> None:
+    """The return is asked of the survivor; the verdict comes when there are two accounts again."""
+    survivor = f"{member}-survivor"
+    first = [await club.concert(member, region) for _ in range(9)]
+    await club.concert(member, region, watched=True)
+    await club.accrue(survivor, "1", EARLIER, origin=Origin(region=region))
+    merge = await club.merge(survivor, member)
+    returned = pb.Transaction(member_id=survivor, transaction_id=first[0].transaction_id)
+    await club.reverse(returned)
+    assert (await club.score(member, region), await club.score(survivor, region)) == (240, 1)
+    await club.undo(merge)
+    await club.conclude(member, LEGITIMATE)
+    assert (await club.score(member, region), await club.score(survivor, region)) == (270, 1)
+
+
+async def test_a_return_under_review_takes_a_bonus_of_others_off_once(
+    club: Club, member: str, region: str
+) -> None:
+    """2,000 under review and 1,000 give 500 more; of the first 100 go back, then it is settled."""
+    bought = await club.accrue(member, "2000", EARLIER, origin=origin_of(region, watched=True))
+    await club.accrue(member, "1000", EARLIER, origin=Origin(region=region))
+    assert await club.score(member, region) == 1500
+    await club.reverse(bought, "100")
+    assert await club.score(member, region) == 1000
+    await club.conclude(member, LEGITIMATE)
+    assert await club.score(member, region) == 2900
+    assert (await club.balance(member)).active == 2900
+
+
+@pytest.mark.parametrize("fraud_first", [False, True])
+async def test_verdicts_that_come_together_count_as_one_after_the_other(
+    club: Club, member: str, region: str, fraud_first: bool
+) -> None:
+    """The first of ten concerts was fraud; the tenth was none, and loses its bonus all the same."""
+    ids = [new_id(), new_id()]
+    for request_id in (ids[0], *(None for _ in range(8)), ids[1]):
+        fields = {"request_id": request_id} if request_id else {}
+        origin = origin_of(region, watched=request_id is not None)
+        await club.do(member, "event", EARLIER, origin=origin, **fields)
+    told = list(zip(ids, (False, True), strict=True))
+    events = [
+        Event(
+            event_id=str(new_uuid()), member_id=member,
+            case_decided=CaseDecided(
+                case_id=new_id(), request_id=request_id, kind="ACCRUAL", legitimate=legitimate
+            ),
+        )
+        for request_id, legitimate in (told if fraud_first else reversed(told))
+    ]  # fmt: skip
+    broker = club.house.running["points"].broker
+    assert broker is not None
+    batch = EventBatch(batch_id=str(new_uuid()), events=events)
+    js = await broker.jetstream()
+    await js.publish("laurel.antifraud.case_decided", batch.SerializeToString())
+    assert await club.score(member, region) == 270
+    assert (await club.balance(member)).active == 270
+
+
+async def test_a_bonus_leaves_the_leaderboards_of_the_version_that_gave_it(ground: Ground) -> None:
+    """The first nine were decided by a version that keeps none."""
+    async with ground.house() as house:
+        await house.apply(program_of(""))
+        await house.start("antifraud", "points")
+        club = Club(house)
+        now = datetime.now(UTC)
+        first = [await club.concert("ada", "", now) for _ in range(9)]
+        await house.apply(program_of("\nleaderboards: {periods: [all]}\n"))
+        await house.settle()
+        await club.concert("ada", "", datetime.now(UTC))
+        assert await board(club, ALL) == [(1, "ada", 80)]
+        await club.reverse(first[0])
+        assert await board(club, ALL) == [(1, "ada", 30)]

@@ -140,6 +140,8 @@ STATEMENTS = {
     "count_higher": (1, 990),
     "count_before": (1, 990, "m5"),
     "get_rank": (1, "m7", 10),
+    "load_bonuses": (["m7"], [LAST]),
+    "sum_lost_bonuses": (["m7"], [LAST]),
 }
 
 

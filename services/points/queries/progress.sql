@@ -5,15 +5,20 @@ SELECT p.member_id, p.name, p.period, p.amount, p.day, p.reached, p.bonus_transa
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (member_id, name, period)
 INNER JOIN progress AS p USING (member_id, name, period)
 
+-- name: load_bonuses
+-- Bonuses of members, and whether the activity that completed each still waits for a verdict.
+SELECT
+    b.transaction_id, b.occurred_time, b.program_version, coalesce(b.explanation ->> 'region', '') AS region,
+    (b.explanation ->> 'review')::boolean AND NOT coalesce(v.is_legitimate AND v.settle_time IS NOT NULL, false) AS under_review
+FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
+INNER JOIN transaction AS b USING (member_id, transaction_id)
+LEFT JOIN transaction AS c ON c.member_id = b.member_id AND c.transaction_id = (b.explanation ->> 'cause')::uuid
+LEFT JOIN review_verdict AS v ON v.member_id = c.member_id AND v.request_id = c.request_id
+
 -- name: load_team_progress
 SELECT p.team_id, p.name, p.period, p.amount, p.day, p.reached
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (team_id, name, period)
 INNER JOIN team_progress AS p USING (team_id, name, period)
-
--- name: find_versions
-SELECT transaction_id, t.program_version
-FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
-INNER JOIN transaction AS t USING (member_id, transaction_id)
 
 -- name: lock_teams
 -- After the accounts, and in key order, so that batches cannot deadlock.

@@ -41,13 +41,20 @@ SET accrual_transaction_id = s.accrual_id, transaction_id = s.transaction_id, se
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[]) AS s (member_id, request_id, accrual_id, transaction_id)
 WHERE v.member_id = s.member_id AND v.request_id = s.request_id
 
--- name: sum_reversals
--- What returns took back of accruals so far, bonuses included.
-SELECT t.reversed_transaction_id, coalesce(sum(p.points), 0)::bigint AS points
+-- name: sum_lost_bonuses
+-- What returns took back of bonuses so far, whoever had the account then: also one that it was merged into and came out of again.
+WITH RECURSIVE owner AS (
+    SELECT member_id FROM unnest($1::text[]) AS asked (member_id)
+    UNION
+    SELECT m.member_id
+    FROM owner AS o
+    INNER JOIN merge AS m ON m.merged_member_id = o.member_id
+)
+SELECT lost.id AS bonus_id, sum(lost.points)::bigint AS points
 FROM transaction AS t
-LEFT JOIN LATERAL unnest(t.points) AS p (points) ON true
-WHERE t.member_id = ANY($1::text[]) AND t.kind = 7 AND t.reversed_transaction_id = ANY($2::uuid[])
-GROUP BY t.reversed_transaction_id
+CROSS JOIN LATERAL jsonb_to_recordset(t.explanation -> 'lost_bonuses') AS lost (id uuid, points bigint)
+WHERE t.member_id = ANY(ARRAY(SELECT o.member_id FROM owner AS o)) AND t.kind = 7 AND lost.id = ANY($2::uuid[])
+GROUP BY lost.id
 
 -- name: find_first_lots
 -- For lots that came from other members by merges, the lot that the accrual itself had left.

@@ -390,14 +390,15 @@ class AccrualReversed(message.Message):
     UNDER_REVIEW_FIELD_NUMBER: builtins.int
     REGION_FIELD_NUMBER: builtins.int
     BOOKED_MEMBER_ID_FIELD_NUMBER: builtins.int
+    LOST_BONUSES_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction of the reversal."""
     accrual_transaction_id: builtins.str
     """The ledger transaction of the accrual."""
     points: builtins.int
-    """Points taken back, 0 or more."""
+    """Points taken back, 0 or more: of the accrual, and of `lost_bonuses`."""
     under_review: builtins.bool
-    """Whether the reversed accrual was under review: then its spend had never counted."""
+    """Whether the reversed accrual was under review: then its spend and its own points had never counted."""
     region: builtins.str
     """Region that the accrual counted for on leaderboards; empty where none was named."""
     booked_member_id: builtins.str
@@ -412,6 +413,10 @@ class AccrualReversed(message.Message):
     def accrual_occurred_time(self) -> timestamp_pb2.Timestamp:
         """When the reversed accrual had occurred: the spend leaves the period that it had counted in."""
 
+    @builtins.property
+    def lost_bonuses(self) -> containers.RepeatedCompositeFieldContainer[LostBonus]:
+        """Bonuses of the same member that are not earned any more. Empty in events from before this field, whichever were lost."""
+
     def __init__(
         self,
         *,
@@ -423,10 +428,55 @@ class AccrualReversed(message.Message):
         under_review: builtins.bool = ...,
         region: builtins.str = ...,
         booked_member_id: builtins.str = ...,
+        lost_bonuses: abc.Iterable[LostBonus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "booked_member_id", b"booked_member_id", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "booked_member_id", b"booked_member_id", "lost_bonuses", b"lost_bonuses", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LostBonus(message.Message):
+    """A bonus that was taken back with a return, as what it was for is not reached any more. Whatever activity had completed it: it leaves the
+    period and the region that it had counted in itself.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: builtins.int
+    PROGRAM_VERSION_FIELD_NUMBER: builtins.int
+    UNDER_REVIEW_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """The ledger transaction of the bonus."""
+    points: builtins.int
+    """Points of it that were taken back, 0 or more; what had expired of it is not."""
+    program_version: builtins.int
+    """Version of the program that gave it."""
+    under_review: builtins.bool
+    """Whether it was under review: then it had never counted."""
+    region: builtins.str
+    """Region that it counted for on leaderboards; empty where none was named."""
+    @builtins.property
+    def occurred_time(self) -> timestamp_pb2.Timestamp:
+        """When the activity that completed it had occurred."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        points: builtins.int = ...,
+        occurred_time: timestamp_pb2.Timestamp | None = ...,
+        program_version: builtins.int = ...,
+        under_review: builtins.bool = ...,
+        region: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["occurred_time", b"occurred_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["occurred_time", b"occurred_time", "points", b"points", "program_version", b"program_version", "region", b"region", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1017,7 +1067,7 @@ class ReviewSettled(message.Message):
     accrual_transaction_id: builtins.str
     """The ledger transaction of the accrual."""
     points: builtins.int
-    """Points that count from now on, bonuses included, less what was taken back before; 0 where it was fraud."""
+    """Points that count from now on, its bonuses included, less what was taken back of them before; 0 where it was fraud."""
     legitimate: builtins.bool
     """Whether it counts: it was found to be no fraud, or a late assessment let it pass. False also where that denied or challenged it."""
     region: builtins.str
