@@ -94,9 +94,10 @@ def earned_of(events: Sequence[Event]) -> list[Earned]:
 
 
 def _taken_back(event: Event, payload: AccrualReversed) -> Iterator[Earned]:
-    lost_points = sum(lost.points for lost in payload.lost_bonuses)
+    bonus_points = sum(lost.points for lost in payload.lost_bonuses)
     if not payload.under_review:
-        yield _of_accrual(event, payload, lost_points - payload.points)
+        own_points = payload.points + payload.cash_points - bonus_points
+        yield _of_accrual(event, payload, -own_points)
     for lost in payload.lost_bonuses:
         if not lost.under_review:
             yield Earned(

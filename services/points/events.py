@@ -183,6 +183,7 @@ def _reversed(entry: Posted, transaction_id: str, points: int) -> pb.AccrualReve
         region=entry.explanation.get("region", ""),
         booked_member_id=entry.explanation.get("booked_member", entry.member_id),
         lost_bonuses=[_lost(bonus) for bonus in entry.explanation.get("lost_bonuses", ())],
+        cash_points=entry.explanation.get("cash_points", 0),
     )
 
 

@@ -299,3 +299,19 @@ async def test_a_bonus_leaves_the_leaderboards_of_the_version_that_gave_it(groun
         assert await board(club, ALL) == [(1, "ada", 80)]
         await club.reverse(first[0])
         assert await board(club, ALL) == [(1, "ada", 30)]
+
+
+async def test_points_that_are_made_up_for_in_cash_leave_as_a_debt_does(ground: Ground) -> None:
+    """Of 300 points 250 are spent: 50 are taken, the rest is withheld or owed."""
+    async with ground.house() as house:
+        await house.apply(program_of(BOARDS + "\nreturns: {shortfall: cash}\n"))
+        await house.start("antifraud", "points")
+        club = Club(house)
+        bought = await club.accrue("ada", "300")
+        await club.capture(await club.hold("ada", 250))
+        assert await board(club, ALL) == [(1, "ada", 300)]
+        back = await club.reverse(bought, "100")
+        assert (back.taken_points, back.cash_points) == (50, 50)
+        assert await board(club, ALL) == [(1, "ada", 200)]
+        assert (await club.reverse(bought)).cash_points == 200
+        assert await board(club, ALL) == []

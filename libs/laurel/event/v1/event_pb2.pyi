@@ -391,12 +391,13 @@ class AccrualReversed(message.Message):
     REGION_FIELD_NUMBER: builtins.int
     BOOKED_MEMBER_ID_FIELD_NUMBER: builtins.int
     LOST_BONUSES_FIELD_NUMBER: builtins.int
+    CASH_POINTS_FIELD_NUMBER: builtins.int
     transaction_id: builtins.str
     """The ledger transaction of the reversal."""
     accrual_transaction_id: builtins.str
     """The ledger transaction of the accrual."""
     points: builtins.int
-    """Points taken back, 0 or more: of the accrual, and of `lost_bonuses`."""
+    """Points taken back, what is owed for them included, 0 or more: of the accrual, and of `lost_bonuses`."""
     under_review: builtins.bool
     """Whether the reversed accrual was under review: then its spend and its own points had never counted."""
     region: builtins.str
@@ -404,6 +405,10 @@ class AccrualReversed(message.Message):
     booked_member_id: builtins.str
     """Whose accrual it was when it was booked: the event's member, or one who was merged into them since. It leaves the leaderboards of
     this one. Empty in events from before this field: then the event's member.
+    """
+    cash_points: builtins.int
+    """Points that the member had no more and that are made up for in cash. They come on top of `points`, and are not earned any more either.
+    0 in events from before this field.
     """
     @builtins.property
     def spend(self) -> money_pb2.Money:
@@ -429,10 +434,11 @@ class AccrualReversed(message.Message):
         region: builtins.str = ...,
         booked_member_id: builtins.str = ...,
         lost_bonuses: abc.Iterable[LostBonus] | None = ...,
+        cash_points: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "spend", b"spend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "booked_member_id", b"booked_member_id", "lost_bonuses", b"lost_bonuses", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accrual_occurred_time", b"accrual_occurred_time", "accrual_transaction_id", b"accrual_transaction_id", "booked_member_id", b"booked_member_id", "cash_points", b"cash_points", "lost_bonuses", b"lost_bonuses", "points", b"points", "region", b"region", "spend", b"spend", "transaction_id", b"transaction_id", "under_review", b"under_review"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -453,7 +459,7 @@ class LostBonus(message.Message):
     transaction_id: builtins.str
     """The ledger transaction of the bonus."""
     points: builtins.int
-    """Points of it that were taken back, 0 or more; what had expired of it is not."""
+    """Points of it that were taken back, are owed, or are made up for in cash, 0 or more; not what had expired of it."""
     program_version: builtins.int
     """Version of the program that gave it."""
     under_review: builtins.bool
