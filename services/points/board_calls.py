@@ -122,7 +122,7 @@ def _after(token: str) -> tuple[int, str] | None:
     if key is None:
         return None
     points, member_id = int(str(key[0])), str(key[1])
-    if not 0 < points <= POINTS_MAX:
+    if not 0 < points <= POINTS_MAX or "\0" in member_id:
         raise PageTokenInvalid
     return points, member_id
 

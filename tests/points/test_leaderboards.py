@@ -293,7 +293,9 @@ async def test_leaderboards_of_long_ago_are_forgotten_and_the_others_stay(
     assert rows == []
 
 
-@pytest.mark.parametrize("token", ["x", encode_token(0, "a"), encode_token("a"), encode_token(5)])
+@pytest.mark.parametrize(
+    "token", ["x", encode_token(0, "a"), encode_token("a"), encode_token(5), encode_token(5, "a\0")]
+)
 async def test_a_token_that_no_leaderboard_gave_out_is_refused(book: Ledger, token: str) -> None:
     request = pb.ListLeaderboardRequest(period=program_pb2.LEADERBOARD_PERIOD_DAY, page_token=token)
     refusal = await refused(book.stub.ListLeaderboard(request))
