@@ -174,6 +174,24 @@ async def test_filters_look_at_the_member_alone(filled: Any, wanted: tuple[objec
     assert sum(node["Rows Removed by Filter"] for node in read) <= LOTS_OF_EACH
 
 
+async def test_a_past_balance_reads_what_was_recorded_since(filled: Any) -> None:
+    """PT-07: twice at most, and the last that was recorded by then; not the history before it."""
+    at = await filled.fetchval("SELECT now() - interval '30 days' + interval '1 hour'")
+    later = "SELECT count(*) FROM transaction WHERE member_id = 'm7' AND record_time > $1"
+    assert await filled.fetchval(later, at) == 5
+    plan = await plan_of(filled, "get_balance_at", "m7", at)
+    read = [node for node in nodes_of(plan) if node.get("Relation Name", "").startswith("trans")]
+    assert sum(n["Actual Rows"] + n.get("Rows Removed by Filter", 0) for n in read) <= 5 + 1 + 6
+
+
+async def test_pending_points_past_their_end_are_found_by_an_index_of_their_own(
+    filled: Any,
+) -> None:
+    """PT-07: of a member's pending lots those alone that end before they can become active."""
+    plan = await plan_of(filled, "get_balances", ["m1", "m7"], NOW)
+    assert "lot_pending_to_end" in {node.get("Index Name") for node in nodes_of(plan)}
+
+
 async def test_a_step_of_scheduled_work_reads_what_it_takes(filled: Any) -> None:
     """Of lots that are all due at one instant, as at the end of a year, a step reads its 500."""
     due = await filled.fetchval("SELECT max(due_time) FROM lot WHERE remaining > 0")
