@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -279,3 +280,28 @@ async def test_versions_of_the_program_are_kept_compared_and_shown(
         house, "program", "apply", str(SAMPLE), "--reason", "back", "--expected-version", "1"
     )
     assert (late.status, "PROGRAM_VERSION_CHANGED" in late.err) == (2, True)
+
+
+async def test_a_month_that_has_not_ended_ends_nobodys_points(
+    house: Supervisor, replayed: Replayed, tmp_path: Path
+) -> None:
+    """An order of today, and one that lies ahead, close no month for members of other files."""
+    now = datetime.now(UTC)
+    balances = tmp_path / "balances.csv"
+    soon = now + timedelta(hours=1)
+    balances.write_text(
+        f"member_id,points,earned_time,expire_time\nlasting,500,{now:%Y-%m-%d},{soon.isoformat()}\n"
+    )
+    report = ("--report", str(tmp_path / "refused.csv"))
+    assert (await laurel(house, "import", "balances", str(balances), *report)).status == 0
+    order = {"customer_id": "late", "units": "1", "amount_usd": "5.00"}
+    days = (now, now + timedelta(days=40))
+    file = write_csv(
+        tmp_path / "late.csv",
+        [{**order, "order_date": f"{day:%Y-%m-%dT00:00:00Z}"} for day in days],
+    )
+    ended = await laurel(house, "replay", str(file), *COLUMNS, "--json")
+    totals = json.loads(ended.out)
+    assert (totals["accrued"], totals["refused_by_reason"]) == (1, {"TIME_IN_FUTURE": 1})
+    kept = await fetch(house, "SELECT active FROM points.account WHERE member_id = 'lasting'")
+    assert kept == [(500,)]

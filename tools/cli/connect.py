@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,15 +12,19 @@ import grpc
 from cli.errors import UserError
 from kit.auth import Certificates
 from kit.client import open_channel
+from kit.clock import to_timestamp
 from kit.errors import info_of, status_of
 from laurel.antifraud.v1.antifraud_service_pb2_grpc import AntifraudServiceStub
 from laurel.benefits.v1.benefits_service_pb2_grpc import BenefitsServiceStub
 from laurel.checkout.v1.checkout_service_pb2_grpc import CheckoutServiceStub
 from laurel.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
+from laurel.points.v1.liability_pb2 import GetLiabilityReportRequest
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.program.v1.program_service_pb2_grpc import ProgramServiceStub
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
 from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
+
+FAR_AHEAD = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Client:
@@ -45,6 +50,21 @@ class Client:
         channel = open_channel(address, self._certificates)
         self._stack.push_async_callback(channel.close)
         return channel
+
+    async def now(self) -> datetime:
+        """The time by the clock of points, which runs in the past where a replay wants it to.
+
+        No call returns it; a report as of a far year is refused at once, and the refusal names it.
+        """
+        request = GetLiabilityReportRequest(as_of_time=to_timestamp(FAR_AHEAD))
+        try:
+            await self.points.GetLiabilityReport(request)
+        except grpc.aio.AioRpcError as error:
+            status = status_of(error)
+            if status is None or info_of(status).reason != "TIME_IN_FUTURE":
+                raise
+            return datetime.fromisoformat(info_of(status).metadata["now"])
+        raise UserError(f"points takes {FAR_AHEAD:%Y} for the past: what is its clock?")
 
     async def __aenter__(self) -> Self:
         return self

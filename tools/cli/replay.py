@@ -93,7 +93,8 @@ class Replay:
     """Enrols the members of a list of orders, then books the orders month by month.
 
     After each month it waits until all events have taken effect and runs the scheduled work as of
-    the month's end, so that tiers rise, fall and multiply as they would have done then.
+    the month's end, so that tiers rise, fall and multiply as they would have done then. A month
+    that has not ended closes as of now: nobody's points end before their time.
     """
 
     def __init__(self, client: Client, settler: Settler | None, progress: Progress) -> None:
@@ -105,6 +106,7 @@ class Replay:
     async def run(self, orders: Sequence[Order], zone: ZoneInfo, currency: str) -> Totals:
         """Replays orders that are in the order of time."""
         self.totals.orders = len(orders)
+        now = await self._client.now()
         await self._enrol(orders)
         bar = self._progress.add_task("orders", total=len(orders))
         for month in _months(orders, zone):
@@ -113,7 +115,7 @@ class Replay:
                 for lane in _lanes(month):
                     group.create_task(self._replay_lane(lane, currency, bar))
             self._spent("orders", began)
-            await self._close_month(_month_end(month[-1].time, zone))
+            await self._close_month(min(_month_end(month[-1].time, zone), now))
         return self.totals
 
     async def _replay_lane(self, lane: Sequence[Order], currency: str, bar: TaskID) -> None:
@@ -292,8 +294,8 @@ def replay(
     """Replay a CSV file of orders; run again, it changes nothing.
 
     Enrols the members, books the orders in the order of their time, and runs the scheduled work
-    (maturing, expiry, tier reviews) as of the end
-    of each month.
+    (maturing, expiry, tier reviews) as of the end of each month, or as of now in one that has not
+    ended.
 
     Parameters
     ----------
