@@ -34,19 +34,23 @@ class ImportCalls:
         self, request: pb.ImportBalancesRequest, context: Context
     ) -> pb.ImportBalancesResponse:
         """See the contract."""
-        results = await self._bring(request.rows, _parse_balance)
-        return pb.ImportBalancesResponse(results=results)
+        outcomes = await self._bring(request.rows, _parse_balance)
+        return pb.ImportBalancesResponse(
+            results=map(_render, outcomes), repeat_indexes=_repeats(outcomes)
+        )
 
     async def ImportTransactions(
         self, request: pb.ImportTransactionsRequest, context: Context
     ) -> pb.ImportTransactionsResponse:
         """See the contract."""
-        results = await self._bring(request.rows, _parse_transaction)
-        return pb.ImportTransactionsResponse(results=results)
+        outcomes = await self._bring(request.rows, _parse_transaction)
+        return pb.ImportTransactionsResponse(
+            results=map(_render, outcomes), repeat_indexes=_repeats(outcomes)
+        )
 
     async def _bring(
         self, rows: Sequence[M], parse: Callable[[M, datetime, ProgramHistory], Import]
-    ) -> list[pb.ImportResult]:
+    ) -> list[Outcome]:
         programs, now = await self._feed.ensure(), self._clock()
         parsed: list[Import | LaurelError] = []
         for row in rows:
@@ -57,7 +61,7 @@ class ImportCalls:
                 parsed.append(error)
         commands = [row for row in parsed if isinstance(row, Import)]
         outcomes = iter(await self._counter.imports.bring(commands))
-        return [_render(next(outcomes) if isinstance(row, Import) else row) for row in parsed]
+        return [next(outcomes) if isinstance(row, Import) else row for row in parsed]
 
 
 def _parse_balance(row: pb.ImportedBalance, now: datetime, programs: ProgramHistory) -> Import:
@@ -91,6 +95,14 @@ def _expire_time(
     if row.HasField("expire_time"):
         return parse_time(row.expire_time, "expire_time")
     return expiry.expire_time(earned, program)
+
+
+def _repeats(outcomes: Sequence[Outcome]) -> list[int]:
+    return [
+        index
+        for index, outcome in enumerate(outcomes)
+        if isinstance(outcome, Imported) and outcome.repeated
+    ]
 
 
 def _render(outcome: Outcome) -> pb.ImportResult:

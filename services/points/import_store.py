@@ -29,6 +29,8 @@ class Imported(NamedTuple):
 
     transaction_id: UUID
     active: int
+    repeated: bool = False
+    """Whether it was booked before, by an earlier call or an earlier row of this one."""
 
 
 Outcome = Imported | LaurelError
@@ -48,12 +50,7 @@ class ImportStore:
         for row in rows:
             firsts.setdefault(row.request_id, row)
         outcomes = await self._settle_races(list(firsts.values()))
-        return [
-            outcomes[row.request_id]
-            if firsts[row.request_id].digest == row.digest
-            else RequestIdReused(request_id=row.request_id)
-            for row in rows
-        ]
+        return [_answer(row, firsts[row.request_id], outcomes[row.request_id]) for row in rows]
 
     async def _settle_races(self, rows: Sequence[Import]) -> dict[str, Outcome]:
         for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -84,13 +81,22 @@ class ImportStore:
         return outcomes
 
 
+def _answer(row: Import, first: Import, outcome: Outcome) -> Outcome:
+    """What a row is told, given the first row of its request id and what came of that one."""
+    if row.digest != first.digest:
+        return RequestIdReused(request_id=row.request_id)
+    if row is not first and isinstance(outcome, Imported):
+        return outcome._replace(repeated=True)
+    return outcome
+
+
 async def _find_done(tx: Transaction, rows: Sequence[Import]) -> dict[str, Outcome]:
     digests = {row.request_id: row.digest for row in rows}
     done: dict[str, Outcome] = {}
     for found in await tx.fetch("find_imported", list(digests)):
         request_id = found["request_id"]
         if is_repeat(found, METHOD, digests[request_id]):
-            done[request_id] = Imported(found["transaction_id"], found["active_after"])
+            done[request_id] = Imported(found["transaction_id"], found["active_after"], True)
         else:
             done[request_id] = RequestIdReused(request_id=request_id)
     return done

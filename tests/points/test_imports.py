@@ -115,6 +115,19 @@ async def test_an_end_that_is_too_far_away_is_told_as_it_was_written(
     assert info_of(results[1].error).metadata["time"] == "9999-12-31T00:00:00Z"
 
 
+async def test_the_answer_says_which_rows_were_booked_before(
+    ledger: Ledger, member: str, now: datetime
+) -> None:
+    first, second, third = (balance_row(member, 10, now) for _ in range(3))
+    refused = balance_row(member, 10, now + timedelta(days=1))
+    calls = ([first, second, first, refused, refused], [third, second, first, first])
+    answers = [
+        await ledger.stub.ImportBalances(imports.ImportBalancesRequest(rows=rows)) for rows in calls
+    ]
+    assert [list(answer.repeat_indexes) for answer in answers] == [[2], [1, 2, 3]]
+    assert answers[1].results[1] == answers[0].results[1], "as it was told the first time"
+
+
 async def test_a_repeated_row_gets_its_first_answer_alone_and_at_once(
     ledger: Ledger, member: str, now: datetime
 ) -> None:

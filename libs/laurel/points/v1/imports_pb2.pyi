@@ -203,18 +203,24 @@ class ImportBalancesResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: builtins.int
+    REPEAT_INDEXES_FIELD_NUMBER: builtins.int
     @builtins.property
     def results(self) -> containers.RepeatedCompositeFieldContainer[ImportResult]:
         """One result for each row, in the same order."""
+
+    @builtins.property
+    def repeat_indexes(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Indexes in `rows` of those that were booked before, by an earlier call or an earlier row of this one: their results are of that time."""
 
     def __init__(
         self,
         *,
         results: abc.Iterable[ImportResult] | None = ...,
+        repeat_indexes: abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["repeat_indexes", b"repeat_indexes", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,17 +253,23 @@ class ImportTransactionsResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: builtins.int
+    REPEAT_INDEXES_FIELD_NUMBER: builtins.int
     @builtins.property
     def results(self) -> containers.RepeatedCompositeFieldContainer[ImportResult]:
         """One result for each row, in the same order."""
+
+    @builtins.property
+    def repeat_indexes(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Indexes in `rows` of those that were booked before, by an earlier call or an earlier row of this one: their results are of that time."""
 
     def __init__(
         self,
         *,
         results: abc.Iterable[ImportResult] | None = ...,
+        repeat_indexes: abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["repeat_indexes", b"repeat_indexes", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
