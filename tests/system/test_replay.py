@@ -175,16 +175,26 @@ async def test_lines_that_are_no_orders_are_named_and_the_others_booked(
         {**good, "order_date": "31.12.1997"},
         {**good, "customer_id": ""},
         {**good, "amount_usd": "-1"},
+        {**good, "units": "1\n2"},
     ]
     file = write_csv(tmp_path / "bad.csv", [wrong[0], good, *wrong[1:]])
+    with file.open("a") as handle:
+        handle.write('bad-1,1997-12-30,"1,7.00\nbad-1,1997-12-30,1,7.00\n')
     ended = await laurel(house, "replay", str(file), *COLUMNS, "--json")
     assert ended.status == 1
     said = ended.err.replace("\n", " ")
-    for line, value in ((2, "'seven'"), (4, "'31.12.1997'"), (5, "''"), (6, "'-1'")):
+    for line, value in (
+        (2, "'seven'"),
+        (4, "'31.12.1997'"),
+        (5, "''"),
+        (6, "'-1'"),
+        (7, "closed on line 8"),
+        (9, "line 10, the last"),
+    ):
         assert f"line {line}: " in said
         assert value in said
     totals = json.loads(ended.out)
-    assert (totals["bad_lines"], totals["accrued"], totals["points"]) == (4, 1, 7)
+    assert (totals["bad_lines"], totals["accrued"], totals["points"]) == (6, 1, 7)
 
 
 async def test_a_file_without_the_column_is_refused_with_the_columns_it_has(

@@ -1,39 +1,38 @@
-"""Files of an import: their columns, their lines as rows of calls, and the report of refusals."""
+"""Files of an import: their columns, and their lines as rows of calls."""
 
-import csv
 import hashlib
+import re
+import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from zoneinfo import ZoneInfo
 
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
+from cli.csv_files import open_csv
 from cli.errors import UserError
+from cli.import_report import BadField
 from kit.clock import to_timestamp
 from kit.errors import info_of
 from laurel.points.v1 import imports_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 
-SHOWN_MAX = 60
+# By the contract. A row of them all is less than 1 KB, so a call of 1,000 is far from the limit of
+# a message.
+BYTES_MAX = {
+    "member_id": 128, "points": 128, "earned_time": 128, "occurred_time": 128, "expire_time": 128,
+    "reference": 128, "order_id": 128, "description": 500, "key": 500,
+}  # fmt: skip
+WHOLE = re.compile("[+-]?[0-9]+")
+REUSED = "REQUEST_ID_REUSED"
+SHOWN_MAX = 128
 NEVER = "never"
 Row = pb.ImportedBalance | pb.ImportedTransaction
+Answer = pb.ImportBalancesResponse | pb.ImportTransactionsResponse
 Values = dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class BadField:
-    """A line that is refused, and why."""
-
-    line: int
-    member_id: str
-    field: str
-    reason: str
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,14 @@ class Line:
 
     line: int
     row: Row
+    key: str
 
     def refused(self, status: Status) -> BadField:
         """The line with what the service said to it."""
-        return BadField(
-            self.line, self.row.member_id, _field_of(status), info_of(status).reason, status.message
-        )
+        field, reason, problem = _field_of(status), info_of(status).reason, status.message
+        if self.key and reason == REUSED:
+            field, problem = "key", f"key {self.key!r} was used before with other content"
+        return BadField(self.line, self.row.member_id, field, reason, problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Layout:
     required: tuple[str, ...]
     optional: tuple[str, ...]
     make: Callable[[Values, str, ZoneInfo], Row]
-    call: Callable[[PointsServiceStub, Sequence[Row], float], Awaitable[Sequence[pb.ImportResult]]]
+    call: Callable[[PointsServiceStub, Sequence[Row], float], Awaitable[Answer]]
 
 
 class Mistake(ValueError):
@@ -69,48 +70,13 @@ class Mistake(ValueError):
         self.field = field
 
 
-class Report:
-    """A CSV file with one line for each that was refused; without any there is no file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._rows: list[BadField] = []
-        self._begun = False
-
-    def __enter__(self) -> Self:
-        self._path.unlink(missing_ok=True)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._flush()
-
-    def write(self, bad: BadField) -> None:
-        """Notes a refused line."""
-        self._rows.append(bad)
-        if len(self._rows) >= 1000:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        with self._path.open("a", newline="", encoding="utf-8") as handle:
-            writer = csv.writer(handle)
-            if not self._begun:
-                writer.writerow(("line", "member_id", "field", "reason", "problem"))
-                self._begun = True
-            for bad in self._rows:
-                writer.writerow((bad.line, bad.member_id, bad.field, bad.reason, bad.problem))
-        self._rows.clear()
-
-
 def count_lines(file: Path) -> int:
-    """Lines after the header; a field with line ends in it makes it a little more than rows."""
+    """Lines after the header. Raises UserError for what is no file, such as a pipe: it is read once
+    more to be imported.
+    """
     try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise UserError(f"{file} is no regular file; write what is to be imported into one")
         with file.open("rb") as handle:
             return max(0, sum(1 for _ in handle) - 1)
     except OSError as error:
@@ -120,14 +86,16 @@ def count_lines(file: Path) -> int:
 def read_lines(file: Path, layout: Layout, zone: ZoneInfo) -> Iterator[Line | BadField]:
     """The lines of a file. Raises UserError for one that cannot be read."""
     seen: dict[bytes, int] = {}
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, restval="")
-            _check_header(file, reader.fieldnames or (), layout)
-            for values in reader:
-                yield _line(reader.line_num, values, layout, zone, seen)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read: {error}") from error
+    with open_csv(file) as source:
+        _check_header(file, source.columns, layout)
+        for record in source.records():
+            if record.problem:
+                yield BadField(record.line, "", "", "UNREADABLE_LINE", record.problem)
+            elif len(record.fields) > len(source.columns):
+                problem = "more fields than the header names"
+                yield BadField(record.line, "", "", "TOO_MANY_FIELDS", problem)
+            else:
+                yield _line(record.line, source.by_column(record), layout, zone, seen)
 
 
 def _check_header(file: Path, names: Sequence[str], layout: Layout) -> None:
@@ -140,20 +108,25 @@ def _check_header(file: Path, names: Sequence[str], layout: Layout) -> None:
         raise UserError(
             f"{file}: column {', '.join(strange)} is not known; columns are {', '.join(known)}"
         )
+    if twice := [name for name in known if names.count(name) > 1]:
+        raise UserError(f"{file}: column {', '.join(twice)} is named more than once")
 
 
 def _line(
     number: int, raw: Values, layout: Layout, zone: ZoneInfo, seen: dict[bytes, int]
 ) -> Line | BadField:
-    if None in raw:
-        return BadField(number, "", "", "TOO_MANY_FIELDS", "more fields than the header names")
-    values = {name: (raw.get(name) or "").strip() for name in (*layout.required, *layout.optional)}
+    values = {name: raw.get(name, "").strip() for name in (*layout.required, *layout.optional)}
+    member_id = values["member_id"][:SHOWN_MAX]
+    for name, value in values.items():
+        length, length_max = len(value.encode()), BYTES_MAX[name]
+        if length > length_max:
+            problem = f"{name} is {length:,} bytes long; give at most {length_max}"
+            return BadField(number, member_id, name, "FIELD_TOO_LONG", problem)
     try:
-        return Line(number, layout.make(values, _request_id(layout, values, seen), zone))
+        row = layout.make(values, _request_id(layout, values, seen), zone)
     except Mistake as mistake:
-        return BadField(
-            number, values["member_id"], mistake.field, "UNREADABLE_FIELD", str(mistake)
-        )
+        return BadField(number, member_id, mistake.field, "UNREADABLE_FIELD", str(mistake))
+    return Line(number, row, values["key"])
 
 
 def _request_id(layout: Layout, values: Values, seen: dict[bytes, int]) -> str:
@@ -198,10 +171,9 @@ def _set_end(row: Row, text: str, zone: ZoneInfo) -> None:
 
 
 def _points(text: str) -> int:
-    try:
-        points = int(text)
-    except ValueError:
-        raise Mistake("points", text, "is no whole number") from None
+    if not WHOLE.fullmatch(text):
+        raise Mistake("points", text, "is no whole number")
+    points = int(text)
     if abs(points) >= 2**63:
         raise Mistake("points", text, "is out of range")
     return points
@@ -227,20 +199,20 @@ def _field_of(status: Status) -> str:
 
 async def _import_balances(
     points: PointsServiceStub, rows: Sequence[Row], timeout: float
-) -> Sequence[pb.ImportResult]:
+) -> Answer:
     request = pb.ImportBalancesRequest(
         rows=[row for row in rows if isinstance(row, pb.ImportedBalance)]
     )
-    return (await points.ImportBalances(request, timeout=timeout)).results
+    return await points.ImportBalances(request, timeout=timeout)
 
 
 async def _import_transactions(
     points: PointsServiceStub, rows: Sequence[Row], timeout: float
-) -> Sequence[pb.ImportResult]:
+) -> Answer:
     request = pb.ImportTransactionsRequest(
         rows=[row for row in rows if isinstance(row, pb.ImportedTransaction)]
     )
-    return (await points.ImportTransactions(request, timeout=timeout)).results
+    return await points.ImportTransactions(request, timeout=timeout)
 
 
 BALANCES = Layout(

@@ -20,13 +20,13 @@ from cli.env import client_env
 from cli.import_files import (
     BALANCES,
     HISTORY,
-    BadField,
+    Answer,
     Layout,
     Line,
-    Report,
     count_lines,
     read_lines,
 )
+from cli.import_report import BadField, Report
 from cli.replay import make_progress
 from cli.state import DEFAULT_DATA
 from laurel.points.v1 import imports_pb2 as pb
@@ -48,6 +48,8 @@ class Totals:
 
     booked: int = 0
     points: int = 0
+    repeated: int = 0
+    """Lines that were booked before, by an earlier run or an earlier line of the file."""
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -80,18 +82,19 @@ class Importer:
     async def _send_lane(self, lane: Sequence[Line]) -> None:
         for start in range(0, len(lane), ROWS_PER_CALL):
             part = lane[start : start + ROWS_PER_CALL]
-            results = await self._call([line.row for line in part])
-            for line, result in zip(part, results, strict=True):
+            answer = await self._call([line.row for line in part])
+            repeats = set(answer.repeat_indexes)
+            for index, (line, result) in enumerate(zip(part, answer.results, strict=True)):
                 if result.HasField("error"):
                     self._refuse(line.refused(result.error))
+                elif index in repeats:
+                    self.totals.repeated += 1
                 else:
                     self.totals.booked += 1
                     self.totals.points += line.row.points
             self._progress.advance(self._bar, len(part))
 
-    async def _call(
-        self, rows: Sequence[pb.ImportedBalance | pb.ImportedTransaction]
-    ) -> Sequence[pb.ImportResult]:
+    async def _call(self, rows: Sequence[pb.ImportedBalance | pb.ImportedTransaction]) -> Answer:
         """Sends rows again for as long as the service is away: a repeat has no second effect."""
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
@@ -117,8 +120,9 @@ def balances(file: Path, *, report: Path | None = None, data: Path = DEFAULT_DAT
     `earned_time`), `reference`, `key`. Times are dates or ISO 8601 times; without a zone, in the
     program's.
 
-    Run again, it changes nothing: a line is known by its `key`, or by its content where the file
-    has none.
+    Run again, it changes nothing of what was booked: a line is known by its `key`, or by its
+    content where the file has none. Lines that were refused are tried again, and booked where
+    nothing speaks against them any more.
 
     Parameters
     ----------
@@ -126,7 +130,8 @@ def balances(file: Path, *, report: Path | None = None, data: Path = DEFAULT_DAT
         CSV file with a header line.
     report
         CSV file for the lines that are refused: line, member, field, reason, problem;
-        FILE.refused.csv unless given.
+        FILE.refused.csv unless given. Where nothing is refused there is no
+        such file, and one that was there is removed.
     data
         Folder of the house, where LAUREL_*_ADDR are not set.
 
@@ -141,8 +146,10 @@ def history(file: Path, *, report: Path | None = None, data: Path = DEFAULT_DATA
 
     The header names the columns, in any order: `member_id`, `points` (not 0), `occurred_time`; and,
     where wanted, `expire_time` (as for balances; for points got), `order_id`, `description`, `key`.
-    The lines of a member are booked in the order of the file. Otherwise as `laurel import
-    balances`; what a history brings is a balance, so bring one of the two.
+    The lines of a member are booked in the order of the file; a loss of more than the member has at
+    that line is refused, and the lines behind it are booked. Otherwise as `laurel import balances`:
+    run again, it tries what was refused once more, so a loss may be booked then, from points of
+    later lines. What a history brings is a balance, so bring one of the two.
 
     Parameters
     ----------
@@ -150,7 +157,8 @@ def history(file: Path, *, report: Path | None = None, data: Path = DEFAULT_DATA
         CSV file with a header line.
     report
         CSV file for the lines that are refused: line, member, field, reason, problem;
-        FILE.refused.csv unless given.
+        FILE.refused.csv unless given. Where nothing is refused there is no
+        such file, and one that was there is removed.
     data
         Folder of the house, where LAUREL_*_ADDR are not set.
 
@@ -164,9 +172,12 @@ def _run(layout: Layout, file: Path, report: Path | None, data: Path) -> None:
     path = report or file.with_name(f"{file.name}.refused.csv")
     totals = uvloop.run(import_file(client_env(data), layout, file, path, console))
     print(f"{totals.booked} lines booked, {totals.points} points")
+    if totals.repeated:
+        print(f"{totals.repeated} lines booked before, of which nothing was changed")
     if totals.refused:
         causes = ", ".join(f"{count} {reason}" for reason, count in totals.refused.most_common())
         print(f"{totals.refused.total()} lines refused ({causes}), listed in {path}")
+        print("another run of the file tries these lines once more")
         sys.exit(1)
 
 
@@ -175,19 +186,20 @@ async def import_file(
 ) -> Totals:
     """Imports a file, with a progress bar; lines that are refused go into the report.
 
-    Raises UserError for a file that cannot be read.
+    Raises UserError for a file that cannot be read, and for a report that cannot be written.
     """
     total = count_lines(file)
-    async with Client(environ) as client:
-        response = await client.program.GetProgram(GetProgramRequest())
-        zone = ZoneInfo(response.program_version.program.time_zone)
-        with make_progress(console) as progress, Report(report) as refused:
-            bar = progress.add_task(layout.name, total=total)
-            importer = Importer(client, layout, refused, progress, bar)
-            for lines in _ahead(layout, file, zone):
-                await importer.send(lines)
-                bad = sum(isinstance(line, BadField) for line in lines)
-                progress.advance(bar, bad)
+    with Report(report, file) as refused:
+        async with Client(environ) as client:
+            response = await client.program.GetProgram(GetProgramRequest())
+            zone = ZoneInfo(response.program_version.program.time_zone)
+            with make_progress(console) as progress:
+                bar = progress.add_task(layout.name, total=total)
+                importer = Importer(client, layout, refused, progress, bar)
+                for lines in _ahead(layout, file, zone):
+                    await importer.send(lines)
+                    bad = sum(isinstance(line, BadField) for line in lines)
+                    progress.advance(bar, bad)
     return importer.totals
 
 

@@ -1,14 +1,14 @@
 """Orders from a CSV file: read, checked line by line, and put in the order of time."""
 
-import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from cli.csv_files import CsvFile, Record, open_csv
 from cli.errors import UserError
 
 ORDERS_MAX = 10_000_000
@@ -65,41 +65,41 @@ def read_orders(file: Path, columns: Columns, zone: ZoneInfo) -> tuple[list[Orde
     orders: list[Order] = []
     bad: list[BadLine] = []
     seen: dict[str, int] = {}
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            for line, row in _rows(handle, columns, file):
-                if len(orders) >= ORDERS_MAX:
-                    raise UserError(f"{file}: more than {ORDERS_MAX} orders; split the file")
-                try:
-                    orders.append(_order(row, columns, zone, seen))
-                except ValueError as error:
-                    bad.append(BadLine(line, str(error)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read: {error}") from error
+    with open_csv(file) as source:
+        _check_header(file, source.columns, columns)
+        for record in source.records():
+            if len(orders) >= ORDERS_MAX:
+                raise UserError(f"{file}: more than {ORDERS_MAX} orders; split the file")
+            try:
+                orders.append(_order(_values(record, source), columns, zone, seen))
+            except ValueError as error:
+                bad.append(BadLine(record.line, str(error)))
     orders.sort(key=lambda order: order.time)
     return orders, bad
 
 
-def _rows(
-    handle: Iterator[str], columns: Columns, file: Path
-) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(handle)
-    missing = [name for name in columns.names() if name not in (reader.fieldnames or ())]
-    if missing:
-        known = ", ".join(reader.fieldnames or ()) or "none"
+def _check_header(file: Path, names: Sequence[str], columns: Columns) -> None:
+    if missing := [name for name in columns.names() if name not in names]:
+        known = ", ".join(names) or "none"
         raise UserError(f"{file}: there is no column {', '.join(missing)}; its columns are {known}")
-    for row in reader:
-        yield reader.line_num, row
+    if twice := [name for name in columns.names() if names.count(name) > 1]:
+        raise UserError(f"{file}: column {', '.join(twice)} is named more than once")
+
+
+def _values(record: Record, source: CsvFile) -> dict[str, str]:
+    if record.problem:
+        raise ValueError(record.problem)
+    return source.by_column(record)
 
 
 def _order(row: dict[str, str], columns: Columns, zone: ZoneInfo, seen: dict[str, int]) -> Order:
-    member_id = (row[columns.member] or "").strip()
+    member_id = row[columns.member].strip()
     if not 1 <= len(member_id.encode()) <= MEMBER_BYTES_MAX:
         raise ValueError(f"{columns.member} {member_id[:40]!r} is not 1 to 128 bytes long")
     instant = _time(row[columns.time], columns.time, zone)
     units, nanos = _amount(row[columns.amount], columns.amount)
-    order_id = (row[columns.order] or "").strip() if columns.order else ""
-    category = (row[columns.category] or "").strip() if columns.category else ""
+    order_id = row[columns.order].strip() if columns.order else ""
+    category = row[columns.category].strip() if columns.category else ""
     content = "\x1f".join(
         (member_id, instant.isoformat(), f"{units}.{nanos:09d}", order_id, category)
     )
@@ -108,8 +108,8 @@ def _order(row: dict[str, str], columns: Columns, zone: ZoneInfo, seen: dict[str
     return Order(key, member_id, order_id or key, instant, units, nanos, category)
 
 
-def _time(text: str | None, column: str, zone: ZoneInfo) -> datetime:
-    value = (text or "").strip()
+def _time(text: str, column: str, zone: ZoneInfo) -> datetime:
+    value = text.strip()
     try:
         if len(value) == len("1997-01-01"):
             return datetime.combine(date.fromisoformat(value), time(), zone).astimezone(UTC)
@@ -119,8 +119,8 @@ def _time(text: str | None, column: str, zone: ZoneInfo) -> datetime:
     return (instant if instant.tzinfo else instant.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _amount(text: str | None, column: str) -> tuple[int, int]:
-    value = (text or "").strip()
+def _amount(text: str, column: str) -> tuple[int, int]:
+    value = text.strip()
     try:
         amount = Decimal(value)
     except InvalidOperation:
