@@ -80,5 +80,20 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(folder: Path) -> No
     assert "nothing runs" in laurel("status", "--data", ".laurel/demo", cwd=folder, status=1)
 
 
+def test_a_house_needs_a_folder(folder: Path) -> None:
+    file = folder / "orders.csv"
+    file.write_text("member_id,points,earned_time\n")
+    commands = (
+        ("up",), ("up", "--detach"), ("down",), ("status",), ("check",),
+        ("import", "balances", str(file)),
+    )  # fmt: skip
+    for command in commands:
+        said = laurel(*command, "--data", str(file), cwd=folder, status=2)
+        assert f"laurel: {file}" in said or f"laurel: the folder {file} cannot be made" in said
+    for place in ("/proc/x", str(file), "/proc"):
+        assert "cannot be" in laurel("certificates", place, cwd=folder, status=2)
+    assert "/proc/x cannot be made" in laurel("up", "--data", "/proc/x", cwd=folder, status=2)
+
+
 def test_a_demo_of_too_few_is_refused(folder: Path) -> None:
     assert "give 1,000 or more" in laurel("demo", "--customers", "3", cwd=folder, status=2)

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from cli.errors import InUse
+from cli.errors import InUse, UserError
 
 LOG_BYTES_MAX = 50 * 1024 * 1024
 
@@ -18,9 +18,15 @@ def resource(path: str) -> Path:
 
 
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o600) -> None:
-    """Replaces the whole file: readers see the old content or the new, also after a crash."""
+    """Replaces the whole file: readers see the old content or the new, also after a crash.
+
+    Raises UserError in a folder where nothing can be written.
+    """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)
@@ -35,8 +41,14 @@ def write_atomic(path: Path, content: str | bytes, mode: int = 0o600) -> None:
 
 
 def make_private(folder: Path) -> Path:
-    """Makes the folder, readable by its owner alone, and returns its absolute path."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Makes the folder, readable by its owner alone, and returns its absolute path.
+
+    Raises UserError where it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be made: {error}") from error
     return folder.absolute()
 
 
@@ -49,10 +61,10 @@ class Claim:
         self._handle: int | None = None
 
     def take(self) -> None:
-        """Takes it, once; `InUse` when another holder has it."""
+        """Takes it, once; `InUse` when another holder has it, UserError where it cannot be."""
         if self._handle is not None:
             return
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = _open(self._lock, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,9 +83,9 @@ class Claim:
 
 
 def holder_of(lock: Path) -> int | None:
-    """Process that holds the lock file now, or None."""
+    """Process that holds the lock file now, or None. Raises UserError where that cannot be read."""
     try:
-        handle = os.open(lock, os.O_RDWR)
+        handle = _open(lock, os.O_RDWR)
     except FileNotFoundError:
         return None
     try:
@@ -84,6 +96,15 @@ def holder_of(lock: Path) -> int | None:
     finally:
         os.close(handle)
     return None
+
+
+def _open(lock: Path, flags: int) -> int:
+    try:
+        return os.open(lock, flags, 0o600)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{lock} cannot be opened: {error}") from error
 
 
 def rotate(log: Path) -> None:
