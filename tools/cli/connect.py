@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
 
 from cli.errors import UserError
 from kit.auth import Certificates
@@ -24,6 +25,7 @@ from laurel.program.v1.program_service_pb2_grpc import ProgramServiceStub
 from laurel.tier.v1.member_service_pb2_grpc import MemberServiceStub
 from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
 
+NO_PROGRAM = "there is no program yet; apply one with `laurel program apply FILE`"
 FAR_AHEAD = datetime(9000, 1, 1, tzinfo=UTC)
 
 
@@ -76,14 +78,26 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
-        if isinstance(error, grpc.aio.AioRpcError):
-            raise UserError(explain(error)) from error
+        if failed := _failed_call(error):
+            raise UserError(explain(failed)) from error
+
+
+def _failed_call(error: BaseException | None) -> grpc.aio.AioRpcError | None:
+    """The call that failed, or the first of several at once; None where something else did."""
+    while isinstance(error, BaseExceptionGroup):
+        calls, others = error.split(grpc.aio.AioRpcError)
+        error = None if others is not None or calls is None else calls.exceptions[0]
+    return error if isinstance(error, grpc.aio.AioRpcError) else None
 
 
 def explain(error: grpc.aio.AioRpcError) -> str:
     """A failed call, for people: code, reason, text."""
     status = status_of(error)
-    reason = f" {info_of(status).reason}" if status is not None else ""
+    info = info_of(status) if status is not None else ErrorInfo()
+    reason = f" {info.reason}" if info.reason else ""
+    # It names the version that was asked for by its number, and has none where the newest was.
+    if info.reason == "PROGRAM_NOT_FOUND" and not info.metadata["version"].isdecimal():
+        return f"{error.code().name}{reason}: {NO_PROGRAM}"
     return f"{error.code().name}{reason}: {error.details()}"
 
 
