@@ -154,7 +154,12 @@ async def test_a_bad_draft_is_refused_with_its_line(house: Supervisor, draft: Pa
     draft.write_text(DRAFT.replace("request.amount", "request.amuont"))
     ended = await laurel(house, "fraud", "backtest", str(draft))
     assert ended.status == 1
-    assert ended.out.startswith(f"{draft}:5:7: request.amuont is not a known fact; did you mean")
+    path = "antifraud.rules[0].when"
+    told = f"{draft}:5:7: {path}: request.amuont is not a known fact; did you mean"
+    assert ended.out.startswith(told)
+    draft.write_text(SAMPLE.read_text().replace("\nname:", "\n# name:"))
+    ended = await laurel(house, "fraud", "backtest", str(draft))
+    assert (ended.status, ended.out) == (1, f"{draft}:1:1: name: is missing; write it\n")
     missing = await laurel(house, "fraud", "backtest", str(draft) + ".no")
     assert (missing.status, "cannot be read" in missing.err) == (2, True)
 

@@ -16,9 +16,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from cli.connect import Client
+from cli.errors import UserError
 from cli.supervisor import Supervisor
 from house import REPOSITORY, SAMPLE
 from kit.settings import SERVICES
+from laurel.points.v1.points_service_pb2 import GetBalanceRequest
 
 ORDERS = REPOSITORY / "deploy" / "data" / "cdnow_orders.csv"
 ORDER_COUNT = 300
@@ -93,6 +96,9 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Super
     async with Supervisor(data, extra_env={"LAUREL_SCHEDULER": "false"}) as house:
         before = await laurel(house, "program", "show")
         assert (before.status, "PROGRAM_NOT_FOUND" in before.err) == (2, True), before
+        for command in (("replay", str(ORDERS), *COLUMNS), ("import", "balances", str(ORDERS))):
+            early = await laurel(house, *command)
+            assert "apply one with `laurel program apply FILE`" in early.err, early
         ended = await laurel(house, "program", "apply", str(SAMPLE), "--reason", "the first")
         assert ended.status == 0, ended
         assert "version 1 decides from" in ended.out
@@ -240,6 +246,64 @@ async def test_a_member_is_shown_with_all_that_is_known(
     assert (nobody.status, "there is no member nobody" in nobody.err) == (2, True)
 
 
+async def test_what_looks_like_markup_is_shown_as_it_is(
+    house: Supervisor, replayed: Replayed, tmp_path: Path
+) -> None:
+    """Ids and texts of others are no orders to the terminal."""
+    who = "mk[red]3"
+    row = {"customer_id": who, "order_date": "1997-12-30", "units": "1", "amount_usd": "7.00"}
+    orders = write_csv(tmp_path / "orders.csv", [{**row, "units": "A[/7]"}])
+    assert (await laurel(house, "replay", str(orders), *COLUMNS, "--order", "units")).status == 0
+    history = tmp_path / "history.csv"
+    history.write_text(
+        f"member_id,points,occurred_time,description\n{who},5,1997-12-31,fix [/bug] of :cat:\n"
+    )
+    assert (await laurel(house, "import", "history", str(history))).status == 0
+    page = (await laurel(house, "member", "show", who)).out
+    for text in (f"Member {who}: Member", "order A[/7]", "fix [/bug] of :cat:"):
+        assert text in page
+
+
+async def test_who_was_imported_and_not_enrolled_is_shown(
+    house: Supervisor, replayed: Replayed, tmp_path: Path
+) -> None:
+    balances = tmp_path / "balances.csv"
+    balances.write_text("member_id,points,earned_time,expire_time\nimported,60,1997-12-31,never\n")
+    assert (await laurel(house, "import", "balances", str(balances))).status == 0
+    page = (await laurel(house, "member", "show", "imported")).out
+    assert "Member imported: not enrolled" in page
+    assert "60 points active" in page
+    assert "brought from another system" in page
+    shown = json.loads((await laurel(house, "member", "show", "imported", "--json")).out)
+    assert (shown["member"], shown["tier_status"]) == (None, None)
+    assert (shown["balance"]["active"], len(shown["transactions"])) == ("60", 1)
+
+
+async def ask_twice(house: Supervisor) -> None:
+    """Calls points side by side, as a replay does."""
+
+    async def ask(client: Client) -> None:
+        await client.points.GetBalance(GetBalanceRequest(member_id="anybody"))
+
+    async with Client(house.env) as client, asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(ask(client))
+
+
+async def test_a_replay_says_so_when_points_goes_away(
+    house: Supervisor, replayed: Replayed
+) -> None:
+    """Calls that fail side by side are told as one is."""
+    await ask_twice(house)
+    await house.stop_service("points")
+    try:
+        with pytest.raises(UserError, match="UNAVAILABLE"):
+            await ask_twice(house)
+    finally:
+        await house.start_service("points")
+        await house.wait_ready()
+
+
 async def test_check_holds_and_names_the_member_whose_balance_was_changed(
     house: Supervisor, replayed: Replayed
 ) -> None:
@@ -272,14 +336,14 @@ async def test_versions_of_the_program_are_kept_compared_and_shown(
     """PG-02"""
     changed = tmp_path / "changed.yaml"
     changed.write_text(SAMPLE.read_text().replace("pending_days: 14", "pending_days: 21"))
-    ended = await laurel(house, "program", "apply", str(changed), "--reason", "a longer window")
+    ended = await laurel(house, "program", "apply", str(changed), "--reason", "a longer [/window]")
     assert (ended.status, "version 2 decides from" in ended.out) == (0, True), ended
     assert "earning.pending_days: 14 -> 21" in ended.out
 
     assert (await laurel(house, "program", "show")).out == changed.read_text()
     assert (await laurel(house, "program", "show", "--version", "1")).out == SAMPLE.read_text()
     history = (await laurel(house, "program", "history")).out
-    assert "a longer window" in history
+    assert "a longer [/window]" in history
     assert "the first" in history
     assert "admin" in history
     back = await laurel(house, "program", "diff", str(SAMPLE))

@@ -10,7 +10,9 @@ from typing import Any
 
 import asyncpg
 from rich.console import Console
+from rich.text import Text
 
+from cli.console import open_console
 from cli.env import client_env
 from cli.errors import UserError
 from cli.state import DEFAULT_DATA
@@ -91,10 +93,11 @@ async def report(database_url: str, console: Console) -> bool:
     """Runs every check, prints what each found, and says whether all hold."""
     outcomes = await run_checks(database_url)
     for outcome in outcomes:
-        mark = "[red]BROKEN[/red]" if outcome.violations else "[green]holds[/green] "
-        console.print(f"  {mark}  {outcome.check.service}: {outcome.check.title}")
+        mark = ("BROKEN", "red") if outcome.violations else ("holds ", "green")
+        title = f"  {outcome.check.service}: {outcome.check.title}"
+        console.print(Text.assemble("  ", mark, title))
         for violation in outcome.violations:
-            console.print(f"          {violation}", markup=False, highlight=False)
+            console.print(f"          {violation}", highlight=False)
     broken = sum(bool(outcome.violations) for outcome in outcomes)
     console.print(f"{len(outcomes)} invariants, {broken} broken", highlight=False)
     return not broken
@@ -111,5 +114,5 @@ def check(*, data: Path = DEFAULT_DATA) -> None:
     url = client_env(data).get("LAUREL_DATABASE_URL")
     if url is None:
         raise UserError("LAUREL_DATABASE_URL is not set")
-    if not asyncio.run(report(url, Console())):
+    if not asyncio.run(report(url, open_console())):
         sys.exit(1)

@@ -13,9 +13,11 @@ import uvloop
 from google.type.money_pb2 import Money
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cli.check import report
 from cli.connect import Client, explain
+from cli.console import open_console
 from cli.errors import UserError
 from cli.files import resource
 from cli.member import MemberView, explain_decision, statement
@@ -52,7 +54,7 @@ class Demo:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Prints the name, runs the block, notes the time."""
-        self.console.rule(f"[bold]{name}", align="left")
+        self.console.rule(Text(name, "bold"), align="left")
         began = time.perf_counter()
         yield
         self.stages[name] = time.perf_counter() - began
@@ -244,8 +246,8 @@ class Demo:
     async def _messages(self, client: Client, member_id: str) -> None:
         view = await MemberView(member_id).load(client)
         for message in reversed(view.messages):
-            self.console.print(f"  [bold]{message.subject}[/bold]", highlight=False)
-            self.console.print(f"    {message.body.strip()}", highlight=False, markup=False)
+            self.console.print(Text(f"  {message.subject}", "bold"))
+            self.console.print(f"    {message.body.strip()}", highlight=False)
 
     def _summary(self) -> None:
         table = Table(title="Time", title_justify="left")
@@ -302,5 +304,5 @@ def demo(*, customers: int | None = None) -> None:
     """
     if customers is not None and customers < CUSTOMERS_MIN:
         raise UserError(f"--customers {customers}: give {CUSTOMERS_MIN:,} or more")
-    if not uvloop.run(Demo(Console(), customers).run()):
+    if not uvloop.run(Demo(open_console(), customers).run()):
         raise UserError("an invariant is broken, see above")

@@ -1,5 +1,6 @@
 """`laurel fraud`: try draft rules on what was assessed, and see what the live ones did."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.connect import Client
+from cli.console import open_console
 from cli.env import client_env
 from cli.errors import UserError
 from cli.program import parse_instant
@@ -29,6 +31,8 @@ from laurel.antifraud.v1 import backtests_pb2 as pb
 from laurel.program.v1.program_pb2 import FraudAction
 
 REPORT_SECONDS = 60
+WHOLE_DOCUMENT = "source_yaml"
+PLACE = re.compile(r"^.*?:\d+:\d+: ", re.DOTALL)
 NUMBERS = ("hits", "points", "fraud", "legitimate", "no label", "precision", "recall")
 
 fraud = App(name="fraud", help="Try draft rules of anti-fraud on the past, and measure live ones.")
@@ -73,11 +77,11 @@ def backtest(
     request = pb.BackTestRequest(
         source_yaml=source, file=str(file), from_time=_stamp(start), to_time=_stamp(end)
     )
-    result = uvloop.run(_back_test(client_env(data), request, Console(stderr=True)))
+    result = uvloop.run(_back_test(client_env(data), request, open_console(stderr=True)))
     if as_json:
         _print_json(result)
     else:
-        show_result(result, Console())
+        show_result(result, open_console())
 
 
 @fraud.command
@@ -107,7 +111,7 @@ def rules(
     if as_json:
         _print_json(report)
     else:
-        show_report(report, Console())
+        show_report(report, open_console())
 
 
 async def _back_test(
@@ -142,14 +146,25 @@ async def _report(
 
 
 def _mistakes(error: grpc.aio.AioRpcError) -> list[str]:
-    """The mistakes of a draft, `file:line:column: reason`; none where that was not the failure."""
+    """The mistakes of a draft as `laurel program validate` writes them; none where that was not the
+    failure.
+    """
     status = status_of(error)
     if status is None or info_of(status).reason != "RULES_INVALID":
         return []
     bad = BadRequest()
     for detail in status.details:
         detail.Unpack(bad)
-    return [one.description for one in bad.field_violations]
+    return [_with_path(one) for one in bad.field_violations]
+
+
+def _with_path(violation: BadRequest.FieldViolation) -> str:
+    """`file:line:column: path: reason`; without a path where the whole document is at fault."""
+    told = str(violation.description)
+    place = PLACE.match(told)
+    if place is None or violation.field == WHOLE_DOCUMENT:
+        return told
+    return f"{place[0]}{violation.field}: {told[place.end() :]}"
 
 
 def _stamp(text: str | None) -> Timestamp | None:
@@ -205,7 +220,6 @@ def _show_change(change: pb.BackTestChange, console: Console) -> None:
             f"    {_instant(sample.occurred_time)} {sample.member_id}: {sample.points:,} points"
             f"{amount}, request {sample.request_id}",
             highlight=False,
-            markup=False,
         )
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from cli.connect import Client
+from cli.console import open_console
 from cli.env import client_env
 from cli.import_files import (
     BALANCES,
@@ -168,7 +169,7 @@ def history(file: Path, *, report: Path | None = None, data: Path = DEFAULT_DATA
 
 
 def _run(layout: Layout, file: Path, report: Path | None, data: Path) -> None:
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     path = report or file.with_name(f"{file.name}.refused.csv")
     totals = uvloop.run(import_file(client_env(data), layout, file, path, console))
     print(f"{totals.booked} lines booked, {totals.points} points")

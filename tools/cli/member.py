@@ -12,8 +12,10 @@ from cyclopts import App, Parameter
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cli.connect import Client
+from cli.console import open_console
 from cli.env import client_env
 from cli.errors import UserError
 from cli.state import DEFAULT_DATA
@@ -35,6 +37,7 @@ class MemberView:
 
     def __init__(self, member_id: str) -> None:
         self.member_id = member_id
+        self.enrolled = True
         self.profile = member_pb.Member()
         self.tier = tier_pb.TierStatus()
         self.balance = points_pb.GetBalanceResponse()
@@ -44,23 +47,17 @@ class MemberView:
         self.messages: list[notification_pb.Message] = []
 
     async def load(self, client: Client, rows: int = ROWS_SHOWN) -> "MemberView":
-        """Asks the services. Raises UserError for a member whom nobody knows."""
-        one = {"member_id": self.member_id}
-        page = {**one, "page_size": rows}
-        try:
-            found = await client.members.GetMember(member_pb.GetMemberRequest(**one))
-            status = await client.tiers.GetTierStatus(
-                tier_pb.GetTierStatusRequest(member_id=self.member_id)
-            )
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise UserError(f"there is no member {self.member_id}") from None
-            raise
-        self.profile, self.tier = found.member, status.tier_status
+        """Asks the services. Raises UserError for a member whom nobody knows; who was not enrolled
+        may have an account, by an import or a purchase.
+        """
+        page = {"member_id": self.member_id, "page_size": rows}
+        await self._load_profile(client)
         self.balance = await client.points.GetBalance(
             points_pb.GetBalanceRequest(member_id=self.member_id)
         )
         history = await client.points.ListTransactions(points_pb.ListTransactionsRequest(**page))  # type: ignore[arg-type]
+        if not self.enrolled and not history.transactions:
+            raise UserError(f"there is no member {self.member_id}")
         decisions = await client.tiers.ListTierHistory(tier_pb.ListTierHistoryRequest(**page))  # type: ignore[arg-type]
         owned = await client.benefits.ListEntitlements(benefits_pb.ListEntitlementsRequest(**page))  # type: ignore[arg-type]
         inbox = await client.notification.ListInbox(notification_pb.ListInboxRequest(**page))  # type: ignore[arg-type]
@@ -70,8 +67,25 @@ class MemberView:
         self.messages = list(inbox.messages)
         return self
 
+    async def _load_profile(self, client: Client) -> None:
+        try:
+            found = await client.members.GetMember(
+                member_pb.GetMemberRequest(member_id=self.member_id)
+            )
+            status = await client.tiers.GetTierStatus(
+                tier_pb.GetTierStatusRequest(member_id=self.member_id)
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            self.enrolled = False
+        else:
+            self.profile, self.tier = found.member, status.tier_status
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the messages of the contract under their own field names."""
+        """For JSON: the messages of the contract under their own field names; `member` and
+        `tier_status` are null for who was not enrolled.
+        """
 
         def plain(message: Any) -> Any:
             return MessageToDict(
@@ -79,8 +93,8 @@ class MemberView:
             )
 
         return {
-            "member": plain(self.profile),
-            "tier_status": plain(self.tier),
+            "member": plain(self.profile) if self.enrolled else None,
+            "tier_status": plain(self.tier) if self.enrolled else None,
             **plain(self.balance),
             "transactions": [plain(message) for message in self.transactions],
             "tier_decisions": [plain(message) for message in self.decisions],
@@ -98,6 +112,8 @@ def show(
 ) -> None:
     """Show a member: profile, tier, balance, statement with explanations, benefits, messages.
 
+    Of who has an account and was not enrolled, as after an import, it shows balance and statement.
+
     Parameters
     ----------
     member_id
@@ -111,7 +127,7 @@ def show(
     if as_json:
         print(orjson.dumps(view.as_dict(), option=orjson.OPT_INDENT_2).decode())
     else:
-        show_member(view, Console())
+        show_member(view, open_console())
 
 
 async def _load(environ: Mapping[str, str], member_id: str) -> MemberView:
@@ -122,7 +138,8 @@ async def _load(environ: Mapping[str, str], member_id: str) -> MemberView:
 def show_member(view: MemberView, console: Console) -> None:
     """A member, for people."""
     tier, balance = view.tier, view.balance.balance
-    console.print(f"[bold]Member {view.member_id}[/bold]: {tier_line(tier)}")
+    told = tier_line(tier) if view.enrolled else "not enrolled, but with an account"
+    console.print(Text.assemble((f"Member {view.member_id}", "bold"), f": {told}"))
     console.print(
         f"  {balance.active:,} points active, {balance.pending:,} pending, "
         f"{balance.held:,} held, {balance.debt:,} owed" + _expiring(view),

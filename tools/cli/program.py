@@ -9,10 +9,10 @@ from pathlib import Path
 import uvloop
 from cyclopts import App
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 from rich.table import Table
 
 from cli.connect import Client
+from cli.console import open_console
 from cli.env import client_env
 from cli.errors import UserError
 from cli.state import DEFAULT_DATA
@@ -105,7 +105,7 @@ def history(*, data: Path = DEFAULT_DATA) -> None:
     for entry in uvloop.run(_list(client_env(data))):
         applied, decides = _instant(entry.create_time), _instant(entry.effective_time)
         table.add_row(str(entry.version), applied, entry.author, decides, entry.reason)
-    Console().print(table)
+    open_console().print(table)
 
 
 @program.command

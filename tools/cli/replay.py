@@ -33,6 +33,7 @@ from rich.progress import (
 from rich.text import Text
 
 from cli.connect import Client
+from cli.console import open_console
 from cli.env import client_env
 from cli.orders import BadLine, Columns, Order, read_orders
 from cli.quiet import Settler
@@ -319,14 +320,14 @@ def replay(
     Exits 1 when lines of the file were no orders; all others are booked all the same.
     """
     columns = Columns(member, time, amount, order, category)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     totals, bad = uvloop.run(_replay(client_env(data), file, columns, console))
     for line in bad[:SHOWN_MAX]:
-        console.print(f"{file}: {line}", markup=False, highlight=False)
+        console.print(f"{file}: {line}", highlight=False)
     if as_json:
         print(orjson.dumps(totals.as_dict(), option=orjson.OPT_INDENT_2).decode())
     else:
-        show_totals(totals, Console())
+        show_totals(totals, open_console())
     if bad:
         sys.exit(1)
 

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import uvloop
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cli import broker, postgres
+from cli.console import open_console
 from cli.service import says_ready
 from cli.state import DEFAULT_DATA, PartState, read_env, read_state, supervisor_of
 
@@ -43,7 +44,7 @@ def status(
     if as_json:
         print(json.dumps([_as_dict(finding) for finding in findings], indent=1))
     elif findings:
-        Console().print(table(findings))
+        open_console().print(table(findings))
     else:
         print(f"nothing runs on {data}")
     state = read_state(data)
@@ -68,7 +69,7 @@ def table(findings: list[Finding]) -> Table:
     result = Table("part", "pid", "address", "admin", "ready")
     for finding in findings:
         part = finding.part
-        mark = "[green]yes[/]" if finding.ready else "[bold red]NO[/]"
+        mark = Text("yes", "green") if finding.ready else Text("NO", "bold red")
         result.add_row(
             part.name, str(part.pid or "-"), part.address, part.admin_address or "", mark
         )

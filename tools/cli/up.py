@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvloop
-from rich.console import Console
 
+from cli.console import open_console
 from cli.errors import InUse, UserError
 from cli.files import make_private, rotate
 from cli.state import DEFAULT_DATA, read_state, supervisor_of
@@ -112,7 +112,7 @@ async def _live(data: Path, processes: Mapping[str, int]) -> None:
 async def _announce(data: Path) -> None:
     from cli.status import find, table
 
-    console = Console()
+    console = open_console()
     console.print(table(await find(data)))
     console.print(f"for clients: . {shlex.quote(str(data / 'env'))}", soft_wrap=True)
     sys.stdout.flush()
