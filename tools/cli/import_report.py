@@ -84,4 +84,5 @@ class Report:
         try:
             yield
         except OSError as error:
-            raise UserError(f"the report {self._path} cannot be written: {error}") from error
+            text = f"the report {self._path} cannot be written: {error}; name another with --report"
+            raise UserError(text) from error
