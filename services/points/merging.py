@@ -82,8 +82,9 @@ def undo(
     """Gives back what is left of what a merge had brought.
 
     What was spent, given away or has expired since stays as it is, and what the survivor has set
-    aside of these lots stays set aside. Of the debt goes back what the survivor still owes of it:
-    what was repaid since was the survivor's own debt first.
+    aside of these lots stays set aside. That points have expired is known of the merged account's
+    lots from then on, for returns. Of the debt goes back what the survivor still owes of it: what
+    was repaid since was the survivor's own debt first.
     Raises AccountClosed or AccountMerged of the survivor.
     """
     check_may_earn(survivor)
@@ -106,6 +107,8 @@ def give_back(
             sums[lot.pending] += points
             leaving.append(move(book, lot, -points))
             arrived.moves.append(_put_back(lot, original, points, book, desk))
+        if lot.expired:
+            _expire_there(lot, original, book)
     for lot in parts.restored:
         part = Part(lot, lot.remaining)
         sums[lot.pending] += lot.remaining
@@ -117,6 +120,16 @@ def give_back(
     left, came = post_pair(source, target, amounts, leaving, arrived, pair, book, desk)
     lots = {lot.lot_id: original.lot_id for lot, original in parts.copies}
     return Moved(left, came, arrived.origins, amounts, lots)
+
+
+def _expire_there(lot: LotState, original: LotState, book: Book) -> None:
+    """Notes what has expired of a lot with the one that it came out of, and there alone: a return
+    asks for it once.
+    """
+    original.expired += lot.expired
+    lot.expired = 0
+    book.change_lot(lot)
+    book.change_lot(original)
 
 
 def _put_back(lot: LotState, original: LotState, points: int, book: Book, desk: Desk) -> LotMove:

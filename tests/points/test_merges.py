@@ -154,6 +154,25 @@ async def test_what_expired_before_the_merge_is_not_asked_for_again(
     assert await counter.balance(member) == pb.Balance()
 
 
+async def test_what_expired_while_merged_is_not_asked_for_again(
+    counter: Counter, member: str, other: str, now: datetime
+) -> None:
+    """PT-09, PT-17: after the merge was undone, also where it is made and undone once more."""
+    accrual = await counter.accrue(other, "100")
+    merge = await counter.merge(member, other)
+    await counter.run_expiry(now + timedelta(days=400))
+    undone = await counter.undo(merge)
+    assert undone.undoing.active_points == 0
+    again = await counter.merge(member, other)
+    moved = pb.Transaction(member_id=member, transaction_id=accrual.transaction_id)
+    back = await counter.reverse(moved, "60")
+    assert (back.debt_points, back.forgiven_points) == (0, 60)
+    await counter.undo(again)
+    back = await counter.reverse(accrual)
+    assert (back.debt_points, back.forgiven_points) == (0, 40)
+    assert await counter.balance(other) == await counter.balance(member) == pb.Balance()
+
+
 async def test_an_undone_merge_gives_every_lot_back_where_it_was(
     counter: Counter, member: str, other: str, now: datetime
 ) -> None:
