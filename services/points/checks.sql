@@ -379,13 +379,27 @@ SELECT d.member_id, d.transaction_id, d.points, d.written_off, w.points AS booke
 FROM points.debt AS d
 LEFT JOIN points.transaction AS t ON t.member_id = d.member_id AND t.transaction_id = d.transaction_id
 LEFT JOIN (
-    SELECT member_id, reversed_transaction_id, sum(points[1]) AS points
+    -- By the return alone: after a merge the survivor owes it.
+    SELECT reversed_transaction_id, sum(points[1]) AS points
     FROM points.transaction WHERE kind = 17
-    GROUP BY member_id, reversed_transaction_id
-) AS w ON w.member_id = d.member_id AND w.reversed_transaction_id = d.transaction_id
+    GROUP BY reversed_transaction_id
+) AS w ON w.reversed_transaction_id = d.transaction_id
 WHERE
     t.kind IS DISTINCT FROM 7 OR NOT 4 = ANY (t.sources)
     OR t.points[array_position(t.sources, 4::smallint)] <> d.points OR d.written_off <> coalesce(w.points, 0)
+
+-- check: nobody owes more than what may be left of their debts, and of those of accounts merged into theirs
+WITH RECURSIVE open AS (
+    SELECT member_id, points - repaid AS points FROM points.debt WHERE expire_time IS NULL OR due_time IS NOT NULL
+    UNION ALL
+    SELECT a.merged_into, o.points
+    FROM open AS o
+    INNER JOIN points.account AS a ON a.member_id = o.member_id AND a.merged_into IS NOT NULL
+)
+SELECT a.member_id, a.debt, o.points AS open_debts
+FROM points.account AS a
+LEFT JOIN (SELECT member_id, sum(points) AS points FROM open GROUP BY member_id) AS o USING (member_id)
+WHERE a.debt > coalesce(o.points, 0)
 
 -- check: what waits for a review stems from an accrual under review that is not settled
 SELECT l.member_id, l.lot_id, l.transaction_id

@@ -1,10 +1,22 @@
 """Debts that end: what is still owed of one when its time comes is written off (PT-09)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from points.book import Book
 from points.posting import Desk, post
 from points.values import Account, Debt, Kind, Posted, Posting
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDebt:
+    """A debt that stands, of whoever owes it now, less what is known to be repaid of it."""
+
+    debt: Debt
+    booked_member_id: str
+    """Whose return made it: another member's, who was merged since."""
+    due_time: datetime | None
 
 
 def left_of(debt: Debt, later: Sequence[Debt], owed: int) -> int:

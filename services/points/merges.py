@@ -14,6 +14,7 @@ from points.counter_errors import (
     MergeUndone,
     MergeWithOneself,
 )
+from points.debt_rows import note_repaid, sum_open_debts
 from points.merging import Moved, Parts
 from points.moving import Amounts
 from points.office import Call, Office, R, Render, Session
@@ -107,6 +108,7 @@ async def _merge(
     check_may_spend(merged)
     check_may_spend(survivor)
     await session.check_in_no_household(merged_id)
+    await note_repaid(tx, book, (survivor_id, merged_id))
     # Made before the lots that it opens: ids rise, so that it tells them from those before it.
     merge_id = desk.new_id()
     holds = await living_holds(merged_id, session)
@@ -166,7 +168,7 @@ async def _parts_of(merge: Merge, holds: Sequence[UUID], session: Session) -> Pa
         copies=[(book.lot(row["lot_id"]), book.lot(row["source_lot_id"])) for row in rows],
         restored=[book.lot(row["lot_id"]) for row in restored],
         held=held,
-        debt=merge.amounts.debt,
+        debt=min(merge.amounts.debt, await sum_open_debts(tx, merge.merged_id)),
     )
 
 

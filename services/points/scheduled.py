@@ -15,13 +15,14 @@ from kit.db import Database, Transaction
 from kit.events import publish
 from points import debts, expiring, holds, lots, metrics
 from points.book import Book
+from points.debt_rows import find_owners, load_open_debts
 from points.events import expiring_event, render_events
 from points.expiring import Notice
 from points.posting import Desk
 from points.promotions import days_of
 from points.saving import save
 from points.store import load_holds, load_lots, load_uses, lock_accounts
-from points.values import Debt, HoldState, LotState, Posted, Release
+from points.values import HoldState, LotState, Posted, Release
 from rules.feed import ProgramFeed
 
 STEP_ROWS_MAX = 500
@@ -167,7 +168,8 @@ class ScheduledWork:
                 if not rows:
                     return points
                 step = _Step(Book(), desk, as_of, Done())
-                points += await _write_off(tx, step, sorted({row["member_id"] for row in rows}))
+                owners = await find_owners(tx, [row["member_id"] for row in rows])
+                points += await _write_off(tx, step, sorted(owners))
                 await self._finish(tx, step)
 
 
@@ -179,21 +181,20 @@ async def _write_off(tx: Transaction, step: _Step, members: list[str]) -> int:
     """Closes the debts of members that are due, each after those that are due before it."""
     await lock_accounts(tx, step.book, members)
     closed: list[tuple[str, UUID, int]] = []
-    standing: dict[str, list[tuple[Debt, datetime | None]]] = {}
-    for row in await tx.fetch("load_open_debts", members):
-        debt = Debt(row["member_id"], row["transaction_id"], row["points"], row["expire_time"])
-        standing.setdefault(debt.member_id, []).append((debt, row["due_time"]))
-    for debts_of_one in standing.values():
-        open_debts = [debt for debt, _ in debts_of_one]
-        due = [(end, debt) for debt, end in debts_of_one if end is not None and end <= step.as_of]
-        for _, debt in sorted(due, key=lambda entry: entry[0]):
-            later = open_debts[open_debts.index(debt) + 1 :]
-            posted = debts.write_off(debt, later, step.book, step.desk)
-            open_debts.remove(debt)
+    # Who was merged meanwhile owes nothing: the survivor is found in the next step.
+    owners = [member for member in members if step.book.account(member).merged_into is None]
+    for standing in (await load_open_debts(tx, owners)).values():
+        due = [(one.due_time, one) for one in standing if one.due_time is not None]
+        for end, one in sorted(due, key=lambda entry: entry[0]):
+            if end > step.as_of:
+                break
+            later = [other.debt for other in standing[standing.index(one) + 1 :]]
+            posted = debts.write_off(one.debt, later, step.book, step.desk)
+            standing.remove(one)
             if posted is not None:
                 step.posted.append(posted)
             written_off = posted.postings[0].points if posted else 0
-            closed.append((debt.member_id, debt.transaction_id, written_off))
+            closed.append((one.booked_member_id, one.debt.transaction_id, written_off))
     if closed:
         await tx.execute("close_debts", *(list(column) for column in zip(*closed, strict=True)))
     return sum(points for _, _, points in closed)

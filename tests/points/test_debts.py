@@ -12,6 +12,7 @@ from cli.check import run_checks
 from house import Ground, House, new_id, usd
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import Ledger, calm_program
+from points_moving import Counter
 
 BOUNDED = "\nreturns: {shortfall: debt, debt_points_max: 100, debt_days: 30}\n"
 CASH = "\nreturns: {shortfall: cash}\n"
@@ -93,6 +94,52 @@ async def test_a_debt_is_written_off_when_its_time_has_come_less_what_was_paid(
         (pb.ACCOUNT_DEBT, 30),
     ]
     assert (await ledger.accrue(member, "5")).balance_after == pb.Balance(active=5)
+
+
+async def test_a_debt_that_came_by_a_merge_is_given_up_in_its_time(
+    bounded: House, member: str
+) -> None:
+    """PT-09, PT-12: by whoever owes it then, across two merges, and no more of it than is left."""
+    counter, now = Counter(bounded), datetime.now(UTC)
+    other, third = f"m-{new_id()}", f"m-{new_id()}"
+    await counter.reverse(await spent(counter, other, "60", 60))
+    await counter.accrue(other, "20")
+    await counter.reverse(await spent(counter, member, "30", 30))
+    await counter.merge(member, other)
+    await counter.merge(third, member)
+    assert await counter.balance(third) == pb.Balance(debt=40 + 30)
+    await counter.run_expiry(now + timedelta(days=29))
+    assert await counter.balance(third) == pb.Balance(debt=40 + 30)
+    await counter.run_expiry(now + timedelta(days=31))
+    assert await counter.balance(third) == pb.Balance()
+    given_up = [t.entries[1].points for t in await counter.transactions(third) if t.kind == 17]
+    assert sorted(given_up) == [30, 40]
+
+
+async def test_a_debt_goes_back_with_its_time_and_not_once_it_was_given_up(
+    bounded: House, member: str
+) -> None:
+    """PT-09, PT-17: each goes on to owe what their own returns have made of it."""
+    counter, now = Counter(bounded), datetime.now(UTC)
+    other = f"m-{new_id()}"
+    accrual = await spent(counter, other, "60", 60)
+    await counter.reverse(accrual, "40")
+    merge = await counter.merge(member, other)
+    await counter.undo(merge)
+    assert await counter.balance(other) == pb.Balance(debt=40)
+    await counter.run_expiry(now + timedelta(days=31))
+    assert await counter.balance(other) == pb.Balance()
+    # Anew, and given up while merged: what the survivor still owes is the survivor's own.
+    await counter.reverse(accrual)
+    merge = await counter.merge(member, other)
+    await counter.run_expiry(now + timedelta(days=31))
+    await counter.reverse(await spent(counter, member, "30", 30))
+    undone = await counter.undo(merge)
+    assert undone.undoing.debt_points == 0
+    assert await counter.balance(member) == pb.Balance(debt=30)
+    assert await counter.balance(other) == pb.Balance()
+    await counter.run_expiry(now + timedelta(days=32))
+    assert await counter.balance(member) == pb.Balance()
 
 
 async def test_without_debts_the_worth_of_what_is_gone_is_withheld(

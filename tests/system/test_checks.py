@@ -233,6 +233,12 @@ POINTS = {
         "INSERT INTO points.debt (member_id, transaction_id, points)"
         " SELECT member_id, transaction_id, 1 FROM points.transaction WHERE kind = 1 LIMIT 1"
     ),
+    "nobody owes more than what may be left of their debts, "
+    "and of those of accounts merged into theirs": Damage(
+        "UPDATE points.account SET debt = debt + 1, held = held + 1 WHERE "
+        + one("points.account", "member_id", "state = 0"),
+        also=(BALANCE_LOTS, BALANCE_ENTRIES),
+    ),
     "every accrual and every redemption was assessed by anti-fraud, "
     "or waits for a review because it gave no answer": Damage(
         "UPDATE antifraud.assessment SET assessment_id = gen_random_uuid() WHERE action = 1",
