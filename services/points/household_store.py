@@ -24,7 +24,7 @@ from points.households import (
     check_room,
     month_left,
 )
-from points.merges import living_holds, lots_with_holds, move_holds, take_note
+from points.merges import living_holds, load_copies, lots_with_holds, move_holds, take_note
 from points.merging import Moved, Parts
 from points.moving_events import household_event
 from points.office import Call, Office, R, Render, Session
@@ -260,15 +260,11 @@ async def _leave(wish: Wish, request_id: str, session: Session) -> Moved | None:
     if held:
         raise errors.PoolHoldsOpen(held=held, member_id=wish.member_id)
     rows = await tx.fetch("load_contributed_lots", wish.household_id, wish.member_id)
-    book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
-    if rows:
-        ids = [row["source_lot_id"] for row in rows]
-        originals = await tx.fetch("load_lots", [wish.member_id] * len(ids), ids)
-        book.add_loaded_lots(LotState(*row) for row in originals)
+    copies = await load_copies(rows, wish.household_id, wish.member_id, session)
     restored = await tx.fetch("load_restored_lots", wish.household_id, wish.member_id, NO_ID)
     book.add_loaded_lots(LotState(*row) for row in restored)
     parts = Parts(
-        copies=[(book.lot(row["lot_id"]), book.lot(row["source_lot_id"])) for row in rows],
+        copies=copies,
         restored=[book.lot(row["lot_id"]) for row in restored],
     )
     pool, member = book.account(wish.household_id), book.account(wish.member_id)

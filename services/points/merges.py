@@ -154,22 +154,35 @@ async def _undo(merge: Merge, operator: Operator, request_id: str, session: Sess
 async def _parts_of(merge: Merge, holds: Sequence[UUID], session: Session) -> Parts:
     tx, book = session.tx, session.book
     rows = await tx.fetch("load_lots_by_origin", merge.survivor_id, merge.transaction_id)
-    book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
-    if rows:
-        ids = [row["source_lot_id"] for row in rows]
-        originals = await tx.fetch("load_lots", [merge.merged_id] * len(ids), ids)
-        book.add_loaded_lots(LotState(*row) for row in originals)
+    copies = await load_copies(rows, merge.survivor_id, merge.merged_id, session)
     restored = await tx.fetch(
         "load_restored_lots", merge.survivor_id, merge.merged_id, merge.merge_id
     )
     book.add_loaded_lots(LotState(*row) for row in restored)
     held = await tx.fetchval("sum_held", merge.survivor_id, holds)
     return Parts(
-        copies=[(book.lot(row["lot_id"]), book.lot(row["source_lot_id"])) for row in rows],
+        copies=copies,
         restored=[book.lot(row["lot_id"]) for row in restored],
         held=held,
         debt=min(merge.amounts.debt, await sum_open_debts(tx, merge.merged_id)),
     )
+
+
+async def load_copies(
+    rows: Sequence[Any], holder_id: str, owner_id: str, session: Session
+) -> list[tuple[LotState, LotState]]:
+    """Lots of a holder that were read, each with the lot of the owner that it came out of.
+
+    Those of the owner end as late as they do: what anti-fraud gave back to the holder stays given.
+    """
+    tx, book = session.tx, session.book
+    book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
+    if rows:
+        await tx.execute("take_extensions_home", holder_id, [row["lot_id"] for row in rows])
+        ids = [row["source_lot_id"] for row in rows]
+        originals = await tx.fetch("load_lots", [owner_id] * len(ids), ids)
+        book.add_loaded_lots(LotState(*row) for row in originals)
+    return [(book.lot(row["lot_id"]), book.lot(row["source_lot_id"])) for row in rows]
 
 
 async def living_holds(member_id: str, session: Session) -> list[UUID]:

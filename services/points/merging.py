@@ -135,5 +135,5 @@ def _expire_there(lot: LotState, original: LotState, book: Book) -> None:
 def _put_back(lot: LotState, original: LotState, points: int, book: Book, desk: Desk) -> LotMove:
     original.pending, original.mature_time = lot.pending, lot.mature_time
     back = move(book, original, points)
-    original.due_time = next_due(lot.pending, lot.mature_time, lot.expire_time, desk.program)
+    original.due_time = next_due(lot.pending, lot.mature_time, original.expire_time, desk.program)
     return back

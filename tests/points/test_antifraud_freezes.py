@@ -304,6 +304,32 @@ async def test_a_claw_back_takes_what_does_not_end_while_frozen(bench: Bench) ->
     assert (left.active, left.debt) == (70, 0)
 
 
+async def test_the_time_that_a_survivor_was_given_back_goes_along_when_a_merge_is_undone(
+    bench: Bench,
+) -> None:
+    """AF-04, PT-17: the points had lain frozen, whoever has them later."""
+    member, other = new_id(), new_id()
+    accrual = await bench.accrue(other, "100")
+    held = await bench.hold(other, 30)
+    end = from_timestamp(accrual.lot_movements[0].expire_time)
+    merge = await bench.merge(member, other)
+    action = await bench.take(member, FREEZE)
+    bench.time.ahead += 8 * DAY
+    await bench.lift(action)
+    moved = from_timestamp((await bench.lot(member)).expire_time)
+    assert moved - end >= 8 * DAY
+    await bench.undo(merge)
+    assert from_timestamp((await bench.lot(other)).expire_time) == moved
+    await bench.release(held)
+    await bench.run_expiry(moved - timedelta(seconds=1))
+    assert (await bench.balance(other)).active == accrual.points
+    bench.time.ahead = moved - datetime.now(UTC)
+    await bench.run_expiry(moved)
+    assert (await bench.balance(other)).active == 0
+    last = [t for t in await bench.transactions(other) if t.kind == pb.TRANSACTION_KIND_EXPIRY][-1]
+    assert "moved by 8 days" in str(last.explanation)
+
+
 async def test_what_had_ended_before_the_freeze_stays_ended(bench: Bench) -> None:
     """AF-04: a freeze stops the clock; it does not turn it back."""
     member = new_id()

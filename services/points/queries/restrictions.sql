@@ -53,3 +53,24 @@ SELECT e.lot_id, sum(e.to_time - e.from_time) AS moved
 FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, lot_id)
 INNER JOIN lot_extension AS e USING (member_id, lot_id)
 GROUP BY e.lot_id
+
+-- name: take_extensions_home
+-- Lots of $1 whose points go back to the lots that they came out of: where their end was moved, it is moved there, too.
+WITH later AS MATERIALIZED (
+    SELECT DISTINCT ON (s.member_id, s.lot_id)
+        s.member_id, s.lot_id, e.action_id, s.expire_time AS from_time, l.expire_time AS to_time
+    FROM unnest($2::uuid[]) AS asked (lot_id)
+    INNER JOIN lot AS l ON l.member_id = $1 AND l.lot_id = asked.lot_id
+    INNER JOIN lot_origin AS o ON o.member_id = l.member_id AND o.lot_id = l.lot_id
+    INNER JOIN lot AS s ON s.member_id = o.source_member_id AND s.lot_id = o.source_lot_id
+    INNER JOIN lot_extension AS e ON e.member_id = l.member_id AND e.lot_id = l.lot_id AND e.to_time = l.expire_time
+    WHERE l.expire_time > s.expire_time
+    ORDER BY s.member_id, s.lot_id, l.expire_time DESC
+),
+noted AS (
+    INSERT INTO lot_extension (member_id, lot_id, action_id, from_time, to_time)
+    SELECT member_id, lot_id, action_id, from_time, to_time FROM later
+)
+UPDATE lot AS l SET expire_time = c.to_time
+FROM later AS c
+WHERE l.member_id = c.member_id AND l.lot_id = c.lot_id
