@@ -14,6 +14,7 @@ from points.values import (
     HoldRecord,
     LotState,
     Posted,
+    Replacement,
     Verdict,
     WindowDay,
 )
@@ -48,6 +49,7 @@ class Book:
         self.changed_holds: dict[UUID, HoldRecord] = {}
         self.changed_accruals: dict[UUID, AccrualRecord] = {}
         self.new_debts: list[Debt] = []
+        self.replacements: list[Replacement] = []
         self._uses: dict[WindowDay, WindowUse] = {}
         self.changed_uses: set[WindowDay] = set()
         self.counting = Counting()

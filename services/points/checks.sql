@@ -210,6 +210,13 @@ WHERE
     )
     OR l.lot_id IS NULL OR l.points > s.points
 
+-- check: a lot that was opened in place of another one is of the same account and accrual
+SELECT r.member_id, r.lot_id, r.replaced_lot_id
+FROM points.lot_replacement AS r
+LEFT JOIN points.lot AS l ON l.member_id = r.member_id AND l.lot_id = r.lot_id
+LEFT JOIN points.lot AS s ON s.member_id = r.member_id AND s.lot_id = r.replaced_lot_id
+WHERE l.lot_id IS NULL OR s.lot_id IS NULL OR l.transaction_id <> s.transaction_id OR l.points > s.points
+
 -- check: a donation certificate says what the ledger says
 SELECT d.member_id, d.certificate_id, d.points
 FROM points.donation AS d
@@ -315,10 +322,18 @@ WHERE
 -- check: nobody has more in a pool than they brought
 SELECT o.household_id, o.member_id, o.points, m.points AS brought
 FROM (
-    SELECT o.member_id AS household_id, o.source_member_id AS member_id, sum(l.remaining) AS points
-    FROM points.lot_origin AS o
-    INNER JOIN points.lot AS l USING (member_id, lot_id)
-    INNER JOIN points.household AS h ON h.household_id = o.member_id
+    WITH RECURSIVE brought AS (
+        SELECT o.member_id AS household_id, o.source_member_id AS member_id, o.lot_id
+        FROM points.lot_origin AS o
+        INNER JOIN points.household AS h ON h.household_id = o.member_id
+        UNION ALL
+        SELECT b.household_id, b.member_id, r.lot_id
+        FROM brought AS b
+        INNER JOIN points.lot_replacement AS r ON r.member_id = b.household_id AND r.replaced_lot_id = b.lot_id
+    )
+    SELECT b.household_id, b.member_id, sum(l.remaining) AS points
+    FROM brought AS b
+    INNER JOIN points.lot AS l ON l.member_id = b.household_id AND l.lot_id = b.lot_id
     GROUP BY 1, 2
 ) AS o
 LEFT JOIN (

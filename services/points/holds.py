@@ -25,6 +25,7 @@ from points.values import (
     Redeem,
     Refund,
     Release,
+    Replacement,
     Standing,
 )
 from rules import expiry
@@ -223,6 +224,7 @@ def _restore(
         next_due(False, None, expire, program),
     )  # fmt: skip
     book.add_new_lot(fresh)
+    book.replacements.append(Replacement(lot.member_id, fresh.lot_id, lot.lot_id))
     return LotMove(fresh.lot_id, points, expire, lot.transaction_id)
 
 

@@ -24,14 +24,21 @@ from points.households import (
     check_room,
     month_left,
 )
-from points.merges import living_holds, load_copies, lots_with_holds, move_holds, take_note
+from points.merges import (
+    living_holds,
+    load_copies,
+    load_restored,
+    lots_with_holds,
+    move_holds,
+    take_note,
+)
 from points.merging import Moved, Parts
 from points.moving_events import household_event
 from points.office import Call, Office, R, Render, Session
 from points.promotions import days_of
 from points.standing import check_may_spend
 from points.store import load_uses
-from points.values import Hold, LotState, Posted
+from points.values import Hold, Posted
 from rules.gifts import month_of
 
 NO_ID = UUID(int=0)
@@ -261,11 +268,10 @@ async def _leave(wish: Wish, request_id: str, session: Session) -> Moved | None:
         raise errors.PoolHoldsOpen(held=held, member_id=wish.member_id)
     rows = await tx.fetch("load_contributed_lots", wish.household_id, wish.member_id)
     copies = await load_copies(rows, wish.household_id, wish.member_id, session)
-    restored = await tx.fetch("load_restored_lots", wish.household_id, wish.member_id, NO_ID)
-    book.add_loaded_lots(LotState(*row) for row in restored)
+    restored = await load_restored(wish.household_id, wish.member_id, None, NO_ID, session)
     parts = Parts(
         copies=copies,
-        restored=[book.lot(row["lot_id"]) for row in restored],
+        restored=[pair for pair in restored if pair[0].remaining],
     )
     pool, member = book.account(wish.household_id), book.account(wish.member_id)
     moved = households.leave(pool, member, parts, request_id, book, session.desk)

@@ -152,17 +152,15 @@ async def _undo(merge: Merge, operator: Operator, request_id: str, session: Sess
 
 
 async def _parts_of(merge: Merge, holds: Sequence[UUID], session: Session) -> Parts:
-    tx, book = session.tx, session.book
+    tx = session.tx
     rows = await tx.fetch("load_lots_by_origin", merge.survivor_id, merge.transaction_id)
     copies = await load_copies(rows, merge.survivor_id, merge.merged_id, session)
-    restored = await tx.fetch(
-        "load_restored_lots", merge.survivor_id, merge.merged_id, merge.merge_id
-    )
-    book.add_loaded_lots(LotState(*row) for row in restored)
     held = await tx.fetchval("sum_held", merge.survivor_id, holds)
     return Parts(
         copies=copies,
-        restored=[book.lot(row["lot_id"]) for row in restored],
+        restored=await load_restored(
+            merge.survivor_id, merge.merged_id, merge.transaction_id, merge.merge_id, session
+        ),
         held=held,
         debt=min(merge.amounts.debt, await sum_open_debts(tx, merge.merged_id)),
     )
@@ -183,6 +181,24 @@ async def load_copies(
         originals = await tx.fetch("load_lots", [owner_id] * len(ids), ids)
         book.add_loaded_lots(LotState(*row) for row in originals)
     return [(book.lot(row["lot_id"]), book.lot(row["source_lot_id"])) for row in rows]
+
+
+async def load_restored(
+    holder_id: str, owner_id: str, transaction_id: UUID | None, since: UUID, session: Session
+) -> list[tuple[LotState, LotState | None]]:
+    """Lots that refunds have opened in place of those that came from an owner, each with the lot of
+    the owner that it stems from: by a transaction, or by any.
+
+    What was refunded before that was written down is told by its accrual, of lots opened `since`.
+    """
+    tx, book = session.tx, session.book
+    rows = await tx.fetch("load_replacements", holder_id, owner_id, transaction_id)
+    restored: list[tuple[LotState, LotState | None]] = []
+    restored += await load_copies(rows, holder_id, owner_id, session)
+    rows = await tx.fetch("load_restored_lots", holder_id, owner_id, since)
+    book.add_loaded_lots(LotState(*row) for row in rows)
+    restored += [(book.lot(row["lot_id"]), None) for row in rows]
+    return restored
 
 
 async def living_holds(member_id: str, session: Session) -> list[UUID]:

@@ -8,7 +8,7 @@ from points.book import Book
 from points.moving import Amounts, Arrived, Pair, Part, draw, hand_over, post_pair
 from points.posting import Desk, move, next_due
 from points.standing import check_may_earn
-from points.values import AccountState, Kind, LotMove, LotOrigin, LotState, Posted
+from points.values import AccountState, Kind, LotMove, LotOrigin, LotState, Posted, Replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,10 @@ class Parts:
 
     copies: list[tuple[LotState, LotState]]
     """Its lots, with the lots that they came out of."""
-    restored: list[LotState]
-    """Lots that refunds have opened since, for accruals that lots of the other one stem from."""
+    restored: list[tuple[LotState, LotState | None]]
+    """Lots that refunds have opened in place of such lots since, with the same; None where that was
+    not written down.
+    """
     held: int = 0
     """Points still held by the holds that came with them."""
     debt: int = 0
@@ -109,17 +111,33 @@ def give_back(
             arrived.moves.append(_put_back(lot, original, points, book, desk))
         if lot.expired:
             _expire_there(lot, original, book)
-    for lot in parts.restored:
-        part = Part(lot, lot.remaining)
-        sums[lot.pending] += lot.remaining
-        fresh = hand_over([part], target.member_id, pair.arrived_id, book, desk)
-        leaving += draw([part], book)
-        arrived.moves.extend(fresh.moves)
-        arrived.origins.extend(fresh.origins)
+    for lot, replaced in parts.restored:
+        if lot.remaining:
+            sums[lot.pending] += lot.remaining
+            fresh = _hand_back(lot, replaced, target.member_id, pair, book, desk)
+            leaving += draw([Part(lot, lot.remaining)], book)
+            arrived.moves.extend(fresh.moves)
+            arrived.origins.extend(fresh.origins)
+        if lot.expired and replaced is not None:
+            _expire_there(lot, replaced, book)
     amounts = Amounts(sums[False], sums[True], parts.held, min(parts.debt, source.debt))
     left, came = post_pair(source, target, amounts, leaving, arrived, pair, book, desk)
     lots = {lot.lot_id: original.lot_id for lot, original in parts.copies}
     return Moved(left, came, arrived.origins, amounts, lots)
+
+
+def _hand_back(
+    lot: LotState, replaced: LotState | None, member_id: str, pair: Pair, book: Book, desk: Desk
+) -> Arrived:
+    """Opens a lot for what is left of one that a refund had opened, in place of the member's own
+    lot that it stems from.
+    """
+    part = Part(lot, lot.remaining)
+    fresh = hand_over([part], member_id, pair.arrived_id, book, desk)
+    if replaced is not None:
+        lot_id = fresh.origins[0].lot_id
+        book.replacements.append(Replacement(member_id, lot_id, replaced.lot_id))
+    return fresh
 
 
 def _expire_there(lot: LotState, original: LotState, book: Book) -> None:

@@ -33,6 +33,9 @@ async def save(tx: Transaction, book: Book, posted: Sequence[Posted], now: datet
     if posted:
         await _insert_transactions(tx, posted, now)
     await _write_lots(tx, book)
+    if book.replacements:
+        columns = [list(column) for column in zip(*book.replacements, strict=True)]
+        await tx.execute("insert_lot_replacements", *columns)
     if book.changed_holds:
         await _write_holds(tx, list(book.changed_holds.values()))
     if book.changed_uses:

@@ -264,6 +264,16 @@ class LotOrigin(NamedTuple):
     transaction_id: UUID
 
 
+class Replacement(NamedTuple):
+    """A lot that was opened in place of another one of its account, which ends too soon for what
+    came back to it.
+    """
+
+    member_id: str
+    lot_id: UUID
+    replaced_lot_id: UUID
+
+
 @dataclass(slots=True)
 class Posted:
     """A transaction, as it is booked and as it is answered."""

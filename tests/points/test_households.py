@@ -204,6 +204,52 @@ async def test_what_a_refund_brought_back_in_a_lot_of_its_own_is_still_theirs(
     assert await counter.balance(adult) == pb.Balance(active=50 + 50 + 25)
 
 
+async def test_what_a_refund_brought_back_is_theirs_who_brought_it_whoever_had_earned_it(
+    counter: Counter, member: str, adult: str, now: datetime
+) -> None:
+    """PT-17: points of one accrual, given to another member and brought by both."""
+    friend = f"m-{new_id()}"
+    home = await counter.found(member)
+    for one in (adult, friend):
+        await counter.join(home, one)
+    await counter.accrue(adult, "1000", now - timedelta(days=350))
+    await counter.give(adult, friend, 200)
+    await counter.contribute(home, friend, 180)
+    await counter.contribute(home, adult, 100)
+    for _ in range(2):
+        # The second time out of the lot that the first refund has opened.
+        spent = await counter.hold_pool(home, friend, 280)
+        await counter.capture(spent.hold)
+        await counter.refund(spent.hold)
+    brought = {m.member_id: m.contributed_points for m in (await counter.household(home)).members}
+    assert brought == {member: 0, adult: 100, friend: 180}
+    assert (await counter.leave(home, adult)).returned_points == 100
+    await counter.join(home, adult)
+    await counter.contribute(home, adult, 150)
+    assert (await counter.leave(home, friend)).returned_points == 180
+    assert await counter.balance(friend) == pb.Balance(active=180)
+    assert await counter.balance(adult) == pb.Balance(active=800 - 150)
+
+
+async def test_who_leaves_waits_for_an_order_of_points_that_a_refund_brought_back(
+    counter: Counter, member: str, adult: str, now: datetime
+) -> None:
+    """PT-17: they are as much theirs as those that were never spent."""
+    home = await counter.found(member)
+    await counter.join(home, adult)
+    await counter.accrue(adult, "100", now - timedelta(days=350))
+    await counter.contribute(home, adult, 100)
+    spent = await counter.hold_pool(home, adult, 100)
+    await counter.capture(spent.hold)
+    await counter.refund(spent.hold)
+    under_way = await counter.hold_pool(home, member, 60)
+    waits = await refused(counter.leave(home, adult))
+    assert (waits.reason, waits.metadata["held"]) == ("POOL_HOLDS_OPEN", "60")
+    await counter.release(under_way.hold)
+    assert (await counter.leave(home, adult)).returned_points == 100
+    assert await counter.balance(adult) == pb.Balance(active=100)
+
+
 async def test_who_comes_back_is_a_member_again(
     counter: Counter, home: households.Household, adult: str
 ) -> None:

@@ -343,6 +343,30 @@ async def test_what_is_refunded_to_a_closed_account_has_expired_unused(ground: G
         }
 
 
+async def test_what_is_refunded_after_a_merge_stays_in_the_cohort_it_was_earned_in(
+    ground: Ground,
+) -> None:
+    """Also where the refund opens a lot of its own."""
+    async with ground.house() as house:
+        await house.apply(calm_program(multiplied=False))
+        await house.start("antifraud", "points")
+        counter = Counter(house)
+        await counter.accrue("ada", "100", at=datetime.now(UTC) - timedelta(days=350))
+        hold = await counter.hold("ada", 100)
+        await counter.capture(hold)
+        await counter.accrue("bea", "1")
+        merge = await counter.merge("bea", "ada")
+        await counter.refund(hold, 70)
+        for undone in (False, True):
+            if undone:
+                await counter.undo(merge)
+            told = [
+                (c.issued_points - c.withdrawn_points, c.used_points, c.remaining_points)
+                for c in (await report(counter)).cohorts
+            ]
+            assert told == [(100, 30, 70), (1, 0, 1)]
+
+
 async def test_an_empty_ledger_owes_nothing(ground: Ground) -> None:
     async with ground.house() as house:
         await house.apply(calm_program())

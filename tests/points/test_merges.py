@@ -247,6 +247,47 @@ async def test_what_was_refunded_of_the_merged_members_orders_goes_back_with_the
     assert await counter.balance(other) == pb.Balance(active=50)
 
 
+async def test_what_the_merged_member_had_given_away_before_stays_with_whom_it_was_given_to(
+    counter: Counter, member: str, other: str, now: datetime
+) -> None:
+    """PT-17: also where a refund opened a lot for it, of the same accrual as what is moved."""
+    await counter.accrue(other, "1000", now - timedelta(days=340))
+    await counter.give(other, member, 200)
+    spent = await counter.hold(member, 180)
+    await counter.capture(spent)
+    merge = await counter.merge(member, other)
+    await counter.refund(spent)
+    await counter.undo(merge)
+    assert await counter.balance(member) == pb.Balance(active=180)
+    assert await counter.balance(other) == pb.Balance(active=800)
+
+
+async def test_what_was_refunded_goes_back_along_a_chain_of_merges(
+    counter: Counter, member: str, other: str, now: datetime
+) -> None:
+    """PT-17: to whom it came from first, and no return asks for what of it has expired."""
+    last = f"m-{new_id()}"
+    accrual = await counter.accrue(other, "100", now - timedelta(days=350))
+    spent = await counter.hold(other, 100)
+    await counter.capture(spent)
+    first, second = await counter.merge(member, other), await counter.merge(last, member)
+    await counter.refund(spent, 60)
+    await counter.undo(second)
+    assert await counter.balance(member) == pb.Balance(active=60)
+    await counter.refund(spent)
+    await counter.undo(first)
+    assert await counter.balance(other) == pb.Balance(active=100)
+    assert await counter.balance(member) == await counter.balance(last) == pb.Balance()
+    again = await counter.merge(member, other)
+    hold = await counter.hold(member, 70)
+    await counter.capture(hold)
+    await counter.refund(hold)
+    await counter.run_expiry(now + timedelta(days=800))
+    await counter.undo(again)
+    back = await counter.reverse(accrual)
+    assert (back.debt_points, back.forgiven_points) == (0, 100)
+
+
 async def test_of_a_debt_goes_back_what_the_survivor_still_owes(
     counter: Counter, member: str, other: str
 ) -> None:

@@ -233,6 +233,10 @@ POINTS = {
         "INSERT INTO points.debt (member_id, transaction_id, points)"
         " SELECT member_id, transaction_id, 1 FROM points.transaction WHERE kind = 1 LIMIT 1"
     ),
+    "a lot that was opened in place of another one is of the same account and accrual": Damage(
+        "INSERT INTO points.lot_replacement "
+        "SELECT member_id, lot_id, gen_random_uuid() FROM points.lot LIMIT 1"
+    ),
     "nobody owes more than what may be left of their debts, "
     "and of those of accounts merged into theirs": Damage(
         "UPDATE points.account SET debt = debt + 1, held = held + 1 WHERE "

@@ -1,4 +1,5 @@
--- What was repaid of a debt when it was last counted: before the account is merged with another one, whose debts have an order of their own.
+-- What was repaid of a debt when it was last counted: before the account is merged with another one, whose debts have an order of their
+-- own.
 -- Metadata alone: no row is rewritten, none is looked at.
 ALTER TABLE debt ADD COLUMN repaid bigint NOT NULL DEFAULT 0;
 ALTER TABLE debt ADD CONSTRAINT debt_repaid_check CHECK (repaid BETWEEN 0 AND points) NOT VALID;

@@ -11,7 +11,7 @@ LEFT JOIN account AS a ON a.member_id = h.household_id
 WHERE h.household_id = $1
 
 -- name: list_household_members
--- With what each has used of the pool in the month $2, and what is left there of what each has brought.
+-- With what each has used of the pool in the month $2, and what is left there of what each has brought, be it in lots that refunds opened.
 SELECT
     m.member_id, m.role, m.month_points_max, m.join_time,
     coalesce(used.points, 0)::bigint AS month_used,
@@ -24,10 +24,18 @@ LEFT JOIN LATERAL (
     WHERE p.household_id = m.household_id AND p.member_id = m.member_id AND p.month = $2
 ) AS used ON true
 LEFT JOIN LATERAL (
+    WITH RECURSIVE theirs AS (
+        SELECT o.lot_id FROM lot_origin AS o
+        WHERE o.member_id = m.household_id AND o.source_member_id = m.member_id
+        UNION ALL
+        SELECT r.lot_id
+        FROM theirs AS t
+        INNER JOIN lot_replacement AS r ON r.member_id = m.household_id AND r.replaced_lot_id = t.lot_id
+    )
     SELECT sum(l.remaining) AS points
-    FROM lot_origin AS o
-    INNER JOIN lot AS l USING (member_id, lot_id)
-    WHERE o.member_id = m.household_id AND o.source_member_id = m.member_id AND l.remaining > 0
+    FROM theirs AS t
+    INNER JOIN lot AS l ON l.member_id = m.household_id AND l.lot_id = t.lot_id
+    WHERE l.remaining > 0
 ) AS brought ON true
 WHERE m.household_id = $1 AND m.leave_time IS NULL
 ORDER BY m.role <> 1, m.join_time, m.member_id
@@ -82,9 +90,18 @@ WHERE o.member_id = $1 AND o.source_member_id = $2 AND l.remaining > 0
 ORDER BY l.lot_id
 
 -- name: sum_held_of_contributor
--- What open holds of a pool have drawn from lots that a member has brought.
-SELECT coalesce(sum(p.points - p.captured - p.released), 0)::bigint
-FROM hold AS h
-INNER JOIN hold_lot AS p USING (member_id, hold_id)
-INNER JOIN lot_origin AS o ON o.member_id = p.member_id AND o.lot_id = p.lot_id
-WHERE h.member_id = $1 AND h.state = 1 AND o.source_member_id = $2
+-- What open holds of a pool have drawn from lots that a member has brought, or that refunds have opened in place of those.
+WITH RECURSIVE drawn AS (
+    SELECT p.lot_id, p.points - p.captured - p.released AS points
+    FROM hold AS h
+    INNER JOIN hold_lot AS p USING (member_id, hold_id)
+    WHERE h.member_id = $1 AND h.state = 1
+    UNION ALL
+    SELECT r.replaced_lot_id, d.points
+    FROM drawn AS d
+    INNER JOIN lot_replacement AS r ON r.member_id = $1 AND r.lot_id = d.lot_id
+)
+SELECT coalesce(sum(d.points), 0)::bigint
+FROM drawn AS d
+INNER JOIN lot_origin AS o ON o.member_id = $1 AND o.lot_id = d.lot_id
+WHERE o.source_member_id = $2

@@ -21,8 +21,8 @@ GROUP BY 1, 2, 3
 -- use, kinds of $7 expiry, and so is what left by kinds of $8; of the rest what came is issued (1) and what left is withdrawn (4).
 -- Ends are those of that instant: what was moved when anti-fraud lifted a freeze later is undone, and the days of an account that was
 -- frozen are told as if it had been lifted then.
--- A lot that came from another member is followed back to whose accrual it stems from; where that leads nowhere, it was earned when
--- the accrual's id was made.
+-- A lot that came from another member, or that a refund opened in place of such a one, is followed back to whose accrual it stems from;
+-- where that leads nowhere, it was earned when the accrual's id was made.
 WITH moved_later AS (
     SELECT e.member_id, e.lot_id, min(e.from_time) AS end_time
     FROM lot_extension AS e
@@ -66,18 +66,24 @@ CROSS JOIN LATERAL (
         o.occurred_time,
         (
             WITH RECURSIVE chain AS (
-                SELECT g.source_member_id, g.source_lot_id, 1 AS depth
-                FROM lot_origin AS g
-                WHERE g.member_id = l.member_id AND g.lot_id = l.lot_id
+                SELECT l.member_id, l.lot_id, 0 AS depth
                 UNION ALL
-                SELECT g.source_member_id, g.source_lot_id, c.depth + 1
+                SELECT g.member_id, g.lot_id, c.depth + 1
                 FROM chain AS c
-                INNER JOIN lot_origin AS g ON g.member_id = c.source_member_id AND g.lot_id = c.source_lot_id
+                CROSS JOIN LATERAL (
+                    SELECT source_member_id AS member_id, source_lot_id AS lot_id
+                    FROM lot_origin WHERE member_id = c.member_id AND lot_id = c.lot_id
+                    UNION ALL
+                    SELECT member_id, replaced_lot_id
+                    FROM lot_replacement WHERE member_id = c.member_id AND lot_id = c.lot_id
+                    -- Where there are both they lead to the same accrual.
+                    LIMIT 1
+                ) AS g
                 WHERE c.depth < 100
             )
             SELECT s.occurred_time
             FROM chain AS c
-            INNER JOIN transaction AS s ON s.member_id = c.source_member_id AND s.transaction_id = l.transaction_id
+            INNER JOIN transaction AS s ON s.member_id = c.member_id AND s.transaction_id = l.transaction_id
             ORDER BY c.depth
             LIMIT 1
         ),

@@ -84,8 +84,30 @@ INNER JOIN lot AS l USING (member_id, lot_id)
 WHERE o.member_id = $1 AND o.transaction_id = $2
 ORDER BY l.lot_id
 
+-- name: load_replacements
+-- Lots of $1 that refunds have opened in place of those that came from $2, by the transaction $3 or by any, or in place of such lots
+-- again; each with the lot of $2 that it stems from.
+WITH RECURSIVE chain AS (
+    SELECT r.lot_id, o.source_lot_id
+    FROM lot_origin AS o
+    INNER JOIN lot_replacement AS r ON r.member_id = o.member_id AND r.replaced_lot_id = o.lot_id
+    WHERE o.member_id = $1 AND o.source_member_id = $2 AND ($3::uuid IS NULL OR o.transaction_id = $3)
+    UNION ALL
+    SELECT r.lot_id, c.source_lot_id
+    FROM chain AS c
+    INNER JOIN lot_replacement AS r ON r.member_id = $1 AND r.replaced_lot_id = c.lot_id
+)
+SELECT
+    l.member_id, l.lot_id, l.transaction_id, l.pending, l.points, l.remaining, l.expired,
+    l.mature_time, l.expire_time, l.due_time, c.source_lot_id
+FROM chain AS c
+INNER JOIN lot AS l ON l.member_id = $1 AND l.lot_id = c.lot_id
+WHERE l.remaining > 0 OR l.expired > 0
+ORDER BY l.lot_id
+
 -- name: load_restored_lots
--- Lots of $1 that refunds have opened, for accruals of which lots have come from $2 since the id $3.
+-- Lots of $1 that refunds have opened before it was written down in place of which, for accruals of which lots have come from $2 since
+-- the id $3.
 SELECT
     l.member_id, l.lot_id, l.transaction_id, l.pending, l.points, l.remaining, l.expired,
     l.mature_time, l.expire_time, l.due_time
@@ -93,6 +115,7 @@ FROM lot AS l
 WHERE
     l.member_id = $1 AND l.lot_id > $3 AND l.remaining > 0
     AND NOT EXISTS (SELECT 1 FROM lot_origin AS o WHERE o.member_id = l.member_id AND o.lot_id = l.lot_id)
+    AND NOT EXISTS (SELECT 1 FROM lot_replacement AS r WHERE r.member_id = l.member_id AND r.lot_id = l.lot_id)
     AND EXISTS (
         SELECT 1
         FROM lot_origin AS o

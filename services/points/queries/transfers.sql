@@ -4,6 +4,10 @@
 INSERT INTO lot_origin (member_id, lot_id, source_member_id, source_lot_id, transaction_id)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[])
 
+-- name: insert_lot_replacements
+INSERT INTO lot_replacement (member_id, lot_id, replaced_lot_id)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[])
+
 -- name: sum_gifts_of_month
 SELECT coalesce(sum(points), 0)::bigint
 FROM gift
