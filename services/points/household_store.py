@@ -4,7 +4,7 @@ member locked.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +35,7 @@ from points.merges import (
 from points.merging import Moved, Parts
 from points.moving_events import household_event
 from points.office import Call, Office, R, Render, Session
+from points.posting import Desk
 from points.promotions import days_of
 from points.standing import check_may_spend
 from points.store import load_uses
@@ -151,17 +152,18 @@ class HouseholdStore:
             companion = household.find(wish.member_id)
             if wish.acting_id != wish.member_id:
                 check_owner(household, wish.acting_id)
-            gone = replace(wish, role=companion.role, month_points_max=companion.month_points_max)
+            leaver = replace(wish, role=companion.role, month_points_max=companion.month_points_max)
             if companion.role is Role.OWNER:
-                moved = await _dissolve(household, gone, call.request_id, session)
+                moved = await _dissolve(household, leaver, call.request_id, session)
             else:
-                moved = await _leave(gone, call.request_id, session)
+                moved = await _leave(leaver, call.request_id, session)
             await session.tx.execute(
                 "end_household_member", wish.household_id, wish.member_id, session.desk.now
             )
             after = await _load(wish.household_id, session)
             pool = session.book.account(wish.household_id)
-            after = replace(after, active=pool.active, held=pool.held)
+            gone = _living(moved, session.desk.now) if moved else 0
+            after = replace(after, active=after.active - gone, held=pool.held)
             return render(Left(after, moved))
 
         return await self._within(wish.household_id, wish.member_id, call, act)
@@ -192,7 +194,7 @@ class HouseholdStore:
                 replace(one, contributed=one.contributed + points) if one is companion else one
                 for one in household.members
             )
-            after = replace(household, active=pool.active, members=members)
+            after = replace(household, active=household.active + points, members=members)
             return render((after, moved))
 
         return await self._within(household_id, member_id, call, act)
@@ -233,7 +235,7 @@ class HouseholdStore:
         """A household. Raises HouseholdNotFound."""
         desk = await self._office.desk()
         async with self._office.database.transaction(readonly=True) as tx:
-            return await _read(tx, household_id, month_of(desk.now, desk.program.zone))
+            return await _read(tx, household_id, desk)
 
     async def get_of(self, member_id: str) -> Household:
         """The household that a member is in. Raises NotInHousehold."""
@@ -259,6 +261,12 @@ class HouseholdStore:
 
         new = [member_id] if opened else []
         return await self._office.carry_out(call, (household_id, member_id), answer, opened=new)
+
+
+def _living(moved: Moved, at: datetime) -> int:
+    """What left of points that had not ended."""
+    moves = moved.left.moves
+    return -sum(one.points for one in moves if one.expire_time is None or one.expire_time > at)
 
 
 async def _leave(wish: Wish, request_id: str, session: Session) -> Moved | None:
@@ -334,15 +342,15 @@ async def _note_change(wish: Wish, change: Change, session: Session) -> None:
 
 
 async def _load(household_id: str, session: Session) -> Household:
-    desk = session.desk
-    return await _read(session.tx, household_id, month_of(desk.now, desk.program.zone))
+    return await _read(session.tx, household_id, session.desk)
 
 
-async def _read(tx: Any, household_id: str, month: date) -> Household:
-    row = await tx.fetchrow("get_household", household_id)
+async def _read(tx: Any, household_id: str, desk: Desk) -> Household:
+    row = await tx.fetchrow("get_household", household_id, desk.now)
     if row is None:
         raise errors.HouseholdNotFound(household_id=household_id)
-    rows = await tx.fetch("list_household_members", household_id, month)
+    month = month_of(desk.now, desk.program.zone)
+    rows = await tx.fetch("list_household_members", household_id, month, desk.now)
     members = tuple(Companion(one[0], Role(one[1]), *tuple(one)[2:]) for one in rows)
     return Household(
         household_id, row["name"], HouseholdState(row["state"]), row["create_time"], row["active"],

@@ -1,14 +1,16 @@
 """PT-17: households, whose members share a pool of points."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from grpc import StatusCode
 
 from cli.check import run_checks
 from house import Ground, House, new_id, refused, usd
+from kit.clock import to_timestamp
 from laurel.points.v1 import households_pb2 as households
+from laurel.points.v1 import imports_pb2 as imports
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import calm_program, events_of, settled
 from points_moving import Counter
@@ -248,6 +250,28 @@ async def test_who_leaves_waits_for_an_order_of_points_that_a_refund_brought_bac
     await counter.release(under_way.hold)
     assert (await counter.leave(home, adult)).returned_points == 100
     assert await counter.balance(adult) == pb.Balance(active=100)
+
+
+async def test_points_past_their_end_are_not_told_of_booked_or_not(
+    counter: Counter, home: households.Household, adult: str, now: datetime
+) -> None:
+    """PT-06, PT-17: the household says of its pool what can be spent, as the balance does."""
+    row = imports.ImportedBalance(request_id=new_id(), member_id=adult, points=70)
+    row.earned_time.CopyFrom(to_timestamp(now - timedelta(days=1)))
+    end = datetime.now(UTC) + timedelta(seconds=2)
+    row.expire_time.CopyFrom(to_timestamp(end))
+    await counter.stub.ImportBalances(imports.ImportBalancesRequest(rows=[row]))
+    brought = await counter.contribute(home, adult, 70)
+    assert (brought.active_points, brought.members[1].contributed_points) == (220, 120)
+    await asyncio.sleep((end - datetime.now(UTC)).total_seconds() + 0.1)
+    after = await counter.household(home)
+    assert (after.active_points, after.members[1].contributed_points) == (150, 50)
+    assert (await counter.balance(home.household_id)).active == 150
+    brought = await counter.contribute(home, adult, 20)
+    assert (brought.active_points, brought.members[1].contributed_points) == (170, 70)
+    gone = await counter.leave(home, adult)
+    assert gone.household.active_points == 100
+    assert (await counter.balance(adult)).active == 100
 
 
 async def test_who_comes_back_is_a_member_again(

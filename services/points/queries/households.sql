@@ -5,13 +5,23 @@ SELECT household_id FROM household_member
 WHERE member_id = $1 AND leave_time IS NULL
 
 -- name: get_household
-SELECT h.household_id, h.name, h.state, h.create_time, coalesce(a.active, 0) AS active, coalesce(a.held, 0) AS held
+-- With its pool as of an instant $2 that is now: points whose end has come do not count any more, booked or not, as in get_balances.
+SELECT
+    h.household_id, h.name, h.state, h.create_time, coalesce(a.active - coalesce(ended.points, 0), 0) AS active,
+    coalesce(a.held, 0) AS held
 FROM household AS h
 LEFT JOIN account AS a ON a.member_id = h.household_id
+LEFT JOIN LATERAL (
+    SELECT sum(l.remaining)::bigint AS points
+    FROM lot AS l
+    WHERE l.member_id = a.member_id AND l.remaining > 0 AND NOT l.pending AND l.expire_time <= $2
+        AND (a.frozen_time IS NULL OR l.expire_time <= a.frozen_time)
+) AS ended ON true
 WHERE h.household_id = $1
 
 -- name: list_household_members
--- With what each has used of the pool in the month $2, and what is left there of what each has brought, be it in lots that refunds opened.
+-- With what each has used of the pool in the month $2, and what is left there at the instant $3 of what each has brought, be it in lots
+-- that refunds opened.
 SELECT
     m.member_id, m.role, m.month_points_max, m.join_time,
     coalesce(used.points, 0)::bigint AS month_used,
@@ -35,7 +45,10 @@ LEFT JOIN LATERAL (
     SELECT sum(l.remaining) AS points
     FROM theirs AS t
     INNER JOIN lot AS l ON l.member_id = m.household_id AND l.lot_id = t.lot_id
-    WHERE l.remaining > 0
+    INNER JOIN account AS a ON a.member_id = l.member_id
+    WHERE
+        l.remaining > 0
+        AND (l.expire_time IS NULL OR l.expire_time > $3 OR l.expire_time > a.frozen_time)
 ) AS brought ON true
 WHERE m.household_id = $1 AND m.leave_time IS NULL
 ORDER BY m.role <> 1, m.join_time, m.member_id
