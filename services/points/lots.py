@@ -34,6 +34,14 @@ def expire_lot(lot: LotState, book: Book, desk: Desk) -> Posted:
     )  # fmt: skip
 
 
+def expire_elsewhere(points: int, source: LotState, book: Book) -> None:
+    """Notes that points that came out of a lot have expired in the account that they went to: a
+    return of what had earned them does not ask for them.
+    """
+    source.expired += points
+    book.change_lot(source)
+
+
 def mature_lot(lot: LotState, book: Book, desk: Desk) -> Posted:
     """Turns a pending lot active."""
     account = book.account(lot.member_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from points.book import Book
+from points.lots import expire_elsewhere
 from points.moving import Amounts, Arrived, Pair, Part, draw, hand_over, post_pair
 from points.posting import Desk, move, next_due
 from points.standing import check_may_earn
@@ -95,6 +96,12 @@ def undo(
         f"the merge of {merged.member_id} was undone",
         f"the merge into {survivor.member_id} was undone", left_request_id=request_id,
     )  # fmt: skip
+    for lot, original in (*parts.copies, *parts.restored):
+        if lot.expired and original is not None:
+            # There alone, or another merge would have it counted twice.
+            expire_elsewhere(lot.expired, original, book)
+            lot.expired = 0
+            book.change_lot(lot)
     return give_back(survivor, merged, parts, pair, book, desk)
 
 
@@ -109,8 +116,6 @@ def give_back(
             sums[lot.pending] += points
             leaving.append(move(book, lot, -points))
             arrived.moves.append(_put_back(lot, original, points, book, desk))
-        if lot.expired:
-            _expire_there(lot, original, book)
     for lot, replaced in parts.restored:
         if lot.remaining:
             sums[lot.pending] += lot.remaining
@@ -118,8 +123,6 @@ def give_back(
             leaving += draw([Part(lot, lot.remaining)], book)
             arrived.moves.extend(fresh.moves)
             arrived.origins.extend(fresh.origins)
-        if lot.expired and replaced is not None:
-            _expire_there(lot, replaced, book)
     amounts = Amounts(sums[False], sums[True], parts.held, min(parts.debt, source.debt))
     left, came = post_pair(source, target, amounts, leaving, arrived, pair, book, desk)
     lots = {lot.lot_id: original.lot_id for lot, original in parts.copies}
@@ -138,16 +141,6 @@ def _hand_back(
         lot_id = fresh.origins[0].lot_id
         book.replacements.append(Replacement(member_id, lot_id, replaced.lot_id))
     return fresh
-
-
-def _expire_there(lot: LotState, original: LotState, book: Book) -> None:
-    """Notes what has expired of a lot with the one that it came out of, and there alone: a return
-    asks for it once.
-    """
-    original.expired += lot.expired
-    lot.expired = 0
-    book.change_lot(lot)
-    book.change_lot(original)
 
 
 def _put_back(lot: LotState, original: LotState, points: int, book: Book, desk: Desk) -> LotMove:

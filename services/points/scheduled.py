@@ -59,6 +59,8 @@ class _Step:
     posted: list[Posted] = field(default_factory=list)
     ahead: dict[str, list[LotState]] = field(default_factory=dict)
     notices: list[tuple[str, Notice]] = field(default_factory=list)
+    sources: dict[UUID, UUID] = field(default_factory=dict)
+    """By lot of a pool, the lot of the member who brought its points."""
 
 
 Act = Callable[[LotState, _Step], None]
@@ -130,8 +132,12 @@ class ScheduledWork:
 
     async def _step(self, tx: Transaction, rows: Sequence[Any], step: _Step, act: Act) -> None:
         keys = [(row["member_id"], row["lot_id"]) for row in rows]
-        await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in keys}))
-        await load_lots(tx, step.book, keys)
+        brought = await tx.fetch("find_pool_sources", *_columns(keys))
+        step.sources = {row["lot_id"]: row["source_lot_id"] for row in brought}
+        sources = {(row["source_member_id"], row["source_lot_id"]) for row in brought}
+        touched = {*keys, *sources}
+        await lock_accounts(tx, step.book, sorted({member_id for member_id, _ in touched}))
+        await load_lots(tx, step.book, touched)
         rows = await tx.fetch("load_extensions", *_columns(keys))
         for row in rows:
             step.book.extensions[row["lot_id"]] = row["moved"]
@@ -219,6 +225,8 @@ def _expire_or_warn(lot: LotState, step: _Step) -> None:
     if lot.expire_time <= step.as_of:
         step.done.expired_lot_count += 1
         step.done.expired_points += lot.remaining
+        if source_id := step.sources.get(lot.lot_id):
+            lots.expire_elsewhere(lot.remaining, step.book.lot(source_id), step.book)
         step.posted.append(lots.expire_lot(lot, step.book, step.desk))
     elif not lot.pending:
         step.ahead.setdefault(lot.member_id, []).append(lot)

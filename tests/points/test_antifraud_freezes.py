@@ -330,6 +330,25 @@ async def test_the_time_that_a_survivor_was_given_back_goes_along_when_a_merge_i
     assert "moved by 8 days" in str(last.explanation)
 
 
+async def test_points_in_a_pool_end_while_those_that_stayed_with_a_frozen_member_do_not(
+    bench: Bench,
+) -> None:
+    """AF-04, PT-17: a pool is nobody's own; the rest of the same lot gets its time back."""
+    member = new_id()
+    accrual = await bench.accrue(member, "100")
+    home = await bench.found(member)
+    await bench.contribute(home, member, 60)
+    end = from_timestamp(accrual.lot_movements[0].expire_time)
+    bench.time.ahead = end - bench.time() - 2 * DAY
+    action = await bench.take(member, FREEZE)
+    bench.time.ahead += 10 * DAY
+    await bench.run_expiry(bench.time())
+    await bench.lift(action)
+    assert (await bench.balance(home.household_id)).active == 0
+    assert (await bench.balance(member)).active == accrual.points - 60
+    assert from_timestamp((await bench.lot(member)).expire_time) > end + 10 * DAY
+
+
 async def test_what_had_ended_before_the_freeze_stays_ended(bench: Bench) -> None:
     """AF-04: a freeze stops the clock; it does not turn it back."""
     member = new_id()

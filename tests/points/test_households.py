@@ -274,6 +274,28 @@ async def test_points_past_their_end_are_not_told_of_booked_or_not(
     assert (await counter.balance(adult)).active == 100
 
 
+async def test_what_expired_in_the_pool_is_not_asked_for_when_the_purchase_is_returned(
+    counter: Counter, member: str, adult: str, now: datetime
+) -> None:
+    """PT-09, PT-17: nobody had any use of it, also where a refund had brought it back."""
+    home = await counter.found(member)
+    await counter.join(home, adult)
+    old = await counter.accrue(adult, "30", now - timedelta(days=350))
+    await counter.contribute(home, adult, 30)
+    spent = await counter.hold_pool(home, adult, 30)
+    await counter.capture(spent.hold)
+    await counter.refund(spent.hold, 20)
+    new = await counter.accrue(adult, "100")
+    await counter.contribute(home, adult, 60)
+    await counter.run_expiry(now + timedelta(days=400))
+    assert await counter.balance(home.household_id) == pb.Balance()
+    back = await counter.reverse(new)
+    assert (back.debt_points, back.forgiven_points) == (0, 100)
+    await counter.leave(home, adult)
+    back = await counter.reverse(old)
+    assert (back.debt_points, back.forgiven_points) == (10, 20)
+
+
 async def test_who_comes_back_is_a_member_again(
     counter: Counter, home: households.Household, adult: str
 ) -> None:

@@ -102,6 +102,22 @@ INNER JOIN lot AS l USING (member_id, lot_id)
 WHERE o.member_id = $1 AND o.source_member_id = $2 AND l.remaining > 0
 ORDER BY l.lot_id
 
+-- name: find_pool_sources
+-- For the lots among these that are of pools, the lots of members that their points came out of; where a refund has opened one in place
+-- of another one, by that.
+WITH RECURSIVE chain AS (
+    SELECT asked.member_id, asked.lot_id, asked.lot_id AS at_lot_id
+    FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, lot_id)
+    INNER JOIN household AS h ON h.household_id = asked.member_id
+    UNION ALL
+    SELECT c.member_id, c.lot_id, r.replaced_lot_id
+    FROM chain AS c
+    INNER JOIN lot_replacement AS r ON r.member_id = c.member_id AND r.lot_id = c.at_lot_id
+)
+SELECT c.lot_id, o.source_member_id, o.source_lot_id
+FROM chain AS c
+INNER JOIN lot_origin AS o ON o.member_id = c.member_id AND o.lot_id = c.at_lot_id
+
 -- name: sum_held_of_contributor
 -- What open holds of a pool have drawn from lots that a member has brought, or that refunds have opened in place of those.
 WITH RECURSIVE drawn AS (

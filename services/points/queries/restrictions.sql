@@ -26,7 +26,7 @@ WITH frozen AS MATERIALIZED (
     FROM lot AS l
     LEFT JOIN transaction AS t ON t.member_id = l.member_id AND t.transaction_id = l.transaction_id
     WHERE
-        l.member_id = $1 AND l.expire_time > $2::timestamptz AND l.expired = 0
+        l.member_id = $1 AND l.expire_time > $2::timestamptz AND (l.expired = 0 OR l.remaining > 0)
         AND (t.record_time IS NULL OR t.record_time < $3::timestamptz)
 ),
 noted AS (
