@@ -746,7 +746,7 @@ class PointsServiceServicer:
 
     def UndoMerge(self, request, context):
         """Takes a merge apart again. To the merged member goes back what is left of each lot that had come, and of what was refunded of
-        their orders since; their holds, as they are now; and their debt, as far as the survivor's own debt leaves it. What
+        these lots since; their holds, as they are now; and their debt, as far as the survivor still owes it. What
         was spent, given away or has expired meanwhile, and what the survivor holds of these lots, stays as it is; what was
         earned since is the survivor's.
         Errors: NOT_FOUND with reason MERGE_NOT_FOUND; FAILED_PRECONDITION with reason MERGE_UNDONE, or ACCOUNT_CLOSED or

@@ -231,7 +231,7 @@ class PointsServiceStub:
     """
     UndoMerge: aio.UnaryUnaryMultiCallable[merges_pb2.UndoMergeRequest, merges_pb2.UndoMergeResponse]
     """Takes a merge apart again. To the merged member goes back what is left of each lot that had come, and of what was refunded of
-    their orders since; their holds, as they are now; and their debt, as far as the survivor's own debt leaves it. What
+    these lots since; their holds, as they are now; and their debt, as far as the survivor still owes it. What
     was spent, given away or has expired meanwhile, and what the survivor holds of these lots, stays as it is; what was
     earned since is the survivor's.
     Errors: NOT_FOUND with reason MERGE_NOT_FOUND; FAILED_PRECONDITION with reason MERGE_UNDONE, or ACCOUNT_CLOSED or
@@ -779,7 +779,7 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[merges_pb2.UndoMergeRequest, abc.Awaitable[merges_pb2.UndoMergeResponse]],
     ) -> abc.Awaitable[merges_pb2.UndoMergeResponse]:
         """Takes a merge apart again. To the merged member goes back what is left of each lot that had come, and of what was refunded of
-        their orders since; their holds, as they are now; and their debt, as far as the survivor's own debt leaves it. What
+        these lots since; their holds, as they are now; and their debt, as far as the survivor still owes it. What
         was spent, given away or has expired meanwhile, and what the survivor holds of these lots, stays as it is; what was
         earned since is the survivor's.
         Errors: NOT_FOUND with reason MERGE_NOT_FOUND; FAILED_PRECONDITION with reason MERGE_UNDONE, or ACCOUNT_CLOSED or
