@@ -206,6 +206,21 @@ async def test_what_a_refund_brought_back_in_a_lot_of_its_own_is_still_theirs(
     assert await counter.balance(adult) == pb.Balance(active=50 + 50 + 25)
 
 
+async def test_what_was_refunded_before_lots_named_what_they_stand_in_for_is_told_by_its_accrual(
+    counter: Counter, home: households.Household, adult: str, now: datetime
+) -> None:
+    """PT-17: lots that refunds had opened then go to whoever brought points of that accrual."""
+    await counter.accrue(adult, "30", now - timedelta(days=350))
+    await counter.contribute(home, adult, 30)
+    spent = await counter.hold_pool(home, adult, 30)
+    await counter.capture(spent.hold)
+    await counter.refund(spent.hold, 25)
+    await counter.house.fetch(
+        "DELETE FROM points.lot_replacement WHERE member_id = $1", home.household_id
+    )
+    assert (await counter.leave(home, adult)).returned_points == 50 + 25
+
+
 async def test_what_a_refund_brought_back_is_theirs_who_brought_it_whoever_had_earned_it(
     counter: Counter, member: str, adult: str, now: datetime
 ) -> None:
