@@ -376,7 +376,10 @@ async def test_a_bad_row_of_a_batch_is_answered_alone(scene: Scene) -> None:
     assert [info_of(row.error).reason for row in outcomes[::2]] == [case.reason for case in bad]
     assert all(row.HasField("accrued") for row in outcomes[1::2])
     after = await scene.ledger.balance(scene.member)
-    assert after.active == before.active + len(good)
+    # By what they earned: the member's tier may come in between.
+    booked = [row.accrued.points for row in outcomes[1::2]]
+    assert min(booked) > 0
+    assert after.active == before.active + sum(booked)
 
 
 async def test_a_bad_row_of_a_batch_of_members_is_answered_alone(house: House) -> None:
