@@ -60,6 +60,8 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     undone = undo(record, kept, book, desk.programs)
     account = book.account(record.member_id)
     asked = due - forgiven + undone.points - undone.forgiven
+    # A bonus goes out of its own lots, which a verdict may ask for, too.
+    shares = [*shares, Due(undone.lots, undone.points - undone.forgiven, 0)]
     others = book.spendable_lots(account.member_id, account.ends_stand_at(desk.now))
     rest = [*own, *undone.lots, *(lot for lot in others if lot not in own)]
     postings, moves, short = _draw_back(asked, shares, rest, account, book)

@@ -225,6 +225,20 @@ async def test_a_bonus_under_review_that_is_lost_never_counts(
     assert (await club.balance(member)).active == 270
 
 
+async def test_a_bonus_that_was_lost_is_not_taken_back_by_the_verdict_again(
+    club: Club, member: str, region: str
+) -> None:
+    """PT-09: it goes out of its own lot, and not of what another purchase had earned."""
+    clean = await club.accrue(member, "2000", EARLIER, origin=origin_of(region, watched=False))
+    await club.accrue(member, "1000", EARLIER, origin=origin_of(region, watched=True))
+    assert await club.balance(member) == pb.Balance(active=2000, pending=1500)
+    await club.reverse(clean, "100")
+    assert await club.balance(member) == pb.Balance(active=1900, pending=1000)
+    await club.conclude(member, FRAUDULENT)
+    assert await club.score(member, region) == 1900
+    assert await club.balance(member) == pb.Balance(active=1900)
+
+
 async def test_a_bonus_that_was_lost_while_accounts_were_one_counts_no_more(
     club: Club, member: str, region: str
 ) -> None:
