@@ -23,6 +23,8 @@ from rules.values import Action, FallbackPolicy, Operation
 
 ATTEMPTS_MAX = 5
 CAREFUL_BATCHES = 100
+# Of requests with one id and different content, so many are tried as long as all are refused.
+ROUNDS_MAX = 4
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
 """What `WritePath.work` does to a batch."""
@@ -52,13 +54,34 @@ class WritePath:
         self._careful_count = 0
 
     async def work(self, commands: Sequence[Command]) -> list[Answer]:
-        """Books a batch. A request id that comes twice in it takes effect once."""
+        """Books a batch. A request id that comes twice in it takes effect once: for the first of
+        those that are not refused.
+        """
         history = await self._feed.ensure()
-        firsts: dict[str, Command] = {}
-        for command in commands:
-            firsts.setdefault(command.request_id, command)
-        answers = await self._settle_repeats(list(firsts.values()), history)
-        return [_answer_of(command, firsts, answers) for command in commands]
+        answers: dict[int, Answer] = {}
+        waiting = list(enumerate(commands))
+        for _ in range(ROUNDS_MAX):
+            firsts: dict[str, Command] = {}
+            for _, command in waiting:
+                firsts.setdefault(command.request_id, command)
+            told = await self._settle_repeats(list(firsts.values()), history)
+            later = []
+            for index, command in waiting:
+                answer = told[command.request_id]
+                if firsts[command.request_id].digest == command.digest:
+                    answers[index] = answer
+                elif isinstance(answer, Exception):
+                    # Its id is free, or it is the repeat that the first one was not.
+                    later.append((index, command))
+                else:
+                    answers[index] = RequestIdReused(request_id=command.request_id)
+            if not later:
+                break
+            waiting = later
+        else:
+            for index, command in waiting:
+                answers[index] = RequestIdReused(request_id=command.request_id)
+        return [answers[index] for index in range(len(commands))]
 
     async def _settle_repeats(
         self, commands: Sequence[Command], history: ProgramHistory
@@ -284,9 +307,3 @@ def _settle_without_answer(command: Accrue | Hold, offer: Offer | Plan | None) -
     explanation["lines"].append(NO_ANSWER)
     explanation["review"] = True
     return Ready(command, Grant(offer.points, explanation, under_review=True), operation=question)
-
-
-def _answer_of(command: Command, firsts: dict[str, Command], answers: dict[str, Answer]) -> Answer:
-    if firsts[command.request_id].digest != command.digest:
-        return RequestIdReused(request_id=command.request_id)
-    return answers[command.request_id]

@@ -218,15 +218,16 @@ async def test_a_reused_request_id_does_not_send_its_batch_past_anti_fraud(
 ) -> None:
     """AF-06: only its own row is refused; the neighbours are assessed as ever."""
     first = ledger.accrual(member, "20")
-    await ledger.stub.AccruePoints(first)
+    booked = (await ledger.stub.AccruePoints(first)).transaction
     reused = pb.AccruePointsRequest()
     reused.CopyFrom(first)
     reused.purchase.amount.units = 21
     rows = [reused, ledger.accrual(member, "700"), first]
     response = await ledger.stub.BatchAccruePoints(pb.BatchAccruePointsRequest(requests=rows))
     outcomes = [result.WhichOneof("outcome") for result in response.results]
-    assert outcomes == ["error", "accrued", "error"]
+    assert outcomes == ["error", "accrued", "accrued"]
     assert not response.results[1].accrued.under_review
+    assert response.results[2].accrued.transaction_id == booked.transaction_id
     assert (await ledger.balance(member)).active == 720
 
 

@@ -9,6 +9,7 @@ from grpc import StatusCode
 from cli.check import run_checks
 from house import Ground, House, new_id, refused
 from kit.clock import from_timestamp
+from kit.errors import info_of
 from laurel.points.v1 import accounts_pb2 as accounts
 from laurel.points.v1 import merges_pb2 as merges
 from laurel.points.v1 import points_service_pb2 as pb
@@ -400,3 +401,28 @@ async def test_merging_and_undoing_while_everybody_writes_loses_nothing(
     first, second = await counter.balance(member), await counter.balance(other)
     assert first.active + second.active == 1_000 - 200 + earned
     assert not [o for o in await run_checks(calm.settings.database_url) if o.violations]
+
+
+async def test_of_one_request_id_in_a_batch_who_is_refused_takes_nothing_from_the_next(
+    counter: Counter, member: str, other: str
+) -> None:
+    """PT-15: as who is told of a merge asks for the survivor under the same id; and a repeat is
+    one, whatever came before it.
+    """
+    await counter.merge(member, other)
+    known = counter.accrual(member, "5")
+    booked = (await counter.stub.AccruePoints(known)).transaction
+    request_id = new_id()
+    rows = [
+        counter.accrual(other, "10", request_id=request_id),
+        counter.accrual(member, "10", request_id=request_id),
+        counter.accrual(member, "11", request_id=request_id),
+        counter.accrual(member, "6", request_id=known.request_id),
+        known,
+    ]
+    request = pb.BatchAccruePointsRequest(requests=rows)
+    results = (await counter.stub.BatchAccruePoints(request)).results
+    reasons = [info_of(one.error).reason if one.HasField("error") else "" for one in results]
+    assert reasons == ["ACCOUNT_MERGED", "", "REQUEST_ID_REUSED", "REQUEST_ID_REUSED", ""]
+    assert results[4].accrued.transaction_id == booked.transaction_id
+    assert (await counter.balance(member)).active == 5 + 10
