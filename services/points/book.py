@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from points.counting import Counting
@@ -42,7 +43,7 @@ class Book:
         self.accruals: dict[UUID, AccrualRecord] = {}
         self._lots: dict[UUID, LotState] = {}
         self._lots_of: defaultdict[str, list[LotState]] = defaultdict(list)
-        self._lots_from: defaultdict[UUID, list[LotState]] = defaultdict(list)
+        self._merged_lots: defaultdict[tuple[str, UUID], dict[UUID, LotState]] = defaultdict(dict)
         self.changed_accounts: set[str] = set()
         self.new_lots: list[LotState] = []
         self.changed_lots: dict[UUID, LotState] = {}
@@ -73,6 +74,17 @@ class Book:
             if lot.lot_id not in self._lots:
                 self._add(lot)
 
+    def add_lots_of_accruals(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Puts in lots of accruals as `load_accrual_lots` gives them: each with the member who was
+        asked for, who has also those that members merged into them were left with.
+        """
+        for *columns, owner_id in rows:
+            lot = LotState(*columns)
+            self.add_loaded_lots([lot])
+            if lot.member_id != owner_id:
+                key = owner_id, lot.transaction_id
+                self._merged_lots[key][lot.lot_id] = self._lots[lot.lot_id]
+
     def add_new_lot(self, lot: LotState) -> None:
         """Puts in a lot that the database does not have yet."""
         self._add(lot)
@@ -81,7 +93,6 @@ class Book:
     def _add(self, lot: LotState) -> None:
         self._lots[lot.lot_id] = lot
         self._lots_of[lot.member_id].append(lot)
-        self._lots_from[lot.transaction_id].append(lot)
 
     def add_loaded_use(self, day: WindowDay, points: int, points_max: int) -> None:
         """Puts in what is used of a day of a promotion window; its row is locked."""
@@ -121,9 +132,14 @@ class Book:
         lots.sort(key=spending_order)
         return lots
 
-    def lots_of_accrual(self, transaction_id: UUID) -> list[LotState]:
-        """The lots that stem from an accrual, at whichever member merges have left them."""
-        return list(self._lots_from.get(transaction_id, ()))
+    def lots_of_accrual(self, member_id: str, transaction_id: UUID) -> list[LotState]:
+        """The lots of a member, and of those merged into them, that stem from an accrual; what was
+        given to somebody else is theirs.
+        """
+        own = [
+            lot for lot in self._lots_of.get(member_id, ()) if lot.transaction_id == transaction_id
+        ]
+        return [*own, *self._merged_lots.get((member_id, transaction_id), {}).values()]
 
     def lots_to_update(self) -> list[LotState]:
         """Loaded lots that have changed."""

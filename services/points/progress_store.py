@@ -7,7 +7,6 @@ from points.book import Book
 from points.counting import BookedBonus, Counting, Slot, slot_of
 from points.rule_accruals import Plan
 from points.undoing import slots_of
-from points.values import LotState
 from rules.accrual_facts import ORDERS
 from rules.accrual_values import Counter, Key
 
@@ -32,7 +31,7 @@ async def load_counters(tx: Transaction, book: Book, plans: Sequence[Plan]) -> N
     if keys:
         columns = [list(column) for column in zip(*keys, strict=True)]
         rows = await tx.fetch("load_accrual_lots", *columns)
-        book.add_loaded_lots(LotState(*row) for row in rows)
+        book.add_lots_of_accruals(map(tuple, rows))
         bonuses = [[s.owner for s in returned if s in ids], [ids[s] for s in returned if s in ids]]
         for row in await tx.fetch("load_bonuses", *bonuses):
             book.counting.bonuses[row["transaction_id"]] = BookedBonus(*row)

@@ -1,6 +1,6 @@
 """Points taken back with a returned purchase, by the rules that had decided it (PT-09)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -54,14 +54,14 @@ def reverse(command: Reverse, book: Book, desk: Desk) -> Posted:
     returned, lines = _returned(command, record, program)
     kept = kept_after(record, returned, lines)
     due = _points_due(record, kept, program)
-    own = book.lots_of_accrual(record.transaction_id)
+    own = book.lots_of_accrual(record.member_id, record.transaction_id)
     shares = due_by_lot(record, kept, own, due, program)
-    forgiven = _forgiven(shares, due, record)
+    forgiven = _forgiven(shares, own, due, record)
     undone = undo(record, kept, book, desk.programs)
     account = book.account(record.member_id)
     asked = due - forgiven + undone.points - undone.forgiven
     # A bonus goes out of its own lots, which a verdict may ask for, too.
-    shares = [*shares, Due(undone.lots, undone.points - undone.forgiven, 0)]
+    shares = [Due(undone.lots, undone.points - undone.forgiven, 0), *shares]
     others = book.spendable_lots(account.member_id, account.ends_stand_at(desk.now))
     rest = [*own, *undone.lots, *(lot for lot in others if lot not in own)]
     postings, moves, short = _draw_back(asked, shares, rest, account, book)
@@ -195,11 +195,20 @@ def _points_due(record: AccrualRecord, kept: Kept, program: CompiledProgram) -> 
     return max(0, int(explanation["points"]) - left - record.reversed_points)
 
 
-def _forgiven(shares: Sequence[Due], due: int, record: AccrualRecord) -> int:
-    """What of a return had expired unused."""
-    expired = sum(min(one.so_far, sum(lot.expired for lot in one.lots)) for one in shares)
+def _forgiven(
+    shares: Sequence[Due], own: Sequence[LotState], due: int, record: AccrualRecord
+) -> int:
+    """What of a return had expired unused: of each share, then of lots that belong to none."""
+    expired = sum(min(max(0, one.so_far), _expired(one.lots)) for one in shares)
+    belonging = {lot.lot_id for one in shares for lot in one.lots}
+    others = _expired([lot for lot in own if lot.lot_id not in belonging])
+    expired += min(max(0, sum(one.so_far for one in shares) - expired), others)
     # Less than before where a merge that had brought them was undone since.
     return min(due, max(0, expired - record.forgiven_points))
+
+
+def _expired(lots: Iterable[LotState]) -> int:
+    return sum(lot.expired for lot in lots)
 
 
 def _draw_back(
@@ -214,7 +223,7 @@ def _draw_back(
         for lot in lots:
             before = taken.get(lot.lot_id, 0)
             more = min(lot.remaining - before, wanted)
-            if more:
+            if more > 0:
                 taken[lot.lot_id] = before + more
                 wanted -= more
                 asked -= more

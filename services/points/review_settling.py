@@ -19,7 +19,7 @@ from points.progress_store import load_counters, save_counters
 from points.reviews import Settled, Waiting, bonus_ids
 from points.saving import save
 from points.store import load_accruals, load_open_lots, lock_accounts
-from points.values import Kind, LotState, Posted, Reverse, Verdict
+from points.values import Kind, Posted, Reverse, Verdict
 
 
 async def settle_reviews(
@@ -87,7 +87,7 @@ async def _load(
     if bonuses:
         columns = [list(column) for column in zip(*bonuses, strict=True)]
         rows = await tx.fetch("load_accrual_lots", *columns)
-        book.add_loaded_lots(LotState(*row) for row in rows)
+        book.add_lots_of_accruals(map(tuple, rows))
     if not all(verdict.is_legitimate for verdict in found.values()):
         await load_counters(tx, book, ())
         fraudulent = [c for c in commands if not found[c.transaction_id].is_legitimate]

@@ -83,7 +83,7 @@ def bonus_ids(record: AccrualRecord) -> list[UUID]:
 def lots_under_review(record: AccrualRecord, book: Book) -> list[LotState]:
     """What is left of an accrual and its bonuses and waits, in the order of age."""
     causes = [record.transaction_id, *bonus_ids(record)]
-    lots = [lot for one in causes for lot in book.lots_of_accrual(one)]
+    lots = [lot for one in causes for lot in book.lots_of_accrual(record.member_id, one)]
     waiting = [lot for lot in lots if lot.remaining and lot.pending and lot.mature_time is None]
     return sorted(waiting, key=lambda lot: lot.lot_id)
 
@@ -183,7 +183,13 @@ def _take_back(waiting: Waiting, book: Book, desk: Desk) -> list[Posted]:
         assert reversal.explanation is not None
         reversal.explanation["lines"].append(_line(waiting.verdict))
         posted.append(reversal)
-    # Bonuses that returns leave alone, such as those for days in a row.
+    # Bonuses that returns leave alone, such as those for days in a row. What goes now cannot be
+    # lost by a later return once more.
+    gone = set(bonus_ids(record))
+    for slot, bonus_id in list(book.counting.bonus_ids.items()):
+        if bonus_id in gone:
+            del book.counting.bonus_ids[slot]
+            book.counting.set(slot, book.counting.counter(slot))
     rest = lots_under_review(record, book)
     points = sum(lot.remaining for lot in rest)
     if points:

@@ -310,7 +310,7 @@ async def load_accruals(
             record.explanation = explain(record.explanation, program)
         book.accruals[record.transaction_id] = record
     rows = await tx.fetch("load_accrual_lots", *columns)
-    book.add_loaded_lots(LotState(*row) for row in rows)
+    book.add_lots_of_accruals(map(tuple, rows))
 
 
 async def load_open_lots(

@@ -5,7 +5,7 @@ Days in a row and badges stay. What a team's members were given stays, too: it i
 return was somebody else's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -112,45 +112,38 @@ class Due(NamedTuple):
 def due_by_lot(
     record: AccrualRecord, kept: Kept, own: Sequence[LotState], due: int, program: CompiledProgram
 ) -> list[Due]:
-    """What goes back of each lot where an accrual has several, with ends of their own; else of all
-    together. `record` is as it was before the return, and `due` what goes back by it in all.
+    """What goes back of lots that end alike, where an accrual has several; else of all together.
+    `record` is as it was before the return, and `due` what goes back by it in all.
+
+    Lots that merges, refunds or freezes have given another end belong to none of them.
     """
     basis = record.explanation.get("basis", {})
-    first_lots = [lot_id and UUID(lot_id) for lot_id in basis.get("lots", ())]
+    first_lots = basis.get("lots", ())
     if not first_lots:
         return [Due(list(own), due, due + record.reversed_points)]
     spend, tier = record.explanation["spend"], program.tier(record.explanation["tier"])
     whole = settle_whole(basis, spend, tier, program)
     before = _settle(record, kept_before(record), program) if record.returned else whole
     after = _settle(record, kept, program)
-    lots = _lots_by_first(first_lots, own)
-    return [
-        Due(
-            lots.get(first, []), _of_share(before, share) - _of_share(after, share),
-            share.points - _of_share(after, share),
-        )
-        for share, first in zip(whole.shares, first_lots, strict=True)
-    ]  # fmt: skip
+    ends = {str(lot.lot_id): lot.expire_time for lot in own}
+    together: dict[object, Due] = {}
+    for share, first in zip(whole.shares, first_lots, strict=True):
+        # One whose points paid a debt, all of them, has no lot, and stands alone.
+        end = (ends[first],) if first in ends else share
+        alike = [lot for lot in own if (lot.expire_time,) == end]
+        left = _of_share(after, share)
+        so_far = together.get(end, Due([], 0, 0))
+        together[end] = Due(
+            alike, so_far.points + _of_share(before, share) - left,
+            so_far.so_far + share.points - left,
+        )  # fmt: skip
+    return list(together.values())
 
 
 def _of_share(settled: Settled, share: Share) -> int:
     terms = share.pending_days, share.expiry
     alike = (one for one in settled.shares if (one.pending_days, one.expiry) == terms)
     return sum(one.points for one in alike)
-
-
-def _lots_by_first(
-    first_lots: Sequence[UUID | str], own: Sequence[LotState]
-) -> dict[UUID | str, list[LotState]]:
-    """Lots by those that the accrual had left; what merges and refunds have made of these ends
-    with them, or belongs to none.
-    """
-    ends = {lot.expire_time: lot.lot_id for lot in own if lot.lot_id in first_lots}
-    lots: dict[UUID | str, list[LotState]] = {}
-    for lot in own:
-        first = lot.lot_id if lot.lot_id in first_lots else ends.get(lot.expire_time, "")
-        lots.setdefault(first, []).append(lot)
-    return lots
 
 
 def slots_of(record: AccrualRecord) -> list[Slot]:
@@ -201,12 +194,30 @@ def undo(record: AccrualRecord, kept: Kept, book: Book, programs: ProgramHistory
     undone = NOTHING_UNDONE
     for back in taken_back(basis, before, after, returned, not kept.minor, program):
         owner = basis["team"] if back.key.team else record.booked_member_id
-        undone = _take(Slot(owner, back.key), back, book, programs, undone)
+        if _is_of_other_days(Slot(owner, back.key), back, basis, book):
+            continue
+        undone = _take(Slot(owner, back.key), back, record, book, programs, undone)
     return undone
 
 
+def _is_of_other_days(slot: Slot, back: TakenBack, basis: Mapping[str, Any], book: Book) -> bool:
+    """Whether what was counted for some days, before the first of them was noted, was counted for
+    others than those that are known now.
+    """
+    challenge = back.challenge
+    if challenge is None or not challenge.days or back.first_day:
+        return False
+    first = book.counting.counter(slot).day
+    return not first <= basis.get("day", 0) < first + challenge.days
+
+
 def _take(
-    slot: Slot, back: TakenBack, book: Book, programs: ProgramHistory, undone: Undone
+    slot: Slot,
+    back: TakenBack,
+    record: AccrualRecord,
+    book: Book,
+    programs: ProgramHistory,
+    undone: Undone,
 ) -> Undone:
     counting = book.counting
     if back.challenge is None:
@@ -223,7 +234,7 @@ def _take(
         return undone
     # What had expired unused is not asked for again, as with any accrual.
     bonus = counting.bonuses[counting.bonus_ids.pop(slot)]
-    lots = book.lots_of_accrual(bonus.transaction_id)
+    lots = book.lots_of_accrual(record.member_id, bonus.transaction_id)
     forgiven = sum(lot.expired for lot in lots)
     reason = "not reached any more: its bonus is taken back"
     line: list[object] = [paid.name, True, "", str(-paid.bonus_points), reason]

@@ -239,6 +239,20 @@ async def test_a_bonus_that_was_lost_is_not_taken_back_by_the_verdict_again(
     assert await club.balance(member) == pb.Balance(active=1900)
 
 
+async def test_a_bonus_that_a_verdict_took_is_not_lost_by_a_later_return(
+    club: Club, member: str, region: str
+) -> None:
+    """PT-09: the tenth concert completed it, and was no real one; the others did so after it."""
+    first = [await club.concert(member, region) for _ in range(9)]
+    await club.concert(member, region, watched=True)
+    await club.concert(member, region)
+    await club.conclude(member, FRAUDULENT)
+    await club.house.settle()
+    assert await club.balance(member) == pb.Balance(active=300)
+    await club.reverse(first[0])
+    assert await club.balance(member) == pb.Balance(active=270)
+
+
 async def test_a_bonus_that_was_lost_while_accounts_were_one_counts_no_more(
     club: Club, member: str, region: str
 ) -> None:

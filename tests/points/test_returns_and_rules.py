@@ -23,8 +23,12 @@ RULES = """\
     - {name: b, event: tie, fixed_points: 10, caps: {lifetime: 10}, group: pick}
     - {name: share, event: share, fixed_points: 1}
     - {name: app, fixed_points: 100, when: 'order.channel == "app"', expiry: {rolling_months: 3}}
+    - {name: fast, points_per_unit: 1, when: 'order.channel == "web"', group: choice,
+       expiry: {rolling_months: 3}}
+    - {name: flat, fixed_points: 20, when: 'order.channel == "web"', group: choice, pending_days: 5}
+    - {name: small, fixed_points: 5, when: 'order.channel == "web"', pending_days: 5}
     - {name: store, fixed_points: 100, when: 'order.channel == "store"', pending_days: 7}
-  groups: [{name: pick, stacking: best}]
+  groups: [{name: pick, stacking: best}, {name: choice, stacking: best}]
   challenges:
     - {name: visits, measure: count, target: 3, events: [visit], calendar_month: true,
        bonus_points: 40}
@@ -255,3 +259,47 @@ async def test_pt_09_a_bonus_goes_in_the_batch_that_it_came_in(shop: Shop, membe
         calls += [shop.buy(one, "400", EARLY), shop.reverse(first, "1")]
     await gather(*calls)
     assert {await active(shop, one) for one in crowd} == {600 + 400 - 1 + 50 + 7}
+
+
+async def test_pt_11_a_return_takes_nothing_of_what_was_given_away(shop: Shop, member: str) -> None:
+    """Also in a batch with the receiver's own spending of it."""
+    pairs = [(f"{member}-{number}", f"{member}-{number}-r") for number in range(10)]
+    calls = []
+    for giver, receiver in pairs:
+        first = await shop.buy(giver, "1000", local("2026-03-01 12:00"))
+        await shop.buy(giver, "1000", local("2026-03-02 12:00"))
+        given = await shop.give(giver, receiver, 200)
+        calls += [shop.hold(receiver, given.received_points), shop.reverse(first)]
+    before = [await shop.balance(giver) for giver, _ in pairs]
+    answers = await gather(*calls)
+    for (giver, receiver), old, back in zip(pairs, before, answers[1::2], strict=True):
+        assert back.debt_points == 0
+        assert (await shop.balance(giver)).active == old.active + back.transaction.points
+        assert await shop.balance(receiver) == pb.Balance(held=180)
+
+
+async def test_pt_09_a_part_can_be_kept_by_another_rule_than_the_whole(
+    shop: Shop, member: str
+) -> None:
+    """Of a little the flat points are more than the rate, and share the end of others."""
+    web = pb.AccruePointsRequest(origin={"channel": "web"}).origin
+    bought = await shop.buy(member, "100", datetime.now(UTC), origin=web)
+    assert bought.points == 205
+    back = await shop.reverse(bought, "90")
+    assert back.transaction.points == -170
+    left = await shop.balance(member)
+    assert (left.active + left.pending, left.debt) == (35, 0)
+
+
+async def test_pt_12_of_several_lots_none_that_expired_after_a_merge_is_asked_for(
+    shop: Shop, member: str
+) -> None:
+    store = pb.AccruePointsRequest(origin={"channel": "store"}).origin
+    bought = await shop.buy(member, "100", local("2025-01-10 12:00"), origin=store)
+    assert [move.points for move in bought.lot_movements] == [100, 100]
+    other = f"{member}-o"
+    await shop.merge(other, member)
+    await shop.run_expiry(local("2026-05-01 00:00"))
+    moved = pb.Transaction(member_id=other, transaction_id=bought.transaction_id)
+    back = await shop.reverse(moved)
+    assert (back.forgiven_points, back.debt_points) == (200, 0)

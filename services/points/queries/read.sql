@@ -134,6 +134,7 @@ FROM (
         SELECT CASE
             WHEN
                 lot.remaining > 0
+                AND NOT (lot.pending AND lot.mature_time < lot.expire_time)
                 AND lot.expire_time <= least($4, (SELECT frozen_time FROM account WHERE member_id = $1)) THEN 3
             WHEN lot.remaining > 0 AND lot.pending THEN 2
             WHEN lot.remaining > 0 THEN 1

@@ -100,18 +100,19 @@ LEFT JOIN review_verdict AS v ON v.member_id = t.member_id AND v.request_id = t.
 ORDER BY o.member_id = o.booked_member_id DESC
 
 -- name: load_accrual_lots
--- Those of members who were merged are empty; they tell what has expired of them before.
+-- For each member who is asked for the lots of an accrual, with those of members who were merged into them: these are empty, and tell what
+-- has expired of them before. Lots of anybody else that stem from it were given away.
 WITH RECURSIVE owner AS (
-    SELECT member_id, transaction_id
+    SELECT member_id, transaction_id, member_id AS asked_member_id
     FROM unnest($1::text[], $2::uuid[]) AS asked (member_id, transaction_id)
     UNION
-    SELECT m.merged_member_id, o.transaction_id
+    SELECT m.merged_member_id, o.transaction_id, o.asked_member_id
     FROM owner AS o
     INNER JOIN merge AS m ON m.member_id = o.member_id AND m.undo_time IS NULL
 )
 SELECT
     l.member_id, l.lot_id, l.transaction_id, l.pending, l.points, l.remaining, l.expired,
-    l.mature_time, l.expire_time, l.due_time
+    l.mature_time, l.expire_time, l.due_time, o.asked_member_id
 FROM owner AS o
 INNER JOIN lot AS l USING (member_id, transaction_id)
 ORDER BY l.member_id, l.expire_time, l.lot_id
