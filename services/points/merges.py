@@ -176,7 +176,8 @@ async def load_copies(
     tx, book = session.tx, session.book
     book.add_loaded_lots(LotState(*tuple(row)[:10]) for row in rows)
     if rows:
-        await tx.execute("take_extensions_home", holder_id, [row["lot_id"] for row in rows])
+        moved = [row["lot_id"] for row in rows]
+        await tx.execute("take_extensions_home", holder_id, moved, owner_id)
         ids = [row["source_lot_id"] for row in rows]
         originals = await tx.fetch("load_lots", [owner_id] * len(ids), ids)
         book.add_loaded_lots(LotState(*row) for row in originals)

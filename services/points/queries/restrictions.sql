@@ -55,7 +55,8 @@ INNER JOIN lot_extension AS e USING (member_id, lot_id)
 GROUP BY e.lot_id
 
 -- name: take_extensions_home
--- Lots of $1 whose points go back to the lots that they came out of: where their end was moved, it is moved there, too.
+-- Lots of $1 whose points go back to the lots of $3 that they came out of: where their end was moved, it is moved there, too. Lots of
+-- others that they came out of are not touched: their accounts are not locked.
 WITH later AS MATERIALIZED (
     SELECT DISTINCT ON (s.member_id, s.lot_id)
         s.member_id, s.lot_id, e.action_id, s.expire_time AS from_time, l.expire_time AS to_time
@@ -64,7 +65,7 @@ WITH later AS MATERIALIZED (
     INNER JOIN lot_origin AS o ON o.member_id = l.member_id AND o.lot_id = l.lot_id
     INNER JOIN lot AS s ON s.member_id = o.source_member_id AND s.lot_id = o.source_lot_id
     INNER JOIN lot_extension AS e ON e.member_id = l.member_id AND e.lot_id = l.lot_id AND e.to_time = l.expire_time
-    WHERE l.expire_time > s.expire_time
+    WHERE o.source_member_id = $3 AND l.expire_time > s.expire_time
     ORDER BY s.member_id, s.lot_id, l.expire_time DESC
 ),
 noted AS (
