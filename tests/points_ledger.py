@@ -89,6 +89,8 @@ async def _read_all(js: JetStreamContext, subject: str) -> dict[str, Event]:
             for message in await subscription.fetch(100, timeout=5):
                 for event in EventBatch.FromString(message.data).events:
                     told[event.event_id] = event
+                # Of what is not acknowledged the broker hands out a thousand, and no more.
+                await message.ack()
     finally:
         await subscription.unsubscribe()
     return told

@@ -175,7 +175,7 @@ async def test_who_interrupts_a_back_test_ends_it(house: Supervisor, draft: Path
         )
         SELECT 'filled-' || n % 100, gen_random_uuid()::text, uuidv7(), 1, 1, 0, 1, 10, 1000,
             '1999-01-01', '1999-01-01'
-        FROM generate_series(1, 200000) AS n
+        FROM generate_series(1, 600000) AS n
         """
     )
     began = await connection.fetchval("SELECT clock_timestamp()")
