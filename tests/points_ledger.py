@@ -3,10 +3,12 @@
 import asyncio
 import re
 import socket
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
+import asyncpg
 import grpc
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
@@ -185,3 +187,40 @@ class Ledger:
     async def run_maturation(self, at: datetime) -> pb.RunMaturationResponse:
         """Runs maturation as of an instant."""
         return await self.stub.RunMaturation(pb.RunMaturationRequest(as_of_time=to_timestamp(at)))
+
+
+@asynccontextmanager
+async def stalled(
+    ledger: Ledger, busy: str, begin: Callable[[], Awaitable[A]]
+) -> AsyncIterator["asyncio.Future[A]"]:
+    """A call that books for a member, and stands still at their account as long as the block runs;
+    after it the call has ended.
+    """
+    await ledger.accrue(busy, "1")
+    owner = await asyncpg.connect(ledger.house.settings.database_url)
+    try:
+        async with owner.transaction():
+            await owner.execute(
+                "SELECT 1 FROM points.account WHERE member_id = $1 FOR UPDATE", busy
+            )
+            call = asyncio.ensure_future(begin())
+            while not await owner.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+            yield call
+        await call
+    finally:
+        await owner.close()
+
+
+async def in_one_batch(ledger: Ledger, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Makes calls one after the other that are worked off as one batch; their answers."""
+    busy = f"m-{new_id()}"
+    tasks: list[asyncio.Task[Any]] = []
+    # Its batch stands still: the others wait behind it.
+    async with stalled(ledger, busy, lambda: ledger.accrue(busy, "1")):
+        for call in calls:
+            tasks.append(asyncio.create_task(call))
+            # An answer to a later call: so this one has been taken into the queue.
+            for _ in range(3):
+                await ledger.balance(busy)
+    return await asyncio.gather(*tasks)

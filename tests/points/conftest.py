@@ -39,3 +39,9 @@ def counter(calm: House) -> Counter:
 def now() -> datetime:
     """The instant at which the session began."""
     return datetime.now(UTC)
+
+
+@pytest.fixture
+def region(member: str) -> str:
+    """A region that no other test uses."""
+    return f"r-{member}"

@@ -7,14 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import pytest
 from grpc import StatusCode
 
 from house import Ground, House, new_id, refused
 from kit.clock import from_timestamp, to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
-from points_ledger import Ledger, calm_program
+from points_ledger import Ledger, calm_program, stalled
 from rules.calendar import add_months
 
 ZONE = ZoneInfo("America/New_York")
@@ -92,22 +91,11 @@ async def overtaken(
     another row of its batch comes first, and the account of that one is locked.
     """
     busy = f"!{member}"
-    await ledger.accrue(busy, "1")
-    owner = await asyncpg.connect(ledger.house.settings.database_url)
-    try:
-        async with owner.transaction():
-            await owner.execute(
-                "SELECT 1 FROM points.account WHERE member_id = $1 FOR UPDATE", busy
-            )
-            rows = pb.BatchAccruePointsRequest(requests=[ledger.accrual(busy, "1"), late])
-            batch = asyncio.ensure_future(ledger.stub.BatchAccruePoints(rows))
-            while not await owner.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
-                await asyncio.sleep(0.01)
-            for call in calls:
-                await call
-        response = await batch
-    finally:
-        await owner.close()
+    rows = pb.BatchAccruePointsRequest(requests=[ledger.accrual(busy, "1"), late])
+    async with stalled(ledger, busy, lambda: ledger.stub.BatchAccruePoints(rows)) as batch:
+        for call in calls:
+            await call
+    response = await batch
     assert all(result.HasField("accrued") for result in response.results)
 
 

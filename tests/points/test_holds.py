@@ -1,17 +1,14 @@
 """PT-08, PT-10: points set aside, spent, given back; each from and to the lots it came from."""
 
 import asyncio
-from collections.abc import Coroutine
 from datetime import datetime, timedelta
-from typing import Any
 
-import asyncpg
 from grpc import StatusCode
 
 from house import House, new_id, refused, usd
 from kit.clock import from_timestamp, to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
-from points_ledger import Ledger, days_left, settled
+from points_ledger import Ledger, days_left, in_one_batch, settled
 
 CALLS = 20
 
@@ -83,30 +80,6 @@ async def test_pending_points_and_those_of_a_stranger_cannot_be_held(
     pending = Ledger(house)
     await pending.accrue(member, "200")
     assert (await refused(pending.hold(member, 100))).reason == "INSUFFICIENT_POINTS"
-
-
-async def in_one_batch(ledger: Ledger, *calls: Coroutine[Any, Any, Any]) -> None:
-    """Makes calls one after the other that are worked off as one batch."""
-    busy = f"m-{new_id()}"
-    await ledger.accrue(busy, "1")
-    owner = await asyncpg.connect(ledger.house.settings.database_url)
-    try:
-        async with owner.transaction():
-            await owner.execute(
-                "SELECT 1 FROM points.account WHERE member_id = $1 FOR UPDATE", busy
-            )
-            # The batch of this one stands still until the lock is gone: the others wait behind it.
-            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(ledger.accrue(busy, "1"))]
-            while not await owner.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
-                await asyncio.sleep(0.01)
-            for call in calls:
-                tasks.append(asyncio.create_task(call))
-                # An answer to a later call: so this one has been taken into the queue.
-                for _ in range(3):
-                    await ledger.balance(busy)
-        await asyncio.gather(*tasks)
-    finally:
-        await owner.close()
 
 
 async def test_a_hold_that_an_accrual_of_the_same_batch_funds(ledger: Ledger, member: str) -> None:

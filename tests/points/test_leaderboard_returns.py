@@ -98,12 +98,6 @@ def club(house: House) -> Club:
     return Club(house)
 
 
-@pytest.fixture
-def region(member: str) -> str:
-    """A region that no other test uses."""
-    return f"r-{member}"
-
-
 async def test_a_return_after_a_merge_leaves_the_score_of_who_had_bought(
     club: Club, region: str
 ) -> None:
@@ -251,6 +245,30 @@ async def test_a_bonus_that_a_verdict_took_is_not_lost_by_a_later_return(
     assert await club.balance(member) == pb.Balance(active=300)
     await club.reverse(first[0])
     assert await club.balance(member) == pb.Balance(active=270)
+
+
+async def test_a_bonus_goes_out_of_its_own_lot_where_the_purchase_had_expired(
+    ground: Ground, member: str, region: str
+) -> None:
+    """PT-09: what a refund had brought back of the purchase is not taken in place of the bonus."""
+    async with ground.house() as house:
+        await house.apply(program_of(""))
+        await house.start("antifraud", "points")
+        club = Club(house)
+        clean = await club.accrue(member, "2900", EARLIER, origin=origin_of(region, watched=False))
+        spent = await club.hold(member, 1450)
+        await club.capture(spent)
+        await club.run_expiry(datetime.now(UTC) + timedelta(days=400))
+        await club.refund(spent, 1450)
+        await club.accrue(member, "100", EARLIER, origin=origin_of(region, watched=True))
+        assert await club.balance(member) == pb.Balance(active=1450, pending=600)
+        back = await club.reverse(clean, "1450")
+        assert (back.forgiven_points, back.debt_points) == (1450, 0)
+        assert await club.balance(member) == pb.Balance(active=1450, pending=100)
+        await club.house.settle()
+        await club.conclude(member, FRAUDULENT)
+        await club.house.settle()
+        assert await club.balance(member) == pb.Balance(active=1450)
 
 
 async def test_a_bonus_that_was_lost_while_accounts_were_one_counts_no_more(

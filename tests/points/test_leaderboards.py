@@ -38,12 +38,6 @@ def book(ranked: House) -> Ledger:
     return Ledger(ranked)
 
 
-@pytest.fixture
-def region(member: str) -> str:
-    """A region that no other test uses."""
-    return f"r-{member}"
-
-
 async def test_ranks_are_those_of_the_points_and_ties_share_one(book: Ledger, region: str) -> None:
     """1, 2, 2, 4: as many better, one more is the rank."""
     for member, amount in (("ada", "50"), ("bea", "30"), ("cai", "30"), ("dan", "10")):

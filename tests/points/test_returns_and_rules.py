@@ -13,6 +13,7 @@ from kit.clock import to_timestamp
 from laurel.points.v1 import activities_pb2 as activities
 from laurel.points.v1 import points_service_pb2 as pb
 from points_earning import Earner, calm_rules
+from points_ledger import in_one_batch
 from points_moving import Counter
 
 RULES = """\
@@ -263,19 +264,16 @@ async def test_pt_09_a_bonus_goes_in_the_batch_that_it_came_in(shop: Shop, membe
 
 async def test_pt_11_a_return_takes_nothing_of_what_was_given_away(shop: Shop, member: str) -> None:
     """Also in a batch with the receiver's own spending of it."""
-    pairs = [(f"{member}-{number}", f"{member}-{number}-r") for number in range(10)]
-    calls = []
-    for giver, receiver in pairs:
-        first = await shop.buy(giver, "1000", local("2026-03-01 12:00"))
-        await shop.buy(giver, "1000", local("2026-03-02 12:00"))
-        given = await shop.give(giver, receiver, 200)
-        calls += [shop.hold(receiver, given.received_points), shop.reverse(first)]
-    before = [await shop.balance(giver) for giver, _ in pairs]
-    answers = await gather(*calls)
-    for (giver, receiver), old, back in zip(pairs, before, answers[1::2], strict=True):
-        assert back.debt_points == 0
-        assert (await shop.balance(giver)).active == old.active + back.transaction.points
-        assert await shop.balance(receiver) == pb.Balance(held=180)
+    receiver = f"{member}-r"
+    first = await shop.buy(member, "1000", local("2026-03-01 12:00"))
+    await shop.buy(member, "1000", local("2026-03-02 12:00"))
+    given = await shop.give(member, receiver, 200)
+    before = await shop.balance(member)
+    hold = shop.hold(receiver, given.received_points)
+    back, _ = await in_one_batch(shop, shop.reverse(first), hold)
+    assert back.debt_points == 0
+    assert (await shop.balance(member)).active == before.active + back.transaction.points
+    assert await shop.balance(receiver) == pb.Balance(held=180)
 
 
 async def test_pt_09_a_part_can_be_kept_by_another_rule_than_the_whole(
@@ -303,3 +301,27 @@ async def test_pt_12_of_several_lots_none_that_expired_after_a_merge_is_asked_fo
     moved = pb.Transaction(member_id=other, transaction_id=bought.transaction_id)
     back = await shop.reverse(moved)
     assert (back.forgiven_points, back.debt_points) == (200, 0)
+
+
+OLDER = """
+UPDATE points.transaction SET explanation = jsonb_set(
+    jsonb_set(explanation, '{basis,day}', to_jsonb($3::integer)),
+    '{basis,counted}',
+    (SELECT jsonb_agg(one - 3) FROM jsonb_array_elements(explanation #> '{basis,counted}') AS one)
+)
+WHERE member_id = $1 AND transaction_id = $2::text::uuid
+"""
+
+
+async def test_pt_04_a_return_from_before_days_were_noted_leaves_other_days_alone(
+    shop: Shop, member: str
+) -> None:
+    """Of such a purchase the day that it was made on is known, and not the first of its days."""
+    at = local("2026-05-02 12:00")
+    old = await shop.buy(member, "100", at)
+    await shop.house.fetch(OLDER, member, old.transaction_id, at.toordinal())
+    await shop.buy(member, "250", EARLY)
+    assert await active(shop, member) == 100 + 250 + 50 + 7
+    assert (await shop.reverse(old)).transaction.points == -100
+    shown = (await shop.challenges(member, EARLY))["sprint"]
+    assert (shown.progress, shown.completed) == (25000, True)
