@@ -148,11 +148,7 @@ class Member:
 
     def _draw(self, points: int, now: datetime | None) -> list[tuple[Lot, int]]:
         """Takes active points that have not ended at an instant, or any, those that end first."""
-        usable = [
-            lot
-            for lot in self.lots
-            if not lot.pending and lot.left and (now is None or (lot.expires or NEVER) > now)
-        ]
+        usable = self._usable(now)
         if sum(lot.left for lot in usable) < points:
             raise Refusal("INSUFFICIENT_POINTS")
         drawn = []
@@ -163,6 +159,14 @@ class Member:
                 points -= taken
                 drawn.append((lot, taken))
         return drawn
+
+    def _usable(self, now: datetime | None) -> list[Lot]:
+        """Active points that have not ended at an instant, or all of them."""
+        return [
+            lot
+            for lot in self.lots
+            if not lot.pending and lot.left and (now is None or (lot.expires or NEVER) > now)
+        ]
 
     def _check_open(self) -> None:
         if self.state != "OPEN":
@@ -203,12 +207,12 @@ class Member:
         return self.put("ADJUSTMENT", "ADJUSTED", points, expires, transaction_id, now)
 
     def give(self, receiver: "Member", points: int, now: datetime) -> Booking:
-        """Half of the active points at most, to another member; a tenth of it is a fee, paid by
+        """Half of what can be spent at most, to another member; a tenth of it is a fee, paid by
         what expires first.
         """
         self._check_open()
         receiver._check_open()
-        if points > self.sum_of(pending=False) // 2:
+        if points > sum(lot.left for lot in self._usable(now)) // 2:
             raise Refusal("GIFT_ABOVE_SHARE")
         fee = (points + 5) // 10
         drawn = self._draw(points, now)
