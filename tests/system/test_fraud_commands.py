@@ -29,9 +29,9 @@ antifraud:
       action: deny
       score: 300
 """
-READS_PAGES = """
+WAITS = """
 SELECT count(*) FROM pg_stat_activity
-WHERE application_name = 'laurel-antifraud' AND query LIKE '%) AS page%' AND query_start > $1
+WHERE application_name = 'laurel-antifraud' AND wait_event_type = 'Lock'
 """
 
 
@@ -167,29 +167,19 @@ async def test_a_bad_draft_is_refused_with_its_line(house: Supervisor, draft: Pa
 async def test_who_interrupts_a_back_test_ends_it(house: Supervisor, draft: Path) -> None:
     """AF-05: the next one can begin."""
     connection = await asyncpg.connect(house.env["LAUREL_DATABASE_URL"])
-    await connection.execute(
-        """
-        INSERT INTO antifraud.assessment (
-            member_id, request_id, assessment_id, kind, action, score, program_version,
-            points, amount_minor, occurred_time, create_time
-        )
-        SELECT 'filled-' || n % 100, gen_random_uuid()::text, uuidv7(), 1, 1, 0, 1, 10, 1000,
-            '1999-01-01', '1999-01-01'
-        FROM generate_series(1, 600000) AS n
-        """
-    )
-    began = await connection.fetchval("SELECT clock_timestamp()")
-    span = ("--from", "1999-01-01T00:00:00Z", "--to", "1999-01-02T00:00:00Z")
-    process = await start(house, "fraud", "backtest", str(draft), *span)
-    while not await connection.fetchval(READS_PAGES, began):
-        assert process.returncode is None
-        await asyncio.sleep(0.05)
+    async with connection.transaction():
+        # Whoever reads assessments waits.
+        await connection.execute("LOCK TABLE antifraud.assessment")
+        process = await start(house, "fraud", "backtest", str(draft))
+        while not await connection.fetchval(WAITS):
+            assert process.returncode is None
+            await connection.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.05)")
+        second = await laurel(house, "fraud", "backtest", str(draft))
+        assert (second.status, "BACK_TEST_RUNNING" in second.err) == (2, True)
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+        assert process.returncode == 130
     await connection.close()
-    second = await laurel(house, "fraud", "backtest", str(draft))
-    assert (second.status, "BACK_TEST_RUNNING" in second.err) == (2, True)
-    process.send_signal(signal.SIGINT)
-    await process.communicate()
-    assert process.returncode == 130
     # The service may hear of it a moment later.
     for _ in range(5):
         third = await laurel(house, "fraud", "backtest", str(draft))
