@@ -1,5 +1,6 @@
 """`laurel demo`: a year and a half of real orders on one terminal."""
 
+import asyncio
 import shutil
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ CLOCK_START = "1998-07-01T12:00:00Z"
 BAR_WIDTH = 46
 # Among so many customers there is surely one whose story has everything.
 CUSTOMERS_MIN = 1000
+CODE_TRIES = 300
 
 
 class Demo:
@@ -225,6 +227,7 @@ class Demo:
                     f"  refused: redemption {number} of the hour: {explain(error)}", highlight=False
                 )
                 await self._why(client, member_id)
+                await _wait_for_code(client, member_id)
                 return
             cancel = checkout_pb.CancelCheckoutRequest(
                 request_id=f"{order_id}-cancel", checkout_id=quote.checkout_id
@@ -258,6 +261,16 @@ class Demo:
         whole = sum(seconds for name, seconds in self.stages.items() if not name.startswith(" "))
         table.add_row("all", f"{whole:.1f}")
         self.console.print(table)
+
+
+async def _wait_for_code(client: Client, member_id: str) -> None:
+    """Until the code that a challenge sends is in the inbox, a moment after the refusal."""
+    for _ in range(CODE_TRIES):
+        view = await MemberView(member_id).load(client)
+        if any(not message.rule for message in view.messages):
+            return
+        await asyncio.sleep(0.1)
+    raise UserError(f"the code for {member_id} did not come within {CODE_TRIES // 10} s")
 
 
 async def find_protagonist(client: Client) -> str:
