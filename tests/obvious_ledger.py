@@ -313,7 +313,7 @@ class Member:
             kept = bought.without_lines(lines)
         else:
             cents = bought.cents if cents is None else cents
-            nothing = purchase.bought_something and not cents
+            nothing = purchase.is_returned and not bought.cents
             if nothing or cents > bought.cents:
                 raise Refusal("RETURN_EXCEEDED")
             kept = bought.without(cents)

@@ -158,9 +158,8 @@ class Purchase:
     taken_back: int = 0
     forgiven: int = 0
     cash: int = 0
-
-    def __post_init__(self) -> None:
-        self.bought_something = self.basket.cents > 0
+    is_returned: bool = False
+    """Wholly or in part."""
 
     def give_back(self, kept: Basket, counted: Counter[tuple[str, str]]) -> int:
         """What the part that comes back had earned; it leaves room for the day's other points."""
@@ -171,4 +170,5 @@ class Purchase:
         due = max(0, self.points - points - self.taken_back)
         self.basket = kept
         self.taken_back += due
+        self.is_returned = True
         return due

@@ -462,7 +462,7 @@ class LedgerMachine(Hands):
 
 def is_kept(purchase: Purchase) -> bool:
     """Whether anything of it can still come back."""
-    return purchase.basket.cents > 0 or not purchase.bought_something
+    return purchase.basket.cents > 0 or not purchase.is_returned
 
 
 def money(cents: int) -> Money:
