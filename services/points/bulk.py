@@ -10,12 +10,13 @@ from kit.interceptor import refusal_of
 from kit.validate import check
 from laurel.points.v1 import points_service_pb2 as pb
 from points import parse
+from points.apart import Work
 from points.plain import PlainAccrual
 from points.plain_render import render_plain
 from points.render import render_accrued
 from points.store import Answer
 from points.values import Accrue, Command, Posted
-from points.writing import Work, WritePath
+from points.writing import WritePath
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
 

@@ -15,6 +15,17 @@ class InsufficientPoints(LaurelError):
     text = "{asked} points were asked for and {available} can be spent; ask for no more than that"
 
 
+class BalanceExceeded(LaurelError):
+    """An account would have more points than it can hold."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "BALANCE_EXCEEDED"
+    text = (
+        "an account holds 10^18 points at most, the active, pending and held ones together, and "
+        "would have more; book fewer points"
+    )
+
+
 class Denied(LaurelError):
     """Anti-fraud refuses; why is for operators, not for the caller."""
 

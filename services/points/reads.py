@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kit.batch import Batcher
 from kit.clock import Clock
 from kit.db import Database
+from points.apart import Work
 from points.balances import BalanceReader, BalanceView
 from points.board_store import BoardStore
 from points.liability_reader import LiabilityReader
@@ -13,7 +14,6 @@ from points.reading import LedgerReader
 from points.store import Answer
 from points.values import Accrue, Command, Posted
 from points.watching import BalanceHub
-from points.writing import Work
 from rules.feed import ProgramFeed
 
 # A statement costs as much as what ten balances of it do.

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from kit.clock import Clock
+from points.apart import Work
 from points.bulk import answer_rows
 from points.store import Answer
 from points.values import Command
-from points.writing import Work
 from rules.compiled import ProgramHistory
 from rules.feed import ProgramFeed
 

@@ -14,7 +14,7 @@ from kit.events import publish
 from kit.requests import is_repeat
 from points import accruals, holds, metrics, returns, rule_accruals
 from points.book import Book
-from points.errors import HoldMoved, NotPlain, RequestRaced
+from points.errors import BalanceExceeded, HoldMoved, NotPlain, RequestRaced
 from points.events import render_badges, render_events
 from points.plain import Allowed, PlainAccrual, explain, is_short
 from points.plain_store import book_plain
@@ -53,6 +53,7 @@ from rules.compiled import ProgramHistory
 CONSTRAINTS: dict[str, type[LaurelError]] = {
     "request_pkey": RequestRaced,
     "account_is_plain": NotPlain,
+    "account_balance_max": BalanceExceeded,
 }
 
 Answer = Posted | PlainAccrual | Exception

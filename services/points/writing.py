@@ -1,12 +1,13 @@
 """What happens to a batch of commands: look up, decide what they earn, ask anti-fraud, book."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from kit.clock import Clock, NewId
 from kit.db import Database
 from kit.errors import LaurelError, RequestIdReused
 from points import errors, metrics
+from points.apart import work_apart
 from points.fact_book import FactBook
 from points.holds import check_redemption
 from points.leave import check_may_spend, must_wait
@@ -26,8 +27,6 @@ CAREFUL_BATCHES = 100
 # Of requests with one id and different content, so many are tried as long as all are refused.
 ROUNDS_MAX = 4
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
-Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
-"""What `WritePath.work` does to a batch."""
 
 
 class WritePath:
@@ -54,8 +53,12 @@ class WritePath:
         self._careful_count = 0
 
     async def work(self, commands: Sequence[Command]) -> list[Answer]:
-        """Books a batch. A request id that comes twice in it takes effect once: for the first of
-        those that are not refused.
+        """Books a batch; a command that cannot be booked does not keep the others from it."""
+        return await work_apart(commands, self._book_all)
+
+    async def _book_all(self, commands: Sequence[Command]) -> list[Answer]:
+        """All or nothing. A request id that comes twice takes effect once: for the first of those
+        that are not refused.
         """
         history = await self._feed.ensure()
         answers: dict[int, Answer] = {}

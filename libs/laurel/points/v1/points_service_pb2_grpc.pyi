@@ -34,6 +34,8 @@ class PointsServiceStub:
     batch is refused so for good.
     Where a list of errors below names ACCOUNT_FROZEN of a member, ACCOUNT_EARN_ONLY can come in its place, see AccountRestriction; but for
     FreezeAccount.
+    An account holds 10^18 points at most, the active, pending and held ones together: any call that would bring more to one is refused with
+    FAILED_PRECONDITION and reason BALANCE_EXCEEDED.
     """
 
     def __init__(self, channel: aio.Channel) -> None: ...
@@ -302,6 +304,8 @@ class PointsServiceServicer(metaclass=abc_1.ABCMeta):
     batch is refused so for good.
     Where a list of errors below names ACCOUNT_FROZEN of a member, ACCOUNT_EARN_ONLY can come in its place, see AccountRestriction; but for
     FreezeAccount.
+    An account holds 10^18 points at most, the active, pending and held ones together: any call that would bring more to one is refused with
+    FAILED_PRECONDITION and reason BALANCE_EXCEEDED.
     """
 
     @abc_1.abstractmethod
