@@ -1,8 +1,8 @@
 """A program ready to decide: parsed once, then only whole numbers and compiled conditions."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from rules.fraud_fallbacks import DEADLINE_MS, EXTERNAL_DEADLINE_MS, compile_fal
 from rules.fraud_rules import Antifraud, compile_antifraud
 from rules.money import MINOR_UNITS, scaled
 from rules.step_up import compile_step_up
+from rules.tiers import tier_for
 from rules.values import (
     Action,
     Adjustments,
@@ -81,10 +82,16 @@ class CompiledProgram:
     households: Households | None
     leaderboards: Leaderboards
     till_late_days_max: int
+    gone_tiers: dict[str, Tier] = field(default_factory=dict)
+    """By the id of a tier that only other versions have, the tier that it counts as in this one."""
 
     def tier(self, tier_id: str) -> Tier | None:
         """Returns the tier of that id; None when this version has none."""
         return self.tiers_by_id.get(tier_id)
+
+    def counted_tier(self, tier_id: str) -> Tier | None:
+        """Returns what a tier of any version counts as in this one; None when none has it."""
+        return self.tiers_by_id.get(tier_id) or self.gone_tiers.get(tier_id)
 
 
 def compile_program(version: int, program: pb.Program, effective_time: datetime) -> CompiledProgram:
@@ -132,9 +139,10 @@ class ProgramHistory:
     """All versions of the program that were applied; never changes."""
 
     def __init__(self, programs: Iterable[CompiledProgram]) -> None:
-        self._by_version = {program.version: program for program in programs}
-        if not self._by_version:
+        by_version = {program.version: program for program in programs}
+        if not by_version:
             raise ValueError("a history needs at least one program")
+        self._by_version = _with_gone_tiers(by_version)
         self._first = self._by_version[min(self._by_version)]
         self.newest = self._by_version[max(self._by_version)]
         # Of those that begin at one instant only the highest version ever decides.
@@ -161,6 +169,27 @@ class ProgramHistory:
     def versions(self) -> tuple[int, ...]:
         """Returns the numbers of all versions, lowest first."""
         return tuple(sorted(self._by_version))
+
+
+def _with_gone_tiers(programs: Mapping[int, CompiledProgram]) -> dict[int, CompiledProgram]:
+    """The same versions, each knowing what the tiers that only others have count as in it.
+
+    Who holds such a tier keeps it until their review: it counts as the highest one here that asks
+    for no more than it did when it was last there.
+    """
+    in_order = [programs[number] for number in sorted(programs)]
+    # Of a tier that is yet to come, how it begins.
+    last_seen = {tier.id: tier for program in reversed(in_order) for tier in program.ladder}
+    known = {}
+    for program in in_order:
+        last_seen |= program.tiers_by_id
+        gone = {
+            tier_id: tier_for(tier.qualify_minor, program.ladder)
+            for tier_id, tier in last_seen.items()
+            if tier_id not in program.tiers_by_id
+        }
+        known[program.version] = replace(program, gone_tiers=gone) if gone else program
+    return known
 
 
 def _tier(tier: pb.Tier, rank: int, digits: int) -> Tier:

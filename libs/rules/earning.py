@@ -85,12 +85,12 @@ def rate_of(purchase: Purchase, tier_id: str, program: CompiledProgram) -> Rate:
     earning = program.earning
     if not earning.conditional:
         return _rate(earning.always, tier_id, program)
-    return _rate(tuple(_holds(purchase, program.tier(tier_id), earning)), tier_id, program)
+    return _rate(tuple(_holds(purchase, program.counted_tier(tier_id), earning)), tier_id, program)
 
 
 @lru_cache(maxsize=4096)
 def _rate(holds: tuple[bool | None, ...], tier_id: str, program: CompiledProgram) -> Rate:
-    earning, tier = program.earning, program.tier(tier_id)
+    earning, tier = program.earning, program.counted_tier(tier_id)
     factor_e4 = tier.multiplier_e4 if tier is not None else _ONE_E4
     numerator = sum(
         rule.per_unit_e6 * (factor_e4 if rule.tier_multiplier else _ONE_E4)

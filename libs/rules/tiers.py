@@ -31,18 +31,6 @@ def tier_for(window_spend_minor: int, ladder: Sequence[Tier]) -> Tier:
     return reached
 
 
-def current_tier(tier_id: str, rank: int, ladder: Sequence[Tier]) -> Tier:
-    """Returns the tier of a member in this ladder.
-
-    One who is in a tier that left the program counts as being in the tier that has its rank now,
-    the top where the ladder became shorter.
-    """
-    for tier in ladder:
-        if tier.id == tier_id:
-            return tier
-    return ladder[min(max(rank, 0), len(ladder) - 1)]
-
-
 def decide_upgrade(current: Tier, window_spend_minor: int, ladder: Sequence[Tier]) -> Tier | None:
     """Returns the tier that the member rises to, several levels in one go; None when it stays."""
     reached = tier_for(window_spend_minor, ladder)

@@ -159,7 +159,7 @@ def _points_to_earn(
         return 0
     purchase = Purchase(cash_minor, cart.categories, cart.channel, cart.store)
     try:
-        return expected(purchase, at, program.tier(tier_id), program)
+        return expected(purchase, at, program.counted_tier(tier_id), program)
     except PointsOutOfRange as error:
         raise AmountInvalid(
             "lines", problem=f"the cart would earn {error}; give a smaller one"

@@ -72,7 +72,7 @@ class FactBook:
         for command in commands:
             person, at = people[command.member_id], command.occurred_time
             members[command.request_id] = MemberFacts(
-                tier=command.program.tier(tiers.get(command.member_id, "")),
+                tier=command.program.counted_tier(tiers.get(command.member_id, "")),
                 birth_month=person.birth_month,
                 enrol_time=person.enrol_time,
                 cards=tuple(dict.fromkeys(c.card for c in person.cards if c.held_at(at))),

@@ -255,3 +255,22 @@ async def test_the_tier_multiplies_even_for_a_member_whom_points_meets_for_the_f
             line.rule == "tier_multiplier" and not line.applied
             for line in unknown.explanation.lines
         )
+
+
+async def test_pt_01_a_tier_that_left_the_ladder_multiplies_as_the_one_that_it_counts_as(
+    ground: Ground, member: str
+) -> None:
+    """TR-03: silver has another id now; who holds it keeps it, and its factor, until the review."""
+    async with ground.house() as house:
+        await house.apply(calm_program())
+        await house.start("antifraud", "tier", "points")
+        ledger = Ledger(house)
+        await ledger.accrue(member, "120")
+        await house.settle()
+        renamed = calm_program().replace("id: silver", "id: argent")
+        await house.apply(renamed.replace("tier_id: silver", "tier_id: argent"))
+        await house.settle()
+        accrued = await ledger.accrue(member, "128.50")
+        assert (accrued.points, accrued.explanation.tier_id) == (154, "argent")
+        assert (await ledger.reverse(accrued)).transaction.points == -154
+        assert (await ledger.balance(member)).active == 120

@@ -1,11 +1,14 @@
 """Which tier a member is in (TR-01, TR-03, TR-04)."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.compiled import CompiledProgram
-from rules.tiers import Demote, Keep, current_tier, decide_upgrade, next_tier, review, tier_for
+from rules.compiled import CompiledProgram, ProgramHistory
+from rules.tiers import Demote, Keep, decide_upgrade, next_tier, review, tier_for
+from rules.values import Tier
 
 spends = st.integers(-(10**6), 10**7)
 ranks = st.integers(0, 3)
@@ -87,12 +90,36 @@ def test_who_has_just_risen_keeps_the_tier_at_a_review_with_the_same_spend(
         assert isinstance(review(reached.rank, spend, program.ladder), Keep)
 
 
-def test_a_member_of_a_tier_that_left_the_program_is_where_its_rank_was(
+def test_a_tier_that_left_the_ladder_counts_as_the_highest_that_asks_for_no_more(
     program: CompiledProgram,
 ) -> None:
-    assert current_tier("silver", 9, program.ladder).id == "silver"
-    assert current_tier("bronze", 1, program.ladder).id == "silver"
-    assert current_tier("platinum", 7, program.ladder).id == "diamond"
+    """Also where it is yet to come; of one that was changed before it left, as it was last."""
+
+    def version(number: int, *ladder: tuple[str, int]) -> CompiledProgram:
+        tiers = [
+            Tier(name, name, rank, spend, spend, "1", 10_000)
+            for rank, (name, spend) in enumerate(ladder)
+        ]
+        by_id = {tier.id: tier for tier in tiers}
+        return replace(program, version=number, ladder=tuple(tiers), tiers_by_id=by_id)
+
+    history = ProgramHistory(
+        [
+            version(1, ("member", 0), ("silver", 100), ("gold", 260)),
+            version(2, ("member", 0), ("silver", 100), ("gold", 400), ("onyx", 900)),
+            version(3, ("member", 0), ("silver", 100), ("ruby", 300), ("onyx", 500)),
+        ]
+    )
+
+    def counts_as(tier_id: str) -> list[str | None]:
+        tiers = [history.version(number).counted_tier(tier_id) for number in (1, 2, 3)]
+        return [tier.id if tier else None for tier in tiers]
+
+    assert counts_as("gold") == ["gold", "gold", "ruby"]
+    assert counts_as("ruby") == ["gold", "silver", "ruby"]
+    assert counts_as("onyx") == ["gold", "onyx", "onyx"]
+    assert counts_as("nothing") == [None, None, None]
+    assert history.version(3).tier("gold") is None
 
 
 def test_the_way_up_ends_at_the_top(program: CompiledProgram) -> None:
