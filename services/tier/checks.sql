@@ -51,10 +51,12 @@ GROUP BY member_id, transaction_id
 HAVING count(*) > 1
 
 -- check: growth is what the ledger's transaction was for, and nothing under review
--- The other way round it holds only once the events have arrived.
+-- The other way round it holds only once the events have arrived. After a merge it is of who had booked the purchase; it was of the survivor
+-- before that was told.
 SELECT g.member_id, g.transaction_id, g.spend_minor, g.counted_time, t.kind, t.explanation ->> 'spend' AS ledger_spend
 FROM tier.growth AS g
-LEFT JOIN points.transaction AS t ON t.member_id = g.member_id AND t.transaction_id::text = g.transaction_id
+LEFT JOIN points.transaction AS t
+    ON t.transaction_id::text = g.transaction_id AND g.member_id IN (t.member_id, t.explanation ->> 'booked_member')
 WHERE
     CASE t.kind
         WHEN 1 THEN

@@ -30,6 +30,7 @@ class Purchase(NamedTuple):
     """Spend of a member, or its return, as the ledger told it."""
 
     member_id: str
+    """Whose it was when it was booked, whoever their account was merged into since."""
     transaction_id: str
     spend: Spend
 
@@ -66,12 +67,14 @@ def _read_purchase(event: Event) -> Purchase | None:
         returned = event.accrual_reversed
         counted = from_timestamp(returned.accrual_occurred_time)
         spend = Spend(counted, UUID(event.event_id), -_minor(returned.spend))
-        return Purchase(event.member_id, returned.transaction_id, spend)
+        member_id = returned.booked_member_id or event.member_id
+        return Purchase(member_id, returned.transaction_id, spend)
     if event.HasField("review_settled") and event.review_settled.legitimate:
         settled = event.review_settled
         counted = from_timestamp(settled.accrual_occurred_time)
         spend = Spend(counted, UUID(event.event_id), _minor(settled.spend))
-        return Purchase(event.member_id, settled.transaction_id, spend)
+        member_id = settled.booked_member_id or event.member_id
+        return Purchase(member_id, settled.transaction_id, spend)
     return None
 
 

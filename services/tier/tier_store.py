@@ -71,13 +71,15 @@ class TierStore:
         await self._feed.handle_event(tx, events)
         demoting = read_demotions(events)
         others = [event for event in events if not event.HasField("fraud_action_taken")]
-        members = sorted({*members_of(others), *(one.member_id for one in demoting)})
+        purchases = read_purchases(events)
+        demoted = {one.member_id for one in demoting}
+        members = sorted({*members_of(others), *demoted, *(one.member_id for one in purchases)})
         if not members:
             return
         history = await self._history_for(events)
         await tx.execute("add_members", members)
         standings = _standings(await tx.fetch("lock_members", members))
-        fresh = await _add_growth(tx, read_purchases(events))
+        fresh = await _add_growth(tx, purchases)
         growth = await _load_growth(tx, standings, fresh, history)
         steps: list[Step] = []
         moved: list[Moved] = []

@@ -403,8 +403,8 @@ class AccrualReversed(message.Message):
     region: builtins.str
     """Region that the accrual counted for on leaderboards; empty where none was named."""
     booked_member_id: builtins.str
-    """Whose accrual it was when it was booked: the event's member, or one who was merged into them since. It leaves the leaderboards of
-    this one. Empty in events from before this field: then the event's member.
+    """Whose accrual it was when it was booked: the event's member, or one who was merged into them since. It leaves the leaderboards, and the
+    spend for a tier, of this one. Empty in events from before this field: then the event's member.
     """
     cash_points: builtins.int
     """Points that the member had no more and that are made up for in cash. They come on top of `points`, and are not earned any more either.
@@ -1079,8 +1079,8 @@ class ReviewSettled(message.Message):
     region: builtins.str
     """Region that the accrual counts for on leaderboards; empty where none was named."""
     booked_member_id: builtins.str
-    """Whose accrual it was when it was booked: the event's member, or one who was merged into them since. It counts on the leaderboards of
-    this one. Empty in events from before this field: then the event's member.
+    """Whose accrual it was when it was booked: the event's member, or one who was merged into them since. It counts on the leaderboards, and
+    for the tier, of this one. Empty in events from before this field: then the event's member.
     """
     @builtins.property
     def spend(self) -> money_pb2.Money:
