@@ -22,6 +22,13 @@ class Spend(NamedTuple):
     spend_minor: int
 
 
+def turn_of(spend: Spend) -> tuple[datetime, bool, UUID]:
+    """Where a spend comes in the order of decisions: at one instant what was returned comes first,
+    so that a purchase whose return has overtaken it reaches nothing.
+    """
+    return spend.counted_time, spend.spend_minor > 0, spend.event_id
+
+
 class Window(NamedTuple):
     """A stretch of time, both ends counted."""
 
@@ -41,10 +48,10 @@ def window_before(instant: datetime, program: CompiledProgram) -> Window:
 
 
 class Growth:
-    """All spend of one member that a decision may look at, ordered by time and then by event."""
+    """All spend of one member that a decision may look at, in the order of decisions."""
 
     def __init__(self, spends: Iterable[Spend]) -> None:
-        self.spends = sorted(spends)
+        self.spends = sorted(spends, key=turn_of)
         self._times = [spend.counted_time for spend in self.spends]
         self._sums = list(accumulate((spend.spend_minor for spend in self.spends), initial=0))
 

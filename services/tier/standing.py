@@ -16,7 +16,7 @@ from rules.calendar import add_months
 from rules.compiled import CompiledProgram, ProgramHistory
 from rules.tiers import Keep, decide_upgrade, review, tier_for
 from rules.values import Tier
-from tier.growth import BEGINNING, Growth, Spend, Window, window_at, window_before
+from tier.growth import BEGINNING, Growth, Spend, Window, turn_of, window_at, window_before
 
 DAYS_OF_MONTH_MAX = 31
 
@@ -215,7 +215,8 @@ def _upgrade_at(
 
 def _cause(gains: Sequence[Spend], turn: Spend) -> UUID:
     """The newest of the new spends up to a turn: without it there would be no step."""
-    return gains[max(0, bisect_right(gains, turn) - 1)].event_id
+    count = bisect_right(gains, turn_of(turn), key=turn_of)
+    return gains[max(0, count - 1)].event_id
 
 
 def _late_cause(gains: Sequence[Spend], until: datetime) -> UUID:

@@ -128,7 +128,19 @@ def test_a_return_alone_moves_nobody():
 
 
 def test_a_return_that_overtakes_its_purchase_lifts_nobody():
-    """Documented: the order of a purchase and its return matters until the review."""
+    """Documented: the order of a purchase and its return matters until the review.
+
+    Event ids rise with time: that of the return is the higher one, whichever event comes first.
+    """
     bought = Spend(START, UUID(int=1), 30_000)
-    back = Spend(START, UUID(int=0), -30_000)
+    back = Spend(START, UUID(int=2), -30_000)
     assert tell([back], [bought])[0].tier_id is None
+    assert tell([back, bought])[0].tier_id is None
+
+
+def test_what_is_left_of_a_purchase_whose_return_came_first_counts():
+    bought = Spend(START, UUID(int=1), 30_000)
+    back = Spend(START, UUID(int=2), -15_000)
+    standing, [made] = tell([back], [bought])
+    assert (standing.tier_id, made.window_spend_minor) == ("silver", 15_000)
+    assert made.cause_event_id == bought.event_id

@@ -93,6 +93,16 @@ async def test_spend_counts_once_its_review_found_no_fraud(desk: Desk, member: s
     assert (await desk.status(member, NOON)).window_spend == usd("0")
 
 
+async def test_tr_03_a_return_that_overtakes_its_purchase_on_the_way_prevents_the_upgrade(
+    desk: Desk, member: str
+):
+    purchase = bought(member, "300", NOON)
+    await desk.tell(returned(purchase, "300", NOON + DAY))
+    await desk.tell(purchase)
+    assert await desk.tier(member) == "member"
+    assert not await desk.history(member)
+
+
 async def test_keeping_on_buying_moves_neither_tier_nor_validity(desk: Desk, member: str):
     """Only an upgrade and a review set a validity."""
     await desk.tell(bought(member, "120", NOON))
