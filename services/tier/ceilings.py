@@ -43,7 +43,7 @@ class Ceiling:
     program_version: int = 0
     """The version whose tier that is."""
     earned_tier_id: str = ""
-    """What the member had earned when it was heard of, by `earned_version`."""
+    """What others knew that the member had earned when it was heard of, by `earned_version`."""
     earned_version: int = 0
     take_time: datetime | None = None
     lift_time: datetime | None = None
@@ -109,11 +109,20 @@ def hear(
         if one.lifted and ceiling.lift_time is None:
             ceiling.lift_time = at
         elif not one.lifted and ceiling.take_time is None:
+            known_tier = _known(tier, before, own, ladder)
             ceiling.take_time = at
             ceiling.tier_id, ceiling.program_version = one.tier_id, one.program_version
-            ceiling.earned_tier_id, ceiling.earned_version = tier.id, ladder.program.version
+            ceiling.earned_tier_id, ceiling.earned_version = known_tier.id, ladder.program.version
         turns += _turns(ceiling, before, counted(tier, own, ladder), at, ladder)
     return turns
+
+
+def _known(earned: Tier, before: Tier, own: Iterable[Ceiling], ladder: Ladder) -> Tier:
+    """What others know of that a member has earned: all of it, but for what rose beneath a ceiling
+    that is in force. That is told as an upgrade once none is.
+    """
+    had = [ladder.tier(one.earned_tier_id, one.earned_version) for one in own if one.in_force]
+    return min(earned, max([before, *had], key=_rank), key=_rank)
 
 
 def _turns(

@@ -271,6 +271,25 @@ def test_events_may_come_twice_and_in_any_order(lower: str, lifts: int) -> None:
         assert latest[1] == ("gold" if lifts == 2 else lower or "member")
 
 
+@pytest.mark.parametrize("late_first", [True, False])
+def test_af_04_what_rose_beneath_a_ceiling_is_an_upgrade_whichever_lift_comes_last(
+    late_first: bool,
+) -> None:
+    """A second demotion overtakes the news that the first one was lifted: gifts are given still."""
+    first, second = UUID(int=1), UUID(int=2)
+    known: dict[UUID, Ceiling] = {}
+    lifts = [told(first, "", 1, lifted=True), told(second, "", 3, lifted=True)]
+    events = [told(first, "silver", 0), told(second, "", 2), *lifts[:: 1 if late_first else -1]]
+    turns = []
+    for event, tier_id in zip(events, ["gold", "diamond", "diamond", "diamond"], strict=True):
+        earned = PROGRAM.tier(tier_id)
+        assert earned is not None
+        turns += hear(known, [event], {"m": earned}, LADDER)
+    rises = [(one.origin.id, one.target.id) for one in turns if one.reason == "UPGRADE"]
+    assert rises == [("gold", "diamond")]
+    assert turns[-1].target.id == "diamond"
+
+
 def test_a_tier_that_left_the_ladder_counts_as_the_one_that_asks_for_no_more() -> None:
     text = SAMPLE.read_text()
     renamed = text.replace("id: silver", "id: bronze").replace("tier_id: silver", "tier_id: bronze")
