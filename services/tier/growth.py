@@ -42,9 +42,16 @@ def window_at(instant: datetime, program: CompiledProgram) -> Window:
     return Window(start, instant)
 
 
-def window_before(instant: datetime, program: CompiledProgram) -> Window:
-    """The months up to the end of a validity; what is spent at that very instant comes after."""
-    return Window(window_at(instant, program).start, instant - RESOLUTION)
+def window_before(instant: datetime, since: datetime | None, program: CompiledProgram) -> Window:
+    """The months up to the end of a validity; what is spent at that very instant comes after.
+
+    What the decision of `since` had counted is out once these months have passed since then.
+    """
+    start = window_at(instant, program).start
+    # A year after 29 February is the 28th, and a year before the 28th is not the 29th.
+    if since is not None and add_months(since, program.window_months, program.zone) <= instant:
+        start = max(start, since + RESOLUTION)
+    return Window(start, instant - RESOLUTION)
 
 
 class Growth:

@@ -107,9 +107,9 @@ def decide(
     return standing, made + more
 
 
-def review_window(end: datetime, history: ProgramHistory) -> Window:
+def review_window(end: datetime, standing: Standing, history: ProgramHistory) -> Window:
     """The window that a review at the end of a validity looks at."""
-    return window_before(end, history.in_force(end))
+    return window_before(end, standing.decide_time, history.in_force(end))
 
 
 def review_at(
@@ -124,7 +124,7 @@ def review_at(
         origin=origin,
         from_tier_id=standing.tier_id or origin.id,
         target=verdict.tier,
-        window=window_before(end, program),
+        window=review_window(end, standing, history),
         window_spend_minor=spend_minor,
         threshold_minor=verdict.threshold_minor,
         occurred_time=end,
@@ -155,7 +155,7 @@ def _reviews_due(
 ) -> Steps:
     made: list[Decision] = []
     while (end := standing.valid_until) is not None and end <= until:
-        spend = growth.spend_in(review_window(end, history))
+        spend = growth.spend_in(review_window(end, standing, history))
         standing, step = review_at(end, standing, spend, history)
         made += step
     return standing, made

@@ -142,14 +142,18 @@ class TierStore:
             due = await tx.fetch(statement, as_of, MEMBERS_PER_STEP)
             if not due:
                 return Count()
-            windows = [review_window(row["valid_until_time"], history) for row in due]
-            members = [row["member_id"] for row in due]
+            standings = _standings(due)
+            windows = [
+                review_window(row["valid_until_time"], standings[row["member_id"]], history)
+                for row in due
+            ]
+            members = list(standings)
             starts, ends = [w.start for w in windows], [w.end for w in windows]
             sums = await tx.fetch("sum_growth", members, starts, ends)
             steps: list[Step] = []
             moved: list[Moved] = []
             for row, total in zip(due, sums, strict=True):
-                before, spend = read_standing(row), max(0, total["spend_minor"])
+                before, spend = standings[row["member_id"]], max(0, total["spend_minor"])
                 after, decisions = review_at(row["valid_until_time"], before, spend, history)
                 steps += steps_of(row["member_id"], before, decisions)
                 moved.append(Moved(row["member_id"], after))

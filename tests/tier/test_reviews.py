@@ -145,6 +145,17 @@ async def test_a_return_takes_no_tier_away_at_once_but_at_the_review(desk: Desk,
     assert (made.kind, made.to_tier_id, made.window_spend) == (DEMOTED, "silver", usd("50"))
 
 
+async def test_tr_04_a_leap_day_keeps_no_tier_either(desk: Desk, member: str):
+    """A validity from 29 February ends on the 28th: its purchase is over then, as on other days."""
+    leap_day = datetime(2024, 2, 29, 17, tzinfo=UTC)
+    await desk.tell(bought(member, "120", leap_day))
+    await desk.review(datetime(2025, 2, 28, 17, tzinfo=UTC))
+    made = (await desk.history(member))[0]
+    assert (made.kind, made.window_spend, made.threshold_spend) == (DEMOTED, usd("0"), usd("75"))
+    window_start = from_timestamp(made.window_start_time)
+    assert window_start == leap_day + timedelta(microseconds=1)
+
+
 async def test_a_review_many_years_ahead_is_refused(desk: Desk):
     refusal = await refused(desk.review(datetime(2999, 1, 1, tzinfo=UTC)))
     assert refusal.reason == "TIME_IN_FUTURE"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ def rank(standing: Standing) -> int:
 
 def review_until(standing: Standing, growth: Growth, until: datetime) -> Standing:
     while (end := standing.valid_until) is not None and end <= until:
-        spend = growth.spend_in(review_window(end, HISTORY))
+        spend = growth.spend_in(review_window(end, standing, HISTORY))
         standing, _ = review_at(end, standing, spend, HISTORY)
     return standing
 
@@ -144,3 +145,17 @@ def test_what_is_left_of_a_purchase_whose_return_came_first_counts():
     standing, [made] = tell([back], [bought])
     assert (standing.tier_id, made.window_spend_minor) == ("silver", 15_000)
     assert made.cause_event_id == bought.event_id
+
+
+@pytest.mark.parametrize("day", [27, 28, 29, 30, 31])
+def test_tr_04_the_last_days_of_a_month_are_no_better_than_others(day: int):
+    """Held for a month, by the spend of a month: what reached a tier in January is over then."""
+    monthly = Program()
+    monthly.CopyFrom(PROGRAM)
+    monthly.tiers.window_months = monthly.tiers.validity_months = 1
+    history = ProgramHistory([compile_program(1, monthly, START)])
+    growth = Growth([Spend(datetime(2023, 1, day, 17, tzinfo=UTC), UUID(int=1), 12_000)])
+    standing, _ = decide(Standing(), growth, growth.spends, history)
+    end = standing.valid_until
+    assert end is not None
+    assert growth.spend_in(review_window(end, standing, history)) == 0
