@@ -15,7 +15,7 @@ from tier.ceilings import Ladder, counted, holding
 from tier.errors import MemberNotFound
 from tier.growth import window_at
 from tier.standing import Kind, Standing, tier_in
-from tier.tier_store import load_ceilings, read_standing
+from tier.tier_store import history_with, load_ceilings, read_standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,9 @@ class TierReader:
         if not rows:
             raise MemberNotFound(member_id=member_id)
         standing = read_standing(rows[0])
+        if standing.program_version > history.newest.version:
+            await history_with(self._feed, standing.program_version)
+            return await self.status(member_id, as_of)
         tier = tier_in(standing, program, history)
         held = _held(standing, tier, history)
         ladder = Ladder(program, history)
@@ -122,13 +125,13 @@ class TierReader:
 
     async def briefs(self, member_ids: Sequence[str], now: datetime) -> dict[str, Brief]:
         """Tiers, birthdays and enrolments of those members that are known."""
-        history = await self._feed.ensure()
-        program = history.in_force(now)
         asked = list(set(member_ids))
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("get_standings", asked)
             enrolled = {row["member_id"]: row for row in await tx.fetch("get_enrolled", asked)}
             ceilings = await load_ceilings(tx, asked)
+        history = await self._history_of(rows)
+        program = history.in_force(now)
         found = {}
         for row in rows:
             member_id = row["member_id"]
@@ -146,17 +149,17 @@ class TierReader:
 
     async def decisions(self, member_id: str, before: int, size: int) -> list[Recorded]:
         """The decisions about a member with numbers below `before`, newest first."""
-        history = await self._feed.ensure()
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("list_decisions", member_id, before, size)
+        history = await self._history_of(rows)
         return [_read_decision(row, history) for row in rows]
 
     async def counts(self) -> list[TierCount]:
         """Members of every tier of the newest ladder, lowest first, then of tiers that left it."""
-        history = await self._feed.ensure()
-        ladder = history.newest.ladder
         async with self._database.transaction(readonly=True) as tx:
             rows = await tx.fetch("count_tiers")
+        history = await self._history_of(rows)
+        ladder = history.newest.ladder
         counts = {tier.id: 0 for tier in ladder}
         names = {tier.id: tier.name for tier in ladder}
         for row in sorted(rows, key=lambda row: row["tier_id"] or ""):
@@ -166,6 +169,11 @@ class TierReader:
                 gone = history.version(row["program_version"]).tier(tier_id)
                 names[tier_id] = gone.name if gone else tier_id
         return [TierCount(tier_id, names[tier_id], count) for tier_id, count in counts.items()]
+
+    async def _history_of(self, rows: Sequence[Any]) -> ProgramHistory:
+        """The versions of the program, those that rows were decided by among them."""
+        newest = max((row["program_version"] for row in rows), default=0)
+        return await history_with(self._feed, newest)
 
 
 def _counted_id(row: Any, history: ProgramHistory) -> str:

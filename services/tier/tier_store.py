@@ -76,9 +76,11 @@ class TierStore:
         members = sorted({*members_of(others), *demoted, *(one.member_id for one in purchases)})
         if not members:
             return
-        history = await self._history_for(events)
+        # Remote only while a version is missing, and then nothing but the inbox row is held.
+        history = await history_with(self._feed, program_version_of(events))
         await tx.execute("add_members", members)
         standings = _standings(await tx.fetch("lock_members", members))
+        _check_known(standings.values(), history)
         fresh = await _add_growth(tx, purchases)
         growth = await _load_growth(tx, standings, fresh, history)
         steps: list[Step] = []
@@ -113,18 +115,6 @@ class TierStore:
         told = [tier_turned(turn, until[turn.member_id], ladder.program, now) for turn in turns]
         await self._tell(tx, told)
 
-    async def _history_for(self, events: Events) -> ProgramHistory:
-        # Remote only while a version is missing, and then nothing but the inbox row is held.
-        history = await self._feed.ensure()
-        version = program_version_of(events)
-        if version > history.newest.version:
-            await self._feed.refresh()
-            history = await self._feed.ensure()
-        if version > history.newest.version:
-            known = history.newest.version
-            raise ProgramBehind(version=version, known=known, retry_after_ms=RETRY_AFTER_MS)
-        return history
-
     async def run_review(self, as_of: datetime) -> Reviewed:
         """Reviews until nobody is due: one level for each validity that has ended."""
         history = await self._feed.ensure()
@@ -143,6 +133,7 @@ class TierStore:
             if not due:
                 return Count()
             standings = _standings(due)
+            _check_known(standings.values(), history)
             windows = [
                 review_window(row["valid_until_time"], standings[row["member_id"]], history)
                 for row in due
@@ -186,6 +177,29 @@ class TierStore:
         latest = in_turn(events, {row["member_id"]: row["told_time"] for row in rows})
         await tx.execute("set_told_times", list(latest), list(latest.values()))
         await publish(tx, self._new_id, events)
+
+
+async def history_with(feed: ProgramFeed, version: int) -> ProgramHistory:
+    """The versions of the program, that one among them; it is asked for where another process has
+    heard of it first. Raises ProgramBehind.
+    """
+    history = await feed.ensure()
+    if version > history.newest.version:
+        await feed.refresh()
+        history = await feed.ensure()
+    _check_version(version, history)
+    return history
+
+
+def _check_known(standings: Iterable[Standing], history: ProgramHistory) -> None:
+    """Raises ProgramBehind where a member was decided about by a version that is not known here."""
+    _check_version(max((one.program_version for one in standings), default=0), history)
+
+
+def _check_version(version: int, history: ProgramHistory) -> None:
+    known = history.newest.version
+    if version > known:
+        raise ProgramBehind(version=version, known=known, retry_after_ms=RETRY_AFTER_MS)
 
 
 async def load_ceilings(tx: Transaction, members: Sequence[str]) -> dict[str, list[Ceiling]]:

@@ -9,6 +9,7 @@ from tier_desk import PROGRAM_BEGIN, Desk, bought, enrolment
 from house import SAMPLE, Ground, new_id, refused, usd
 from kit.clock import from_timestamp, to_timestamp
 from laurel.tier.v1 import tier_service_pb2 as pb
+from laurel.tier.v1.tier_service_pb2_grpc import TierServiceStub
 
 NOON = datetime(2024, 1, 10, 17, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -143,3 +144,28 @@ async def test_a_decision_is_made_by_the_program_in_force_then(new_desk: Desk, m
     assert (made.to_tier_id, made.threshold_spend) == ("silver", usd("80"))
     assert made.program_version == changed.version
     assert from_timestamp(made.occurred_time) == NOON + DAY
+
+
+async def test_a_version_that_another_process_heard_of_first_is_fetched(new_desk: Desk):
+    """OP-05: of two processes one takes the news of a program; the other reads what it decided."""
+    desk = new_desk
+    async with desk.house.twin("tier") as channel:
+        twin = TierServiceStub(channel)
+        await twin.CountTiers(pb.CountTiersRequest())
+        for number in range(3):
+            source = SAMPLE.read_text().replace("id: silver", f"id: bronze{number}")
+            changed = await desk.house.apply(source)
+            purchase = bought(new_id(), "120", datetime.now(UTC))
+            purchase.program_version = changed.version
+            await desk.tell(purchase)
+            member = purchase.member_id
+            for stub in (desk.tiers, twin):
+                [made] = await desk.history(member, stub)
+                assert (made.to_tier_id, made.program_version) == (f"bronze{number}", number + 2)
+                status = pb.GetTierStatusRequest(member_id=member)
+                assert (await stub.GetTierStatus(status)).tier_status.rank == 1
+                asked = pb.BatchGetTiersRequest(member_ids=[member])
+                [row] = (await stub.BatchGetTiers(asked)).member_tiers
+                assert (row.tier_id, row.rank) == (f"bronze{number}", 1)
+                counts = (await stub.CountTiers(pb.CountTiersRequest())).tier_counts
+                assert sum(count.member_count for count in counts) == number + 1

@@ -98,9 +98,12 @@ class Desk:
         """Id of a member's tier."""
         return (await self.status(member)).tier_id
 
-    async def history(self, member: str) -> list[pb.TierDecision]:
-        """The decisions about a member, newest first."""
-        answer = await self.tiers.ListTierHistory(pb.ListTierHistoryRequest(member_id=member))
+    async def history(
+        self, member: str, process: TierServiceStub | None = None
+    ) -> list[pb.TierDecision]:
+        """The decisions about a member, newest first; as one process of several knows them."""
+        tiers = process or self.tiers
+        answer = await tiers.ListTierHistory(pb.ListTierHistoryRequest(member_id=member))
         return list(answer.tier_decisions)
 
     async def review(self, as_of: datetime) -> pb.RunReviewResponse:
