@@ -2,7 +2,7 @@
 
 # the contract names the methods
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from google.type.money_pb2 import Money
@@ -105,11 +105,12 @@ def _parse_token(token: str) -> tuple[datetime, UUID] | None:
         return None
     try:
         create_time, entitlement_id = datetime.fromisoformat(str(key[0])), UUID(str(key[1]))
-    except ValueError:
+        if create_time.tzinfo is None:
+            raise PageTokenInvalid
+        # Other offsets than that of UTC may lead out of what a datetime knows.
+        return create_time.astimezone(UTC), entitlement_id
+    except (ValueError, OverflowError):
         raise PageTokenInvalid from None
-    if create_time.tzinfo is None:
-        raise PageTokenInvalid
-    return create_time, entitlement_id
 
 
 def _token(last: Entitlement) -> str:

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from benefits_desk import (
     AVAILABLE,
     EXPIRED,
@@ -14,10 +15,12 @@ from benefits_desk import (
     days_ago,
     enrolment,
 )
+from grpc import StatusCode
 
-from house import SAMPLE, Ground, new_id, usd
+from house import SAMPLE, Ground, new_id, refused, usd
 from kit.clock import from_timestamp, to_timestamp
 from kit.clock import new_id as uuid7
+from kit.paging import encode_token
 from laurel.event.v1.event_pb2 import Event
 
 
@@ -198,6 +201,18 @@ async def test_an_enrolment_gives_nothing_where_the_first_tier_has_nothing(
 ) -> None:
     await desk.tell(enrolment(member, days_ago(1)))
     assert not (await desk.page(member)).entitlements
+
+
+@pytest.mark.parametrize(
+    "instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"]
+)
+async def test_a_page_token_with_an_instant_that_cannot_be_is_refused(
+    desk: Desk, member: str, instant: str
+) -> None:
+    """BN-02: as any other that this list did not give out."""
+    token = encode_token(instant, str(uuid7()))
+    refusal = await refused(desk.page(member, page_token=token))
+    assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 
 async def test_entitlements_are_listed_newest_first_page_by_page(desk: Desk, member: str) -> None:
