@@ -134,6 +134,19 @@ async def test_a_birthday_that_cannot_be_is_refused(
     assert refusal.metadata["fields"] == field
 
 
+async def test_tr_14_an_address_is_no_longer_than_mail_can_be_sent_to(desk: Desk, member: str):
+    """RFC 5321: 254 bytes; the longest that is one, and one byte more."""
+    longest = "a" * 242 + "@example.com"
+    request = enrolment(member, email="a" + longest)
+    refusal = await refused(desk.members.EnrolMember(request))
+    assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert refusal.metadata["fields"] == "email"
+    [row] = await enrol_all(desk, request)
+    assert reason(row) == "INVALID_ARGUMENT"
+    request.email = longest
+    assert (await desk.members.EnrolMember(request)).member.email == longest
+
+
 async def test_an_enrolment_in_the_future_is_refused(desk: Desk, member: str):
     ahead = to_timestamp(datetime.now(UTC) + timedelta(minutes=6))
     refusal = await refused(desk.members.EnrolMember(enrolment(member, enrol_time=ahead)))

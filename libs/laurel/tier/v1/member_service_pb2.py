@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#laurel/tier/v1/member_service.proto\x12\x0elaurel.tier.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xea\x01\n\x06Member\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12,\n\x06status\x18\x02 \x01(\x0e\x32\x1c.laurel.tier.v1.MemberStatus\x12.\n\nenrol_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65mail\x18\x04 \x01(\t\x12\x13\n\x0b\x62irth_month\x18\x05 \x01(\x05\x12\x11\n\tbirth_day\x18\x06 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x07 \x01(\t\x12\x10\n\x08language\x18\x08 \x01(\t\x12\x15\n\remail_consent\x18\t \x01(\x08\"\xa9\x02\n\x12\x45nrolMemberRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\nenrol_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x05\x65mail\x18\x04 \x01(\tB\n\xbaH\x07r\x02`\x01\xd8\x01\x01\x12\x1e\n\x0b\x62irth_month\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00\x12\x1c\n\tbirth_day\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x1f(\x00\x12\x19\n\x07\x63hannel\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x19\n\x08language\x18\x08 \x01(\tB\x07\xbaH\x04r\x02(#\x12\x15\n\remail_consent\x18\t \x01(\x08\"=\n\x13\x45nrolMemberResponse\x12&\n\x06member\x18\x01 \x01(\x0b\x32\x16.laurel.tier.v1.Member\"b\n\x18\x42\x61tchEnrolMembersRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\".laurel.tier.v1.EnrolMemberRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"I\n\x19\x42\x61tchEnrolMembersResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.laurel.tier.v1.EnrolResult\"g\n\x0b\x45nrolResult\x12(\n\x06member\x18\x01 \x01(\x0b\x32\x16.laurel.tier.v1.MemberH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"1\n\x10GetMemberRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\";\n\x11GetMemberResponse\x12&\n\x06member\x18\x01 \x01(\x0b\x32\x16.laurel.tier.v1.Member*h\n\x0cMemberStatus\x12\x1d\n\x19MEMBER_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19MEMBER_STATUS_PROVISIONAL\x10\x01\x12\x1a\n\x16MEMBER_STATUS_ENROLLED\x10\x02\x32\xa3\x02\n\rMemberService\x12V\n\x0b\x45nrolMember\x12\".laurel.tier.v1.EnrolMemberRequest\x1a#.laurel.tier.v1.EnrolMemberResponse\x12h\n\x11\x42\x61tchEnrolMembers\x12(.laurel.tier.v1.BatchEnrolMembersRequest\x1a).laurel.tier.v1.BatchEnrolMembersResponse\x12P\n\tGetMember\x12 .laurel.tier.v1.GetMemberRequest\x1a!.laurel.tier.v1.GetMemberResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#laurel/tier/v1/member_service.proto\x12\x0elaurel.tier.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xea\x01\n\x06Member\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12,\n\x06status\x18\x02 \x01(\x0e\x32\x1c.laurel.tier.v1.MemberStatus\x12.\n\nenrol_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65mail\x18\x04 \x01(\t\x12\x13\n\x0b\x62irth_month\x18\x05 \x01(\x05\x12\x11\n\tbirth_day\x18\x06 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x07 \x01(\t\x12\x10\n\x08language\x18\x08 \x01(\t\x12\x15\n\remail_consent\x18\t \x01(\x08\"\xac\x02\n\x12\x45nrolMemberRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\nenrol_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x05\x65mail\x18\x04 \x01(\tB\r\xbaH\nr\x05(\xfe\x01`\x01\xd8\x01\x01\x12\x1e\n\x0b\x62irth_month\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00\x12\x1c\n\tbirth_day\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x1f(\x00\x12\x19\n\x07\x63hannel\x18\x07 \x01(\tB\x08\xbaH\x05r\x03(\x80\x01\x12\x19\n\x08language\x18\x08 \x01(\tB\x07\xbaH\x04r\x02(#\x12\x15\n\remail_consent\x18\t \x01(\x08\"=\n\x13\x45nrolMemberResponse\x12&\n\x06member\x18\x01 \x01(\x0b\x32\x16.laurel.tier.v1.Member\"b\n\x18\x42\x61tchEnrolMembersRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32\".laurel.tier.v1.EnrolMemberRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"I\n\x19\x42\x61tchEnrolMembersResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.laurel.tier.v1.EnrolResult\"g\n\x0b\x45nrolResult\x12(\n\x06member\x18\x01 \x01(\x0b\x32\x16.laurel.tier.v1.MemberH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"1\n\x10GetMemberRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\";\n\x11GetMemberResponse\x12&\n\x06member\x18\x01 \x01(\x0b\x32\x16.laurel.tier.v1.Member*h\n\x0cMemberStatus\x12\x1d\n\x19MEMBER_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19MEMBER_STATUS_PROVISIONAL\x10\x01\x12\x1a\n\x16MEMBER_STATUS_ENROLLED\x10\x02\x32\xa3\x02\n\rMemberService\x12V\n\x0b\x45nrolMember\x12\".laurel.tier.v1.EnrolMemberRequest\x1a#.laurel.tier.v1.EnrolMemberResponse\x12h\n\x11\x42\x61tchEnrolMembers\x12(.laurel.tier.v1.BatchEnrolMembersRequest\x1a).laurel.tier.v1.BatchEnrolMembersResponse\x12P\n\tGetMember\x12 .laurel.tier.v1.GetMemberRequest\x1a!.laurel.tier.v1.GetMemberResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLMEMBERREQUEST'].fields_by_name['member_id']._loaded_options = None
   _globals['_ENROLMEMBERREQUEST'].fields_by_name['member_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
   _globals['_ENROLMEMBERREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_ENROLMEMBERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\002`\001\330\001\001'
+  _globals['_ENROLMEMBERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\nr\005(\376\001`\001\330\001\001'
   _globals['_ENROLMEMBERREQUEST'].fields_by_name['birth_month']._loaded_options = None
   _globals['_ENROLMEMBERREQUEST'].fields_by_name['birth_month']._serialized_options = b'\272H\006\032\004\030\014(\000'
   _globals['_ENROLMEMBERREQUEST'].fields_by_name['birth_day']._loaded_options = None
@@ -52,24 +52,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHENROLMEMBERSREQUEST'].fields_by_name['requests']._serialized_options = b'\272H\r\222\001\n\010\001\020\350\007\"\003\330\001\003'
   _globals['_GETMEMBERREQUEST'].fields_by_name['member_id']._loaded_options = None
   _globals['_GETMEMBERREQUEST'].fields_by_name['member_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
-  _globals['_MEMBERSTATUS']._serialized_start=1134
-  _globals['_MEMBERSTATUS']._serialized_end=1238
+  _globals['_MEMBERSTATUS']._serialized_start=1137
+  _globals['_MEMBERSTATUS']._serialized_end=1241
   _globals['_MEMBER']._serialized_start=143
   _globals['_MEMBER']._serialized_end=377
   _globals['_ENROLMEMBERREQUEST']._serialized_start=380
-  _globals['_ENROLMEMBERREQUEST']._serialized_end=677
-  _globals['_ENROLMEMBERRESPONSE']._serialized_start=679
-  _globals['_ENROLMEMBERRESPONSE']._serialized_end=740
-  _globals['_BATCHENROLMEMBERSREQUEST']._serialized_start=742
-  _globals['_BATCHENROLMEMBERSREQUEST']._serialized_end=840
-  _globals['_BATCHENROLMEMBERSRESPONSE']._serialized_start=842
-  _globals['_BATCHENROLMEMBERSRESPONSE']._serialized_end=915
-  _globals['_ENROLRESULT']._serialized_start=917
-  _globals['_ENROLRESULT']._serialized_end=1020
-  _globals['_GETMEMBERREQUEST']._serialized_start=1022
-  _globals['_GETMEMBERREQUEST']._serialized_end=1071
-  _globals['_GETMEMBERRESPONSE']._serialized_start=1073
-  _globals['_GETMEMBERRESPONSE']._serialized_end=1132
-  _globals['_MEMBERSERVICE']._serialized_start=1241
-  _globals['_MEMBERSERVICE']._serialized_end=1532
+  _globals['_ENROLMEMBERREQUEST']._serialized_end=680
+  _globals['_ENROLMEMBERRESPONSE']._serialized_start=682
+  _globals['_ENROLMEMBERRESPONSE']._serialized_end=743
+  _globals['_BATCHENROLMEMBERSREQUEST']._serialized_start=745
+  _globals['_BATCHENROLMEMBERSREQUEST']._serialized_end=843
+  _globals['_BATCHENROLMEMBERSRESPONSE']._serialized_start=845
+  _globals['_BATCHENROLMEMBERSRESPONSE']._serialized_end=918
+  _globals['_ENROLRESULT']._serialized_start=920
+  _globals['_ENROLRESULT']._serialized_end=1023
+  _globals['_GETMEMBERREQUEST']._serialized_start=1025
+  _globals['_GETMEMBERREQUEST']._serialized_end=1074
+  _globals['_GETMEMBERRESPONSE']._serialized_start=1076
+  _globals['_GETMEMBERRESPONSE']._serialized_end=1135
+  _globals['_MEMBERSERVICE']._serialized_start=1244
+  _globals['_MEMBERSERVICE']._serialized_end=1535
 # @@protoc_insertion_point(module_scope)

@@ -118,7 +118,7 @@ class EnrolMemberRequest(message.Message):
     member_id: builtins.str
     """The caller's own id of the member, 1 to 128 bytes."""
     email: builtins.str
-    """E-mail address; empty when unknown."""
+    """E-mail address, at most 254 bytes; empty when unknown."""
     birth_month: builtins.int
     """Month of birth, 1 to 12; 0 when unknown."""
     birth_day: builtins.int
