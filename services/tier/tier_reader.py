@@ -98,12 +98,11 @@ class TierReader:
         program = history.in_force(as_of)
         window = window_at(as_of, program)
         async with self._database.transaction(readonly=True) as tx:
-            rows = await tx.fetch("get_standings", [member_id])
-            sums = await tx.fetch("sum_growth", [member_id], [window.start], [window.end])
+            row = await tx.fetchrow("get_status", member_id, window.start, window.end)
             ceilings = (await load_ceilings(tx, [member_id]))[member_id]
-        if not rows:
+        if row is None:
             raise MemberNotFound(member_id=member_id)
-        standing = read_standing(rows[0])
+        standing = read_standing(row)
         if standing.program_version > history.newest.version:
             await history_with(self._feed, standing.program_version)
             return await self.status(member_id, as_of)
@@ -118,7 +117,7 @@ class TierReader:
             counted=held if ceiling is None else counted(tier, ceilings, ladder),
             held_down_by=None if ceiling is None else ceiling.action_id,
             valid_until=standing.valid_until,
-            window_spend_minor=max(0, sums[0]["spend_minor"]),
+            window_spend_minor=max(0, row["spend_minor"]),
             above=next_tier(tier, program.ladder),
             program=program,
         )

@@ -1,5 +1,6 @@
 """What members and operators see: the way to the next tier (TR-12), decisions (TR-13), counts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +34,24 @@ async def test_distances_are_told_in_money(desk: Desk, member: str):
     later = await desk.status(member, datetime(2025, 1, 11, 16, tzinfo=UTC))
     assert (later.window_spend, later.spend_to_keep) == (usd("10.10"), usd("64.90"))
     assert (await desk.status(member)).window_spend == usd("0")
+
+
+async def test_tr_12_spend_and_the_tier_that_it_gave_are_told_together(desk: Desk):
+    """Whoever asks while a purchase is taken in: it shows in the tier and in the spend, or not."""
+
+    async def told_until_raised(member: str) -> list[pb.TierStatus]:
+        seen = [await desk.status(member)]
+        while seen[-1].tier_id == "member":
+            seen.append(await desk.status(member))
+        return seen
+
+    for _ in range(20):
+        member, now = new_id(), datetime.now(UTC)
+        await desk.members.EnrolMember(enrolment(member))
+        await desk.publish(bought(member, "120", now))
+        for seen in await asyncio.gather(*(told_until_raised(member) for _ in range(6))):
+            spent = {(one.tier_id, one.window_spend.units) for one in seen}
+            assert spent <= {("member", 0), ("silver", 120)}
 
 
 async def test_the_lowest_tier_has_nothing_to_keep_and_the_top_nothing_to_reach(

@@ -31,6 +31,19 @@ SELECT member_id, tier_id, valid_until_time, program_version, decide_time, decis
 FROM member
 WHERE member_id = ANY($1::text[])
 
+-- name: get_status
+-- Where a member stands and what they spent in a window, both ends counted. One statement: a purchase and the tier that it gave are in it
+-- both, or neither.
+SELECT
+    m.member_id, m.tier_id, m.valid_until_time, m.program_version, m.decide_time, m.decision_count,
+    (
+        SELECT coalesce(sum(g.spend_minor), 0)::bigint
+        FROM growth AS g
+        WHERE g.member_id = m.member_id AND g.counted_time >= $2 AND g.counted_time <= $3
+    ) AS spend_minor
+FROM member AS m
+WHERE m.member_id = $1
+
 -- name: get_enrolled
 SELECT member_id, birth_month, enrol_time
 FROM profile
