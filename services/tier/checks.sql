@@ -51,8 +51,8 @@ GROUP BY member_id, transaction_id
 HAVING count(*) > 1
 
 -- check: growth is what the ledger's transaction was for, and nothing under review
--- The other way round it holds only once the events have arrived. After a merge it is of who had booked the purchase; it was of the survivor
--- before that was told.
+-- The other way round it holds only once the events have arrived. After a merge it is of who had booked the purchase; of the survivor where
+-- it was counted before that was told.
 SELECT g.member_id, g.transaction_id, g.spend_minor, g.counted_time, t.kind, t.explanation ->> 'spend' AS ledger_spend
 FROM tier.growth AS g
 LEFT JOIN points.transaction AS t

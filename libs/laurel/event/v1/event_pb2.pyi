@@ -64,7 +64,9 @@ class Event(message.Message):
     member_id: builtins.str
     """The member the fact is about; empty for facts about the program, and for actions of anti-fraud by hand on another key than a member."""
     program_version: builtins.int
-    """Version of the program that decided it; 0 where no program had a say, and for actions of anti-fraud."""
+    """Version of the program that decided it; 0 where no program had a say, and for actions of anti-fraud. A "DEMOTE" that is taken names the
+    version that has its tier.
+    """
     trace_parent: builtins.str
     """W3C `traceparent` of the request that caused it; empty when it was not traced."""
     @builtins.property
@@ -589,7 +591,9 @@ class TierChanged(message.Message):
     to_rank: builtins.int
     """Rank of the tier after."""
     reason: builtins.str
-    """Why: "UPGRADE", "DEMOTION"; "HELD_DOWN" by an action of anti-fraud, or "RESTORED" when it was lifted."""
+    """Why: "UPGRADE", "DEMOTION"; "HELD_DOWN" by an action of anti-fraud, or "RESTORED" when it was lifted. "DEMOTION" also where a review
+    kept a tier that left the ladder and moved the member to the one that it counts as: then both ranks are the same.
+    """
     action_id: builtins.str
     """That action; empty for others."""
     @builtins.property

@@ -86,7 +86,7 @@ class TierStatus(message.Message):
     """The action of anti-fraud that holds the member down; empty where none does."""
     @builtins.property
     def valid_until_time(self) -> timestamp_pb2.Timestamp:
-        """Until when it is held without a review; unset on the lowest tier."""
+        """Until when it is held without a review; unset on the lowest tier, but for who holds one that left the ladder and counts as that."""
 
     @builtins.property
     def window_spend(self) -> money_pb2.Money:
@@ -483,11 +483,11 @@ class RunReviewResponse(message.Message):
     KEPT_COUNT_FIELD_NUMBER: builtins.int
     DEMOTED_COUNT_FIELD_NUMBER: builtins.int
     reviewed_count: builtins.int
-    """Members who were reviewed."""
+    """Reviews that were made: one for each validity that had ended, so that a member may have had several."""
     kept_count: builtins.int
-    """Members who kept their tier."""
+    """Those that kept the tier."""
     demoted_count: builtins.int
-    """Members who went down by one tier."""
+    """Those that took the member down by one tier."""
     def __init__(
         self,
         *,
