@@ -93,6 +93,11 @@ class CompiledProgram:
         """Returns what a tier of any version counts as in this one; None when none has it."""
         return self.tiers_by_id.get(tier_id) or self.gone_tiers.get(tier_id)
 
+    def counted_tier_id(self, tier_id: str | None) -> str:
+        """Returns the id of that tier; empty when no version has it, or none is known."""
+        tier = self.counted_tier(tier_id or "")
+        return tier.id if tier is not None else ""
+
 
 def compile_program(version: int, program: pb.Program, effective_time: datetime) -> CompiledProgram:
     """Compiles a document that was found valid; ValueError when it never was."""

@@ -23,7 +23,7 @@ class Clearance:
         """
         async with self._database.statements() as tx:
             rows = await tx.fetch("find_accounts", packed_texts([asked.member_id]))
-        tier_id = (rows[0]["tier_id"] or "") if rows else ""
+        tier_id = asked.program.counted_tier_id(rows[0]["tier_id"] if rows else None)
         question = [Asked(asked, asked.points, tier_id)]
         decisions = await self._fraud.assess(question, asked.program.antifraud.deadline_ms)
         if decisions is None:

@@ -176,7 +176,7 @@ class WritePath:
                     asked.append(Asked(command, offer.points, offer.tier_id))
                 elif isinstance(command, Hold):
                     check_redemption(command)
-                    tier_id = known.tiers.get(command.member_id) or ""
+                    tier_id = command.program.counted_tier_id(known.tiers.get(command.member_id))
                     asked.append(Asked(command, command.points, tier_id))
                 prepared.append((command, offer))
             except LaurelError as refusal:

@@ -10,6 +10,16 @@ from prometheus_client import REGISTRY
 from house import Ground, House, new_id, refused, usd
 from laurel.points.v1 import points_service_pb2 as pb
 from points_ledger import Ledger, calm_program
+from points_moving import Counter
+
+NO_SPENDING_BY_ARGENT = """\
+  rules:
+    - name: argent_saves
+      operations: [redemption]
+      when: member.tier == "argent"
+      action: deny
+      score: 100
+"""
 
 
 async def test_a_purchase_earns_a_point_for_each_unit_of_currency(
@@ -274,3 +284,22 @@ async def test_pt_01_a_tier_that_left_the_ladder_multiplies_as_the_one_that_it_c
         assert (accrued.points, accrued.explanation.tier_id) == (154, "argent")
         assert (await ledger.reverse(accrued)).transaction.points == -154
         assert (await ledger.balance(member)).active == 120
+
+
+async def test_af_02_rules_on_spending_see_the_tier_that_one_which_left_the_ladder_counts_as(
+    ground: Ground, member: str
+) -> None:
+    """As those on earning do: holds and donations of who holds silver, which is now argent."""
+    async with ground.house() as house:
+        await house.apply(calm_program())
+        await house.start("antifraud", "tier", "points")
+        counter = Counter(house)
+        # Silver, and with points enough.
+        await counter.accrue(member, "120")
+        await counter.adjust(member, 1000)
+        await house.settle()
+        renamed = calm_program().replace("id: silver", "id: argent")
+        await house.apply(renamed.replace("  rules: []\n", NO_SPENDING_BY_ARGENT))
+        await house.settle()
+        for spending in (counter.hold(member, 100), counter.donate(member, 1000)):
+            assert (await refused(spending)).reason == "DENIED"
