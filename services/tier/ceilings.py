@@ -60,11 +60,11 @@ class Ladder(NamedTuple):
     program: CompiledProgram
     history: ProgramHistory
 
-    def tier(self, tier_id: str, version: int) -> Tier:
+    def tier(self, tier_id: str) -> Tier:
         """A tier of some version; the lowest where the id is empty."""
         if not tier_id:
             return self.program.ladder[0]
-        return tier_of(tier_id, version, self.program, self.history)
+        return tier_of(tier_id, self.program, self.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Turn:
 
 def counted(earned: Tier, ceilings: Iterable[Ceiling], ladder: Ladder) -> Tier:
     """The tier that a member counts as."""
-    tiers = [ladder.tier(one.tier_id, one.program_version) for one in ceilings if one.in_force]
+    tiers = [ladder.tier(one.tier_id) for one in ceilings if one.in_force]
     return min([earned, *tiers], key=_rank)
 
 
@@ -121,7 +121,7 @@ def _known(earned: Tier, before: Tier, own: Iterable[Ceiling], ladder: Ladder) -
     """What others know of that a member has earned: all of it, but for what rose beneath a ceiling
     that is in force. That is told as an upgrade once none is.
     """
-    had = [ladder.tier(one.earned_tier_id, one.earned_version) for one in own if one.in_force]
+    had = [ladder.tier(one.earned_tier_id) for one in own if one.in_force]
     return min(earned, max([before, *had], key=_rank), key=_rank)
 
 
@@ -133,7 +133,7 @@ def _turns(
     """
     steps = [(HELD_DOWN, before, after)]
     if after.rank > before.rank:
-        had = ladder.tier(ceiling.earned_tier_id, ceiling.earned_version)
+        had = ladder.tier(ceiling.earned_tier_id)
         resumed = max(before, min(had, after, key=_rank), key=_rank)
         steps = [(RESTORED, before, resumed), (UPGRADE, resumed, after)]
     for reason, origin, target in steps:

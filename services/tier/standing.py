@@ -14,7 +14,7 @@ from uuid import UUID
 
 from rules.calendar import add_months
 from rules.compiled import CompiledProgram, ProgramHistory
-from rules.tiers import Keep, decide_upgrade, review, tier_for
+from rules.tiers import Keep, decide_upgrade, review
 from rules.values import Tier
 from tier.growth import BEGINNING, Growth, Spend, Window, turn_of, window_at, window_before
 
@@ -64,19 +64,16 @@ def tier_in(standing: Standing, program: CompiledProgram, history: ProgramHistor
     """The member's tier in a program's ladder."""
     if standing.tier_id is None:
         return program.ladder[0]
-    return tier_of(standing.tier_id, standing.program_version, program, history)
+    return tier_of(standing.tier_id, program, history)
 
 
-def tier_of(tier_id: str, version: int, program: CompiledProgram, history: ProgramHistory) -> Tier:
-    """A tier of some version in a program's ladder.
+def tier_of(tier_id: str, program: CompiledProgram, history: ProgramHistory) -> Tier:
+    """A tier of some version in a program's ladder, for points and checkout alike.
 
-    One that left the ladder counts as the highest one there that asks for no more than it did.
+    One that left the ladder counts as the highest one there that asks for no more than it did when
+    it was last there.
     """
-    known = program.tier(tier_id)
-    if known is not None:
-        return known
-    gone = history.version(version).tier(tier_id) if version in history.versions() else None
-    return program.ladder[0] if gone is None else tier_for(gone.qualify_minor, program.ladder)
+    return history.version(program.version).counted_tier(tier_id) or program.ladder[0]
 
 
 def growth_needed_since(

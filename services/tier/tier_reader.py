@@ -184,8 +184,7 @@ def _counted_id(row: Any, history: ProgramHistory) -> str:
     ladder = Ladder(program, history)
     standing = Standing(tier_id=row["tier_id"], program_version=row["program_version"])
     earned = tier_in(standing, program, history)
-    ceilings = zip(row["ceiling_ids"], row["ceiling_versions"], strict=True)
-    tiers = [ladder.tier(*ceiling) for ceiling in ceilings]
+    tiers = [ladder.tier(tier_id) for tier_id in row["ceiling_ids"]]
     lowest = min(tiers, key=lambda tier: tier.rank)
     return lowest.id if lowest.rank < earned.rank else earned_id
 

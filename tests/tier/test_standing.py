@@ -12,7 +12,7 @@ from laurel.program.v1.program_pb2 import Program
 from rules.compiled import ProgramHistory, compile_program
 from rules.document import load
 from tier.growth import Growth, Spend
-from tier.standing import Decision, Kind, Standing, decide, review_at, review_window
+from tier.standing import Decision, Kind, Standing, decide, review_at, review_window, tier_in
 
 START = datetime(2020, 3, 1, 17, tzinfo=UTC)
 PROGRAM = load(SAMPLE.read_text()).program
@@ -159,3 +159,19 @@ def test_tr_04_the_last_days_of_a_month_are_no_better_than_others(day: int):
     end = standing.valid_until
     assert end is not None
     assert growth.spend_in(review_window(end, standing, history)) == 0
+
+
+def test_tr_03_a_tier_that_was_changed_before_it_left_counts_as_it_was_last():
+    """As it does for points: what a member is told is what multiplies."""
+    dearer, without = Program(), Program()
+    dearer.CopyFrom(PROGRAM)
+    dearer.tiers.ladder[2].qualify_spend = "400"
+    without.CopyFrom(PROGRAM)
+    without.tiers.ladder[2].id, without.tiers.ladder[2].qualify_spend = "ruby", "300"
+    later = [compile_program(n, one, START) for n, one in ((2, dearer), (3, without))]
+    history = ProgramHistory([HISTORY.newest, *later])
+    purchase = Spend(START - timedelta(days=1), UUID(int=1), 30_000)
+    standing, _ = decide(Standing(), Growth([purchase]), [purchase], history)
+    assert (standing.tier_id, standing.program_version) == ("gold", 1)
+    counted = tier_in(standing, history.newest, history)
+    assert (counted.id, counted) == ("ruby", history.newest.counted_tier("gold"))

@@ -32,17 +32,14 @@ FROM unnest($1::text[], $2::timestamptz[]) AS told (member_id, told_time)
 WHERE m.member_id = told.member_id
 
 -- name: count_tiers
--- Members by the tier that they have earned and the ceilings on them, which are told apart by the version that has them.
+-- Members by the tier that they have earned and the ceilings on them.
 SELECT
-    m.tier_id, coalesce(c.tier_ids, ARRAY[]::text[]) AS ceiling_ids, coalesce(c.versions, ARRAY[]::integer[]) AS ceiling_versions,
-    max(m.program_version) AS program_version, count(*) AS member_count
+    m.tier_id, coalesce(c.tier_ids, ARRAY[]::text[]) AS ceiling_ids, max(m.program_version) AS program_version, count(*) AS member_count
 FROM member AS m
 LEFT JOIN (
-    SELECT
-        member_id, array_agg(tier_id ORDER BY tier_id, program_version) AS tier_ids,
-        array_agg(program_version ORDER BY tier_id, program_version) AS versions
+    SELECT member_id, array_agg(tier_id ORDER BY tier_id) AS tier_ids
     FROM ceiling
     WHERE lift_time IS NULL
     GROUP BY member_id
 ) AS c USING (member_id)
-GROUP BY m.tier_id, c.tier_ids, c.versions
+GROUP BY m.tier_id, c.tier_ids
