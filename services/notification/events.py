@@ -52,11 +52,13 @@ class Announcer:
             await self._store.add(tx, messages)
 
     async def _history_with(self, version: int) -> ProgramHistory:
+        """The versions up to one. Raises UnknownVersion where it cannot be had: the events wait."""
         history = await self._feed.ensure()
         if version > history.newest.version:
             # A remote call, but the transaction holds nothing yet but this message's inbox row.
             await self._feed.refresh()
             history = await self._feed.ensure()
+            history.version(version)
         return history
 
 

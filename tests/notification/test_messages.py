@@ -16,10 +16,12 @@ from notification_desk import (
     delivery,
     expiring,
     tier_up,
+    until,
 )
 
 from house import SAMPLE, Ground, new_id, refused
 from kit.clock import to_timestamp
+from kit.events import STREAM
 
 
 async def test_nt_03_a_member_who_rises_is_told_so(desk: Desk, member: str) -> None:
@@ -102,6 +104,31 @@ async def test_the_rules_in_force_when_it_happened_speak(ground: Ground) -> None
         assert (await desk.only("before")).subject == "Welcome to Gold"
         assert (await desk.only("after")).subject == "$1 off for after, now Gold"
         assert (await desk.only("after")).program_version == 2
+
+
+async def test_nt_03_an_event_of_a_version_not_known_here_waits_until_it_is(ground: Ground) -> None:
+    source = SAMPLE.read_text()
+    async with ground.house() as house:
+        await house.apply(source)
+        await house.start("notification")
+        desk = Desk(house)
+        await desk.tell(tier_up("known"))
+        await house.stop("program")
+        await desk.send(tier_up("waits", program_version=2))
+        broker = house.running["notification"].broker
+        assert broker is not None
+        js = await broker.jetstream()
+
+        async def was_looked_at() -> bool:
+            info = await js.consumer_info(STREAM, "notification")
+            return bool(info.num_redelivered or not info.num_pending + info.num_ack_pending)
+
+        await until(was_looked_at)
+        newer = source.replace("Welcome to ${tier}", "Now you are ${tier}")
+        await house.apply(newer, effective_time=to_timestamp(NOON - timedelta(days=1)))
+        await house.settle()
+        message = await desk.only("waits")
+        assert (message.subject, message.program_version) == ("Now you are Gold", 2)
 
 
 async def test_ten_thousand_events_take_effect_in_seconds(desk: Desk) -> None:
