@@ -11,6 +11,7 @@ from antifraud import metrics
 from antifraud.challenge_store import ChallengeStore, step_up_of
 from antifraud.challenging import Challenge, code_of
 from antifraud.verifiers import NoAnswer, Verifiers
+from kit.clock import to_timestamp
 from kit.errors import LaurelError
 from kit.telemetry import log
 from laurel.notification.v1.notification_service_pb2 import SendMessageRequest
@@ -99,6 +100,7 @@ class CodeSender:
             channels=[channel.value for channel in step_up.channels],  # type: ignore[misc]
             subject=subject,
             body=body,
+            expire_time=to_timestamp(challenge.expire_time),
         )
         try:
             await self._notification.SendMessage(request, timeout=CALL_SECONDS)

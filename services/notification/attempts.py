@@ -11,6 +11,7 @@ BACKOFF_SECONDS = 1.0
 BACKOFF_FACTOR = 4.0
 BACKOFF_SECONDS_MAX = 3600.0
 LAPSED = "the last attempt ended without an outcome"
+TOO_LATE = "given up: it would come too late"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ class Message:
     cause_event_id: UUID | None
     program_version: int
     deliveries: tuple[Delivery, ...]
+    expire_time: datetime | None = None
+    """Until when it is worth an attempt; None for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ def compose(
         cause_event_id=fact.event_id,
         program_version=program.version,
         deliveries=tuple(first_delivery(one, now, has_mail=has_mail) for one in rule.channels),
+        # Points that are gone are not warned of any more.
+        expire_time=fact.what.expire_time if isinstance(fact.what, PointsExpiring) else None,
     )
 
 

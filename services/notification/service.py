@@ -2,7 +2,7 @@
 
 # the contract names the methods
 
-from kit.clock import Clock, NewId, to_timestamp
+from kit.clock import Clock, NewId, parse_time, to_timestamp
 from kit.errors import InvalidArgument, Violation
 from kit.interceptor import Context
 from kit.paging import decode_id, encode_token, page_size
@@ -59,6 +59,7 @@ class NotificationService(NotificationServiceServicer):
         if violations:
             raise InvalidArgument(*violations)
         now = self._clock()
+        has_end = request.HasField("expire_time")
         return Message(
             member_id=request.member_id,
             message_id=self._new_id(),
@@ -72,6 +73,7 @@ class NotificationService(NotificationServiceServicer):
                 first_delivery(Channel(channel), now, has_mail=self._has_mail)
                 for channel in request.channels
             ),
+            expire_time=parse_time(request.expire_time, "expire_time") if has_end else None,
         )
 
 

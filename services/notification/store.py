@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from kit.clock import Clock
 from kit.db import Database, Transaction
 from kit.requests import once
-from notification.attempts import ATTEMPTS_MAX, LAPSED, Attempt, Verdict
+from notification.attempts import ATTEMPTS_MAX, LAPSED, TOO_LATE, Attempt, Verdict
 from notification.messages import Delivery, Message, State
 from rules.values import Channel
 
@@ -84,11 +84,12 @@ class DeliveryStore:
         self._clock = clock
 
     async def claim(self, limit: int) -> list[Attempt]:
-        """The next attempts to make, each leased to the caller; what has none left fails."""
+        """The next attempts to make, each leased to the caller; what is hopeless fails."""
+        now = self._clock()
         async with self._database.transaction() as tx:
-            lapsed = await tx.fetch("fail_lapsed", ATTEMPTS_MAX, LAPSED)
-            rows = await tx.fetch("claim_deliveries", ATTEMPTS_MAX, limit, LEASE)
-        for row in lapsed:
+            given_up = await tx.fetch("give_up", ATTEMPTS_MAX, LAPSED, TOO_LATE, now)
+            rows = await tx.fetch("claim_deliveries", ATTEMPTS_MAX, limit, LEASE, now)
+        for row in given_up:
             DELIVERIES.labels(row["channel"], State.FAILED.value).inc()
         return [
             Attempt(
@@ -139,6 +140,7 @@ def _delivery_columns(messages: Sequence[Message]) -> tuple[list[object], ...]:
         [delivery.state.value for _, delivery in pairs],
         [delivery.deliver_time for _, delivery in pairs],
         [delivery.reason for _, delivery in pairs],
+        [message.expire_time for message, _ in pairs],
     )
 
 

@@ -107,13 +107,18 @@ class Desk:
         return await self.email(member)
 
     def send_request(
-        self, member: str, *channels: Channel.ValueType, **fields: str
+        self, member: str, *channels: Channel.ValueType, **fields: object
     ) -> pb.SendMessageRequest:
-        values = {"request_id": new_id(), "subject": "Hello", "body": "Good news.", **fields}
+        values: dict[str, object] = {
+            "request_id": new_id(),
+            "subject": "Hello",
+            "body": "Good news.",
+            **fields,
+        }
         return pb.SendMessageRequest(
             member_id=member,
             channels=channels or (INBOX,),
-            **values,
+            **values,  # type: ignore[arg-type]
         )
 
     async def enrol(self, member: str, email: str = "", *, consent: bool = True) -> str:

@@ -13,13 +13,14 @@ from notification_desk import (
     PENDING,
     SKIPPED,
     Desk,
+    expiring,
     tier_up,
     until,
 )
 from post_office import PostOffice, server_tls
 
-from house import Ground, new_id
-from kit.clock import from_timestamp
+from house import SAMPLE, Ground, new_id
+from kit.clock import from_timestamp, to_timestamp
 from kit.clock import new_id as uuid7
 from kit.settings import SettingsInvalid
 from notification.attempts import (
@@ -136,6 +137,37 @@ async def test_nt_05_mail_waits_while_the_server_is_away(
     email = await mail_desk.email_until(member, DELIVERED)
     assert email.attempt_count > 1
     assert len(post.mails[address]) == 1
+
+
+async def test_nt_05_mail_that_would_come_too_late_is_given_up(
+    ground: Ground, post: PostOffice
+) -> None:
+    """NT-03: nobody is warned of points that are gone already."""
+    now = datetime.now(UTC)
+    ends = now + timedelta(minutes=5)
+    async with ground.house(smtp_url=post.url, smtp_sender="club@laurel.example") as house:
+        house.clock = lambda: now
+        await house.apply(SAMPLE.read_text())
+        await house.start("tier", "notification")
+        desk = Desk(house)
+        given, warned = await desk.enrol("given"), await desk.enrol("warned")
+        await post.close()
+        await desk.stub.SendMessage(
+            desk.send_request("given", INBOX, EMAIL, expire_time=to_timestamp(ends))
+        )
+        await desk.tell(expiring("warned", 250, ends, now))
+
+        async def were_tried() -> bool:
+            both = [await desk.email(member) for member in ("given", "warned")]
+            return all(one.attempt_count for one in both)
+
+        await until(were_tried)
+        now = ends
+        for member in ("given", "warned"):
+            email = await desk.email_until(member, FAILED)
+            assert email.reason == "given up: it would come too late"
+        await post.open()
+        assert not {given, warned} & post.mails.keys()
 
 
 async def test_nt_05_mail_waits_while_tier_is_away(

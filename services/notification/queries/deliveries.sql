@@ -1,22 +1,23 @@
--- Deliveries that take attempts. Times of attempts are those of the database, so that processes agree on them.
+-- Deliveries that take attempts. Times of attempts are those of the database, so that processes agree on them; expire_time is of the
+-- services' clock, which may stand in the past.
 
--- name: fail_lapsed
--- The process that made the last attempt is gone, and nobody knows how that one ended.
-WITH lapsed AS (
-    SELECT member_id, message_id, channel
+-- name: give_up
+-- What has no attempt left: the process that made the last one is gone, and nobody knows how it ended. And what would come too late.
+WITH hopeless AS (
+    SELECT member_id, message_id, channel, CASE WHEN attempt_count >= $1 THEN $2 ELSE $3 END AS reason
     FROM delivery
-    WHERE state = 'PENDING' AND next_attempt_time <= now() AND attempt_count >= $1
+    WHERE state = 'PENDING' AND next_attempt_time <= now() AND (attempt_count >= $1 OR expire_time <= $4)
     ORDER BY next_attempt_time
     LIMIT 100
     FOR UPDATE SKIP LOCKED
 )
 
 UPDATE delivery
-SET state = 'FAILED', next_attempt_time = NULL, reason = $2
-FROM lapsed
-WHERE delivery.member_id = lapsed.member_id
-AND delivery.message_id = lapsed.message_id
-AND delivery.channel = lapsed.channel
+SET state = 'FAILED', next_attempt_time = NULL, reason = hopeless.reason
+FROM hopeless
+WHERE delivery.member_id = hopeless.member_id
+AND delivery.message_id = hopeless.message_id
+AND delivery.channel = hopeless.channel
 RETURNING delivery.channel
 
 -- name: claim_deliveries
@@ -25,6 +26,7 @@ WITH due AS (
     SELECT member_id, message_id, channel
     FROM delivery
     WHERE state = 'PENDING' AND next_attempt_time <= now() AND attempt_count < $1
+    AND (expire_time IS NULL OR expire_time > $4)
     ORDER BY next_attempt_time
     LIMIT $2
     FOR UPDATE SKIP LOCKED

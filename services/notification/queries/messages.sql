@@ -19,15 +19,15 @@ RETURNING message_id
 
 -- name: add_deliveries
 INSERT INTO delivery (
-    member_id, message_id, channel, state, next_attempt_time, deliver_time, reason
+    member_id, message_id, channel, state, next_attempt_time, deliver_time, reason, expire_time
 )
 SELECT
     member_id, message_id, channel, state,
     CASE WHEN state = 'PENDING' THEN now() END,
-    deliver_time, reason
+    deliver_time, reason, expire_time
 FROM unnest(
-    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[]
-) AS t (member_id, message_id, channel, state, deliver_time, reason)
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[]
+) AS t (member_id, message_id, channel, state, deliver_time, reason, expire_time)
 ORDER BY member_id, message_id, channel
 
 -- name: list_inbox

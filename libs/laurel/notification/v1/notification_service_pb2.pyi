@@ -36,7 +36,7 @@ class _DeliveryStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Delivery
     DELIVERY_STATE_SKIPPED: _DeliveryState.ValueType  # 3
     """It was not tried, for the stated reason."""
     DELIVERY_STATE_FAILED: _DeliveryState.ValueType  # 4
-    """It was given up after the last attempt."""
+    """It was given up: refused for good, after the last attempt, or as it would have come too late."""
 
 class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
     """Where a delivery stands."""
@@ -50,7 +50,7 @@ DELIVERY_STATE_DELIVERED: DeliveryState.ValueType  # 2
 DELIVERY_STATE_SKIPPED: DeliveryState.ValueType  # 3
 """It was not tried, for the stated reason."""
 DELIVERY_STATE_FAILED: DeliveryState.ValueType  # 4
-"""It was given up after the last attempt."""
+"""It was given up: refused for good, after the last attempt, or as it would have come too late."""
 
 @typing.final
 class Message(message.Message):
@@ -211,6 +211,7 @@ class SendMessageRequest(message.Message):
     CHANNELS_FIELD_NUMBER: builtins.int
     SUBJECT_FIELD_NUMBER: builtins.int
     BODY_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Caller's id of this request, 1 to 128 bytes."""
     member_id: builtins.str
@@ -223,6 +224,12 @@ class SendMessageRequest(message.Message):
     def channels(self) -> containers.RepeatedScalarFieldContainer[program_pb2.Channel.ValueType]:
         """The channels, 1 to 4."""
 
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """Until when it is of use, such as a code while it is good: e-mail that could not be handed over by then is given up. The inbox has
+        the message in any case. Unset: for ever.
+        """
+
     def __init__(
         self,
         *,
@@ -231,10 +238,11 @@ class SendMessageRequest(message.Message):
         channels: abc.Iterable[program_pb2.Channel.ValueType] | None = ...,
         subject: builtins.str = ...,
         body: builtins.str = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "channels", b"channels", "member_id", b"member_id", "request_id", b"request_id", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "channels", b"channels", "expire_time", b"expire_time", "member_id", b"member_id", "request_id", b"request_id", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
