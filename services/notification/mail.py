@@ -32,6 +32,11 @@ class MailServer:
             port = None
         if parts.scheme != "smtp" or not parts.hostname or not port:
             raise SettingsInvalid("LAUREL_SMTP_URL: expected smtp://[user:password@]host:port")
+        if not _is_address(sender):
+            # Found out when it is used, it would look like a fault of each member's address.
+            raise SettingsInvalid(
+                "LAUREL_SMTP_SENDER: expected an address alone, such as club@example.com"
+            )
         self._host, self._port = parts.hostname, port
         self._username = unquote(parts.username) if parts.username else None
         self._password = unquote(parts.password) if parts.password else None
@@ -111,6 +116,14 @@ def write(attempt: Attempt, sender: str, domain: str, address: str) -> EmailMess
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(attempt.body, charset="utf-8")
     return mail
+
+
+def _is_address(text: str) -> bool:
+    try:
+        address = Address(addr_spec=text)
+    except (MessageError, ValueError, IndexError):
+        return False
+    return bool(address.username and address.domain) and text.isascii()
 
 
 def _date(instant: datetime) -> datetime:

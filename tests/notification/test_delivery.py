@@ -334,6 +334,13 @@ def test_a_mail_server_that_cannot_be_is_reported_at_start(url: str) -> None:
         MailServer(url, "club@laurel.example")
 
 
+@pytest.mark.parametrize("sender", ["", "club", "club@", "Club <club@laurel.example>", "ü@x.de"])
+def test_nt_05_a_sender_that_is_no_address_is_reported_at_start(sender: str) -> None:
+    """Else every message would fail for good, as if the member's address were at fault."""
+    with pytest.raises(SettingsInvalid, match="LAUREL_SMTP_SENDER: expected an address alone"):
+        MailServer("smtp://127.0.0.1:25", sender)
+
+
 def test_nt_05_waits_grow_and_the_eighth_attempt_is_the_last() -> None:
     waits = [backoff(number, 0.5).total_seconds() for number in range(1, ATTEMPTS_MAX)]
     assert waits == [1, 4, 16, 64, 256, 1024, 3600]
