@@ -3,6 +3,7 @@
 import ssl
 from datetime import datetime
 from email.errors import MessageError
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -108,14 +109,25 @@ def write(attempt: Attempt, sender: str, domain: str, address: str) -> EmailMess
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = Address(addr_spec=sender)
     mail["To"] = Address(addr_spec=address)
-    # Every kind of line break ends up as a space: no text can begin a header of its own.
-    mail["Subject"] = " ".join(attempt.subject.split())
+    mail.set_raw("Subject", _subject(attempt.subject))
     mail["Date"] = _date(attempt.create_time)
     # The same id for every attempt: a server that got the message twice can tell.
     mail["Message-ID"] = f"<{attempt.message_id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(attempt.body, charset="utf-8")
     return mail
+
+
+def _subject(text: str) -> str:
+    """The header of a subject, folded.
+
+    What is not plain ASCII is encoded as a whole: where EmailMessage encodes words, spaces between
+    them get lost or doubled.
+    """
+    # Every kind of line break ends up as a space: no text can begin a header of its own.
+    line = " ".join(text.split())
+    charset = None if line.isascii() and line.isprintable() and "=?" not in line else "utf-8"
+    return Header(line, charset, header_name="Subject").encode(linesep="\r\n")
 
 
 def _is_address(text: str) -> bool:

@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -316,6 +318,26 @@ def test_no_subject_can_begin_a_header(line_break: str) -> None:
     mail = write(an_attempt(subject), "club@laurel.example", "laurel.example", "m@example.com")
     assert mail["Bcc"] is None
     assert mail["Subject"] == "Hello Bcc: everybody@example.com"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Grüße Zoë; verfallen bientôt sparen München Willkommen, the d'été Zoë; München",
+        "the 2027) a.b: sparen Willkommen, sparen a.b: Willkommen, „Gold“ 2027) Zoë; am aus",
+        "积分 " * 60,
+        "a word " * 28,
+        "x" * 200,
+        "=?utf-8?q?no?= code",
+        'a, b: <c@example.com> "d" (e) 50% \\ 🎉',
+        "\a\b and \x7f",
+    ],
+)
+def test_a_subject_arrives_with_every_space_where_it_was(subject: str) -> None:
+    mail = write(an_attempt(subject), "club@laurel.example", "laurel.example", "m@example.com")
+    sent = mail.as_bytes()
+    assert message_from_bytes(sent, policy=default)["Subject"] == subject.strip()
+    assert max(map(len, sent.partition(b"\r\nDate:")[0].split(b"\r\n"))) <= 998
 
 
 @pytest.mark.parametrize(
