@@ -27,13 +27,13 @@ class NotificationService(NotificationServiceServicer):
         self, request: pb.ListInboxRequest, context: Context
     ) -> pb.ListInboxResponse:
         """Lists the messages in a member's inbox, newest first."""
-        size = page_size(request.page_size)
         before = decode_id(request.page_token)
-        messages = await self._store.list_inbox(request.member_id, before, size + 1)
-        more = len(messages) > size
+        messages, more = await self._store.list_inbox(
+            request.member_id, before, page_size(request.page_size)
+        )
         return pb.ListInboxResponse(
-            messages=[_render(message) for message in messages[:size]],
-            next_page_token=encode_token(str(messages[size - 1].message_id)) if more else "",
+            messages=[_render(message) for message in messages],
+            next_page_token=encode_token(str(messages[-1].message_id)) if more else "",
         )
 
     async def SendMessage(

@@ -15,6 +15,8 @@ from notification.attempts import ATTEMPTS_MAX, LAPSED, TOO_LATE, Attempt, Verdi
 from notification.messages import Delivery, Message, State
 from rules.values import Channel
 
+# Texts of a page: an answer may have 8 MiB, and a thousand messages have much beside their texts.
+PAGE_BYTES_MAX = 6 * 1024 * 1024
 # Longer than any attempt takes.
 LEASE = timedelta(seconds=120)
 
@@ -65,15 +67,23 @@ class MessageStore:
 
             return await once(tx, request_id, request, act, response_type)
 
-    async def list_inbox(self, member_id: str, before: UUID | None, limit: int) -> list[Message]:
-        """The messages in a member's inbox, newest first, those before a key."""
+    async def list_inbox(
+        self, member_id: str, before: UUID | None, size: int
+    ) -> tuple[list[Message], bool]:
+        """Up to `size` messages in a member's inbox, newest first, those before a key, and whether
+        there are more.
+
+        Fewer than asked for come back where they would not fit into one answer.
+        """
         async with self._database.transaction(readonly=True) as tx:
-            rows = await tx.fetch("list_inbox", member_id, before, limit)
+            found = await tx.fetch("list_inbox", member_id, before, size + 1, PAGE_BYTES_MAX)
+            rows = found[:size]
             ids = [row["message_id"] for row in rows]
             deliveries: dict[UUID, list[Delivery]] = {one: [] for one in ids}
             for row in await tx.fetch("get_deliveries", member_id, ids):
                 deliveries[row["message_id"]].append(_delivery(row))
-        return [Message(**row, deliveries=tuple(deliveries[row["message_id"]])) for row in rows]
+        more = bool(rows) and rows[0]["found_count"] > len(rows)
+        return [_message(row, deliveries[row["message_id"]]) for row in rows], more
 
 
 class DeliveryStore:
@@ -141,6 +151,20 @@ def _delivery_columns(messages: Sequence[Message]) -> tuple[list[object], ...]:
         [delivery.deliver_time for _, delivery in pairs],
         [delivery.reason for _, delivery in pairs],
         [message.expire_time for message, _ in pairs],
+    )
+
+
+def _message(row: Any, deliveries: Sequence[Delivery]) -> Message:
+    return Message(
+        member_id=row["member_id"],
+        message_id=row["message_id"],
+        rule=row["rule"],
+        subject=row["subject"],
+        body=row["body"],
+        create_time=row["create_time"],
+        cause_event_id=row["cause_event_id"],
+        program_version=row["program_version"],
+        deliveries=tuple(deliveries),
     )
 
 

@@ -84,6 +84,23 @@ async def test_the_inbox_shows_the_newest_first_page_by_page(desk: Desk, member:
     assert seen == ["99", "5", "4", "3", "2", "1"]
 
 
+async def test_nt_01_a_page_of_long_messages_fits_into_an_answer(desk: Desk, member: str) -> None:
+    async def send() -> None:
+        await desk.stub.SendMessage(desk.send_request(member, INBOX, body="您" * 5000))
+
+    for _ in range(12):
+        await asyncio.gather(*(send() for _ in range(50)))
+    seen: list[str] = []
+    token = ""
+    while token or not seen:
+        page = await desk.inbox(member, page_size=1000, page_token=token)
+        assert page.messages
+        seen += [message.message_id for message in page.messages]
+        token = page.next_page_token
+    assert len(seen) == 600
+    assert seen == sorted(set(seen), reverse=True)
+
+
 async def test_a_page_token_of_ones_own_is_refused(desk: Desk, member: str) -> None:
     refusal = await refused(desk.inbox(member, page_token="bm9uc2Vuc2U="))
     assert refusal.reason == "PAGE_TOKEN_INVALID"

@@ -158,7 +158,7 @@ class ListInboxRequest(message.Message):
     member_id: builtins.str
     """The member, 1 to 128 bytes."""
     page_size: builtins.int
-    """At most so many, 1 to 1,000; 50 when 0."""
+    """At most so many, 1 to 1,000; 50 when 0. Fewer come where they would not fit into one answer."""
     page_token: builtins.str
     """`next_page_token` of the page before."""
     def __init__(
