@@ -109,6 +109,9 @@ def _read_value(
 
 
 def _string(field: AnyDescriptor, node: Scalar) -> str:
+    # Postgres' text holds every character but this: whatever told a member of it would fail.
+    if "\0" in node.text:
+        raise _Wrong("holds a NUL character; leave it out")
     return node.text
 
 

@@ -143,6 +143,8 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
         ("channels: [inbox]", "channels: [pigeon]", ".channels[0]", "not known"),
         ("expiry: {}", "expiry: 5", "expiry", "a group of fields"),
         ("expiry: {}", "expiry: !!map {}", "expiry", "has a tag"),
+        ("name: Gold", 'name: "Go\\0ld"', "tiers.ladder[1].name", "holds a NUL character"),
+        ("body: Hello", 'body: "Hel\\0lo"', "messages[0].body", "holds a NUL character"),
         # What the schema refuses.
         ("name: Test", f"name: {'x' * 101}", "name", "at most 100 characters"),
         ("points_per_unit: 1.20", "points_per_unit: -1", ".points_per_unit", "a decimal"),
