@@ -7,6 +7,8 @@ from rules.mistakes import Mistake
 
 # An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default, in base64.
 VIOLATION_BYTES_MAX = 4096
+# What a document writes in the place of a name or a condition may be as long as the document.
+TEXT_BYTES_MAX = 1500
 
 
 def violations_of(mistakes: Sequence[Mistake]) -> list[Violation]:
@@ -15,9 +17,16 @@ def violations_of(mistakes: Sequence[Mistake]) -> list[Violation]:
     room = VIOLATION_BYTES_MAX
     for mistake in mistakes:
         place = f"{mistake.file}:{mistake.line}:{mistake.column}: {mistake.reason}"
-        violation = Violation(mistake.path or "source_yaml", place)
-        room -= len(violation.field.encode()) + len(place.encode()) + 8
-        if room < 0 and violations:
+        violation = Violation(_short(mistake.path or "source_yaml"), _short(place))
+        room -= len(violation.field.encode()) + len(violation.description.encode()) + 8
+        if room < 0:
             break
         violations.append(violation)
     return violations
+
+
+def _short(text: str) -> str:
+    data = text.encode()
+    if len(data) <= TEXT_BYTES_MAX:
+        return text
+    return data[:TEXT_BYTES_MAX].decode(errors="ignore") + "…"

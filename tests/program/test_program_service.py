@@ -186,6 +186,21 @@ async def test_very_many_mistakes_still_fit_into_a_refusal(programs: Programs) -
     assert len(answer.mistakes) == 500
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        f"? {'a' * 100_000}\n: 1\n" + FIRST,
+        FIRST.replace("when: gifts.cycle", f"when: \"true '{'😀' * 1990}'\""),
+    ],
+)
+async def test_pg_01_a_mistake_as_long_as_the_document_still_fits_into_a_refusal(
+    programs: Programs, wrong: str
+) -> None:
+    refusal = await refused(programs.apply(wrong))
+    assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, "PROGRAM_INVALID")
+    assert len(violations(refusal)) == 1
+
+
 async def test_validation_stores_nothing(programs: Programs) -> None:
     validate = programs.stub.ValidateProgram
     assert not (await validate(pb.ValidateProgramRequest(source_yaml=FIRST))).mistakes
