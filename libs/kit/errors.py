@@ -14,6 +14,9 @@ from grpc import StatusCode
 DOMAIN = "laurel"
 FIXED_INTERNAL_TEXT = "an internal error occurred; it was logged with this trace"
 METADATA_VALUE_MAX = 200
+# An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default: in base64, and with its
+# text beside it.
+VIOLATION_BYTES_MAX = 4608
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +149,20 @@ def _bounded(value: object, length_max: int = METADATA_VALUE_MAX) -> str:
 
 
 def to_status(error: LaurelError) -> status_pb2.Status:
-    """The rich status of an error: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    """The rich status of an error: ErrorInfo always, BadRequest and RetryInfo where they apply.
+
+    Of very many violations the last ones are left out.
+    """
     status = status_pb2.Status(code=error.code.value[0], message=str(error))
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.values)
     _pack(status, info)
     if error.violations:
         bad = error_details_pb2.BadRequest()
-        for violation in error.violations[:1000]:
+        for violation in error.violations:
             bad.field_violations.add(field=violation.field, description=violation.description)
+            if bad.ByteSize() > VIOLATION_BYTES_MAX:
+                del bad.field_violations[-1]
+                break
         _pack(status, bad)
     if error.retry_after_ms is not None:
         seconds, millis = divmod(error.retry_after_ms, 1000)

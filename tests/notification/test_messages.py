@@ -200,6 +200,15 @@ async def test_a_request_id_with_other_content_is_refused(desk: Desk, member: st
     assert (refusal.code, refusal.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
+async def test_a_request_with_a_thousand_faults_is_refused_with_its_first_ones(
+    desk: Desk, member: str
+) -> None:
+    request = desk.send_request(member, *[99] * 1000, subject="\r" + "😀" * 300)  # type: ignore[list-item]
+    refusal = await refused(desk.stub.SendMessage(request))
+    assert (refusal.code, refusal.reason) == (StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert "channels: must contain no more than 4 item(s)" in str(refusal.message)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
