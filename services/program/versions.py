@@ -43,6 +43,9 @@ def next_version(
     number = newest.version if newest is not None else 0
     if application.expected_version not in (0, number):
         raise ProgramVersionChanged(expected=application.expected_version, newest=number)
+    if newest is not None:
+        # Clocks of processes differ: what is applied later decides, whichever of them applies it.
+        now = max(now, newest.create_time)
     unchanged = newest is not None and newest.source_yaml == application.source_yaml
     if newest is not None and unchanged and application.effective_time is None:
         return newest

@@ -153,6 +153,21 @@ async def test_of_racing_authors_who_saw_one_version_a_single_one_wins(programs:
     assert await programs.versions() == [2, 1]
 
 
+async def test_pg_02_what_is_applied_later_decides_whatever_the_clock_of_its_process_says(
+    ground: Ground,
+) -> None:
+    async with ground.house() as house:
+        programs = Programs(await house.start("program"))
+        first = (await programs.apply(FIRST)).program_version
+        house.clock = lambda: from_timestamp(first.create_time) - timedelta(seconds=5)
+        async with house.twin("program") as channel:
+            behind = ProgramServiceStub(channel)
+            second = (await behind.ApplyProgram(request(SECOND))).program_version
+        assert second.version == 2
+        assert from_timestamp(second.effective_time) >= from_timestamp(first.effective_time)
+        assert from_timestamp(second.create_time) >= from_timestamp(first.create_time)
+
+
 async def test_pg_01_a_refused_document_names_every_mistake_and_stores_nothing(
     programs: Programs,
 ) -> None:
