@@ -29,7 +29,7 @@ class Condition:
     flat: str
     program: engine.Program
     costly: str = ""
-    """Why it must not be applied anew: it may cost too much."""
+    """Why it must not be applied anew: it may cost too much, or break whenever it is asked."""
 
 
 def compile_condition(source: str, schema: FactSchema) -> Condition:
@@ -45,7 +45,7 @@ def compile_condition(source: str, schema: FactSchema) -> Condition:
 def try_out(condition: Condition, schema: FactSchema) -> None:
     """Runs a condition on sample facts; raises CelInvalid when it can never give an answer.
 
-    So it does for one that may cost too much, and does not run it then.
+    So it does for one that is `costly`, and does not run it then.
     """
     if condition.costly:
         raise CelInvalid(condition.costly)

@@ -41,7 +41,7 @@ class Checked:
     facts: tuple[str, ...]
     flat: str
     costly: str
-    """Why it costs too much; empty where it does not."""
+    """Why it costs too much or breaks; empty where it does not."""
 
 
 def check(expression: str, schema: FactSchema) -> Checked:
@@ -264,6 +264,10 @@ class _Checker:
         if kind is None or kind not in accepted:
             what = kind.value if kind else "nothing"
             raise CelInvalid(f"{name} cannot take {what}{_hint(name, _FUNCTIONS)}")
+        if name == "string" and kind is Type.BOOL:
+            # The engine has none, and says so when it meets it. Versions that were applied with it
+            # still decide, by all the rest.
+            self.cost.refuse("string cannot take bool; write the condition itself")
         return result
 
     def _fact(self) -> Type:

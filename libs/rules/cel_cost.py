@@ -34,7 +34,7 @@ class Cost:
         """Counts a value, or what costs as much as so many of them."""
         self._sum += cost * self._times
         if self._sum > COST_MAX:
-            self._refuse(
+            self.refuse(
                 "may cost too much: macros inside of one another, or patterns in them, "
                 "multiply by the items of their lists; nest fewer"
             )
@@ -49,19 +49,19 @@ class Cost:
     def add_list(self, item_count: int) -> None:
         """Counts a list that is written out."""
         if item_count > ITEMS:
-            self._refuse(f"has a list of more than {ITEMS} items; split it in two")
+            self.refuse(f"has a list of more than {ITEMS} items; split it in two")
 
     def add_pattern(self, token: Token, behind: str) -> None:
         """Counts a test of a pattern, the argument of `matches`, which a sign `behind` follows."""
         self.add(PATTERN_COST)
         if token.kind != "string" or behind != ")":
-            self._refuse("matches takes a pattern that is written out, not computed or a fact")
+            self.refuse("matches takes a pattern that is written out, not computed or a fact")
         if len(token.text) > PATTERN_LENGTH_MAX:
-            self._refuse(
+            self.refuse(
                 f"has a pattern of more than {PATTERN_LENGTH_MAX} characters; use several tests"
             )
         if large := _LARGE_CLASS.search(token.text):
-            self._refuse(
+            self.refuse(
                 f"has a pattern with {large.group()}, which stands for thousands of characters; "
                 "write those that are meant, such as [a-z0-9_]"
             )
@@ -69,12 +69,13 @@ class Cost:
         for low, high in _REPEAT.findall(token.text):
             repeats *= max(1, _number(low), _number(high))
         if repeats > REPEATS_MAX:
-            self._refuse(
+            self.refuse(
                 f"has a pattern whose counted repetitions multiply to more than {REPEATS_MAX}; "
                 "use + or *, or several tests"
             )
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
+        """Keeps why the condition must not be applied anew, unless a reason is known already."""
         self.fault = self.fault or reason
 
 

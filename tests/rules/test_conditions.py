@@ -60,6 +60,7 @@ BAD = [
     ("request.ip.length() > 1", "length cannot be asked"),
     ("lenght(request.ip) > 1", "lenght cannot take string"),
     ("int(true) > 1", "int cannot take bool"),
+    ("request.points > 2000000000 && string(true) == 'true'", "string cannot take bool"),
     ("[1].exists(request_points, true)", "cannot be bound"),
     ("[1].exists(x, x)", "the test of exists"),
     ("[1].exists(x, [2].exists(x, true))", "cannot be bound"),
