@@ -1,6 +1,6 @@
 """Conditions in CEL: checked when a program is applied, evaluated many at once when it decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import cel as engine
 
 from rules.cel_check import check
 from rules.cel_plain import compile_plain, to_python
-from rules.cel_tokens import CelInvalid
+from rules.cel_tokens import CelInvalid, tokens
 from rules.facts import FactSchema, Type, flat_name
 
 # What the operators of the engine raise.
@@ -49,6 +49,9 @@ def try_out(condition: Condition, schema: FactSchema) -> None:
     """
     if condition.costly:
         raise CelInvalid(condition.costly)
+    for pattern in _patterns(condition.flat):
+        # By itself: the samples may never come to it.
+        _try_pattern(pattern)
     types = {path: schema.type_of(path) for path in condition.facts}
     failures: list[Exception] = []
     for sample in _SAMPLES:
@@ -63,6 +66,21 @@ def try_out(condition: Condition, schema: FactSchema) -> None:
             raise CelInvalid("is not a condition; write one that is true or false")
     if len(failures) == len(_SAMPLES):
         raise CelInvalid(f"cannot be evaluated: {_first_line(failures[0])}")
+
+
+def _patterns(flat: str) -> Iterator[str]:
+    """The patterns of `matches` in a checked condition, as they are written."""
+    found = tokens(flat)
+    for index, token in enumerate(found):
+        if (token.kind, token.text) == ("name", "matches") and found[index + 2].kind == "string":
+            yield found[index + 2].text
+
+
+def _try_pattern(pattern: str) -> None:
+    try:
+        engine.compile(f"''.matches({pattern})").execute({})
+    except _ENGINE_ERRORS as error:
+        raise CelInvalid(f"cannot be evaluated: {_first_line(error)}") from None
 
 
 class Conditions:

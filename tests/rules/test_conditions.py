@@ -65,6 +65,7 @@ BAD = [
     ("[1].exists(x, x)", "the test of exists"),
     ("[1].exists(x, [2].exists(x, true))", "cannot be bound"),
     ("request.ip.matches('(')", "not a valid regex"),
+    ("request.points > 2000000000 && request.ip.matches('(')", "not a valid regex"),
     ("request.points / 0 > 1", "division by zero"),
     ("request.points >", "cannot be read: the end at character 17"),
     ("request.points > 1 1", "1 at character 20 is not expected"),
