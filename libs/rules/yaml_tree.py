@@ -68,6 +68,9 @@ def parse(source: str) -> Node:
         raise YamlInvalid(f"is not YAML: {error.problem}", line, column) from None
     except yaml.reader.ReaderError as error:
         before = source[: error.position]
+        if _LOADER is not yaml.SafeLoader:
+            # libyaml counts bytes.
+            before = source.encode()[: error.position].decode(errors="ignore")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise YamlInvalid("has a character that YAML does not allow", line, column) from None
     except UnicodeEncodeError:

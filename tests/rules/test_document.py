@@ -422,6 +422,11 @@ def test_a_text_that_is_no_document_is_refused_at_once(text: str, words: str) ->
     assert any(words in m.reason for m in mistakes(text))
 
 
+def test_pg_01_the_place_of_a_character_that_yaml_does_not_allow_is_told() -> None:
+    mistake = only_mistake("# Grüße, 您好\n" * 3 + "é: 1\nname: é\x01x\n# é\n")
+    assert (mistake.line, mistake.column) == (5, 8)
+
+
 def test_an_alias_cannot_blow_up_the_document() -> None:
     laughs = "a: &a [x]\nb: &b [*a, *a]\nname: *b\n"
     assert "is an alias; write the value out" in [m.reason for m in mistakes(laughs)]
