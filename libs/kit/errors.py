@@ -14,7 +14,7 @@ from grpc import StatusCode
 DOMAIN = "laurel"
 FIXED_INTERNAL_TEXT = "an internal error occurred; it was logged with this trace"
 METADATA_VALUE_MAX = 200
-# An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default: in base64, and with its
+# An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default: in base64, with its
 # text beside it.
 VIOLATION_BYTES_MAX = 4608
 

@@ -18,6 +18,7 @@ _HINTS = {
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2})?$": "such as 2026-11-01 or 2026-11-01T20:00",
     "^[A-Z]{3}$": "a code of ISO 4217 in capitals, such as USD",
     "^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$": "a decimal from 0 to 1, such as 0.5",
+    "^0(\\.[0-9]{1,6})?$": "a decimal of 0 and below 1, such as 0.05",
 }
 
 

@@ -156,9 +156,16 @@ def test_pg_01_mistakes_of_every_kind_are_told_together_with_their_lines() -> No
         ("expiry: {}", "expiry: {policy: {never: false}}", "policy.never", "must equal true"),
         ("expiry: {}", "expiry: {policy: {rolling_months: 0}}", "policy.rolling_months", "is 0;"),
         ("points_share_max: 1", "points_share_max: 1.1", ".points_share_max", "from 0 to 1"),
+        (
+            "expiry: {}",
+            "expiry: {}\ngifts: {share_max: 1, month_points_max: 9, fee_share: 1}",
+            "gifts.fee_share",
+            "is 1; it must be a decimal of 0 and below 1",
+        ),
         ("rounding: half_up\n", "pending_days: 1\n", "earning.rounding", "half_up, down"),
         # What the schema cannot say.
         ("time_zone: UTC", "time_zone: Mars", "time_zone", "no time zone"),
+        ("time_zone: UTC", "time_zone: localtime", "time_zone", "no time zone"),
         ("currency: USD", "currency: ABC", "currency", "ISO 4217"),
         (
             "expiry: {}",
