@@ -105,6 +105,21 @@ async def test_pg_02_a_program_is_applied_shown_compared_and_listed(
     assert "operator" in out
 
 
+async def test_pg_02_a_text_of_several_lines_is_compared_on_one(
+    laurel: Command, tmp_path: Path
+) -> None:
+    await laurel("apply", SAMPLE)
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(SAMPLE.read_text().replace("Spend them on", "Spend them\n      on"))
+    code, out, _ = await laurel("diff", changed)
+    assert code == 0
+    path, _, rest = out.partition(": ")
+    assert path == "messages[points_expiring].body"
+    assert "\\nSpend them on your" in rest
+    assert "\\nSpend them\\non your" in rest
+    assert len(out.splitlines()) == 1
+
+
 async def test_what_the_service_refuses_is_one_clear_message(
     laurel: Command, tmp_path: Path
 ) -> None:

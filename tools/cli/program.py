@@ -161,8 +161,12 @@ def parse_instant(text: str) -> datetime:
 def print_differences(differences: Iterable[pb.Difference]) -> None:
     """One line for each field: `path: before -> after`."""
     for difference in differences:
-        before, after = difference.before or "(nothing)", difference.after or "(nothing)"
+        before, after = _on_one_line(difference.before), _on_one_line(difference.after)
         print(f"{difference.path}: {before} -> {after}")
+
+
+def _on_one_line(value: str) -> str:
+    return value.replace("\n", "\\n") or "(nothing)"
 
 
 def _instant(stamp: Timestamp) -> str:
