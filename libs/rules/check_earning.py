@@ -183,8 +183,6 @@ def check_window(
     window: Window, path: str, program: Program, report: Report
 ) -> tuple[datetime, datetime] | None:
     """Begin and end of a window; None with a mistake."""
-    if not report.faultless("time_zone"):
-        return None
     start = _time(window.start, f"{path}.start", program, report)
     end = _time(window.end, f"{path}.end", program, report)
     if start is None or end is None:
@@ -198,8 +196,10 @@ def check_window(
 def _time(text: str, path: str, program: Program, report: Report) -> datetime | None:
     if not report.faultless(path):
         return None
+    # Where the zone is at fault, which is told already, any other tells the rest as well.
+    zone = program.time_zone if report.faultless("time_zone") else "UTC"
     try:
-        return wall_time(text, ZoneInfo(program.time_zone))
+        return wall_time(text, ZoneInfo(zone))
     except (ValueError, OverflowError):
         report.add(path, f"is {text}, which is no day of the calendar")
         return None

@@ -381,6 +381,16 @@ def test_pt_10_promotion_windows_stand_neither_at_one_time_nor_under_one_name(
     assert words in mistake.reason
 
 
+def test_pg_01_windows_are_looked_at_even_where_the_time_zone_is_at_fault() -> None:
+    second = PROMOTION.replace("name: w", "name: v").replace("start: 2026-11", "start: 2026-13")
+    windows = f"quote_minutes: 15, windows: [{PROMOTION},\n  {second}]"
+    text = changed("quote_minutes: 15", windows).replace("time_zone: UTC", "time_zone: Mars")
+    assert [(m.line, m.path) for m in mistakes(text)] == [
+        (2, "time_zone"),
+        (10, "redemption.windows[1].window.start"),
+    ]
+
+
 def test_pt_10_a_promotion_window_may_begin_where_another_ends() -> None:
     second = PROMOTION.replace("name: w", "name: v").replace("2026-12", "2027-01")
     second = second.replace("2026-11", "2026-12")
