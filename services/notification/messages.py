@@ -1,7 +1,7 @@
 """What a member is told, and where it goes: values and decisions (NT-01, NT-03)."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
@@ -122,7 +122,8 @@ def variables(fact: Fact, program: CompiledProgram) -> dict[str, str]:
             return {
                 "member_id": fact.member_id,
                 "points": str(points),
-                "expire_date": _day(expire_time, program),
+                # What ends at midnight is of use on the day before, and not on the next one.
+                "expire_date": _day(expire_time - timedelta(microseconds=1), program),
             }
 
 

@@ -45,6 +45,14 @@ async def test_nt_03_a_member_whose_points_expire_is_warned(desk: Desk, member: 
     assert message.rule == "points_expiring"
 
 
+async def test_nt_03_points_that_end_with_the_year_expire_on_its_last_day(
+    desk: Desk, member: str
+) -> None:
+    """PT-06: midnight in New York."""
+    await desk.tell(expiring(member, 250, datetime(2027, 1, 1, 5, tzinfo=UTC)))
+    assert (await desk.only(member)).subject == "250 points expire on 2026-12-31"
+
+
 async def test_nt_03_a_member_who_falls_is_told_nothing(desk: Desk, member: str) -> None:
     await desk.tell(tier_up(member, "gold", "silver"))
     assert not (await desk.inbox(member)).messages

@@ -1081,7 +1081,7 @@ class MessageRule(message.Message):
     """The event that sets it off."""
     subject: builtins.str
     """Subject. `${name}` stands for a variable: `member_id` always; `tier`, `valid_until` on a tier change;
-    `points`, `expire_date` on expiring points.
+    `points`, `expire_date` (the last day on which all of them are there) on expiring points.
     """
     body: builtins.str
     """Text, with the same variables."""
