@@ -127,13 +127,13 @@ class WritePath:
                 (entry.command.request_id, answer)
                 for entry, answer in zip(ready, written, strict=True)
             )
-        if not repeats:
-            # Refused today, but perhaps booked before: then that is the answer.
-            refused = [c for c in commands if isinstance(answers[c.request_id], LaurelError)]
-            if refused:
-                found = await self._store.look_up(refused, history, repeats=True)
-                done = dict(found.done)
-                answers.update(done)
+        refused = [c for c in open_commands if isinstance(answers[c.request_id], LaurelError)]
+        if refused:
+            # Perhaps booked before, or by another process since it was looked up: then that is the
+            # answer.
+            found = await self._store.look_up(refused, history, repeats=True)
+            done.update(found.done)
+            answers.update(found.done)
         # What was done before was counted then.
         metrics.count(answer for request_id, answer in answers.items() if request_id not in done)
         return answers

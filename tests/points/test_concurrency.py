@@ -18,6 +18,7 @@ from kit.clock import to_timestamp
 from laurel.points.v1 import points_service_pb2 as pb
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from points_ledger import Ledger, calm_program, settled
+from step_ups import until
 
 SEED = 20_261_124
 CALLERS = 200
@@ -177,6 +178,59 @@ async def test_two_processes_share_one_ledger(busy: House) -> None:
         runs = await asyncio.gather(*(stub.RunExpiry(due) for stub in stubs))
         assert sum(run.expired_hold_count for run in runs) >= 7
         assert await ledger.balance(member) == pb.Balance(active=75)
+
+
+@pytest.mark.parametrize("kind", ["hold", "redeem", "capture", "release", "refund", "reverse"])
+async def test_a_repeat_at_another_process_is_not_refused_for_what_it_did_itself(
+    busy: House, kind: str
+) -> None:
+    """Invariant 4: whoever waits for the account longer finds what the other one has booked."""
+    ledger, member = Ledger(busy), f"m-{new_id()}"
+    method, request = await a_write_of_all_points(ledger, member, kind)
+    # News of the tier would wait for the account, too.
+    await busy.settle()
+    owner = await asyncpg.connect(busy.settings.database_url)
+    async with busy.twin("points") as channel:
+        async with owner.transaction():
+            lock = "SELECT 1 FROM points.account WHERE member_id = $1 FOR UPDATE"
+            await owner.execute(lock, member)
+            stubs = (ledger.stub, PointsServiceStub(channel))
+            calls = asyncio.gather(*(getattr(stub, method)(request) for stub in stubs))
+            await until(lambda: two_wait_for_a_lock(busy))
+        first, second = await calls
+    await owner.close()
+    assert first == second
+
+
+async def a_write_of_all_points(ledger: Ledger, member: str, kind: str) -> tuple[str, Any]:
+    """A write that could not be made twice, all points of a member being needed for it."""
+    accrual = await ledger.accrue(member, "100")
+    if kind == "hold":
+        return "HoldPoints", ledger.holding(member, 100)
+    if kind == "redeem":
+        values = {"request_id": new_id(), "order_id": new_id(), "member_id": member}
+        return "RedeemPoints", pb.RedeemPointsRequest(points=100, **values)
+    if kind == "reverse":
+        return "ReverseAccrual", pb.ReverseAccrualRequest(
+            request_id=new_id(), member_id=member, transaction_id=accrual.transaction_id
+        )
+    hold = await ledger.hold(member, 100)
+    known = {"request_id": new_id(), "hold_id": hold.hold_id}
+    if kind == "capture":
+        return "CapturePoints", pb.CapturePointsRequest(**known)
+    if kind == "release":
+        return "ReleaseHold", pb.ReleaseHoldRequest(**known)
+    await ledger.capture(hold)
+    return "RefundPoints", pb.RefundPointsRequest(**known)
+
+
+async def two_wait_for_a_lock(house: House) -> bool:
+    """Whether two transactions of points stand still, each behind another one."""
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name = 'laurel-points' AND datname = current_database()"
+    )
+    return len(await house.fetch(waiting)) == 2
 
 
 async def test_processes_that_start_at_once_make_each_partition_once(busy: House) -> None:
