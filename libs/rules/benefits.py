@@ -40,7 +40,10 @@ class Coupon:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one entitlement takes off an order; nothing where it does not apply."""
+    """What one entitlement takes off an order; nothing where it does not apply.
+
+    What is `reusable` is good for every order, all else for one.
+    """
 
     entitlement_id: str
     benefit_id: str
@@ -48,6 +51,7 @@ class Effect:
     applies: bool
     discount_minor: int
     reason: str
+    reusable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +152,20 @@ def _coupon(order_minor: int, left: int, coupon: Coupon) -> Effect:
 
 
 def _apply(usable: Usable, amount: int, reason: str) -> Effect:
-    return Effect(usable.entitlement_id, usable.benefit_id, usable.name, True, amount, reason)
+    return _effect(usable, True, amount, reason)
 
 
 def _refuse(usable: Usable, reason: str) -> Effect:
-    return Effect(usable.entitlement_id, usable.benefit_id, usable.name, False, 0, reason)
+    return _effect(usable, False, 0, reason)
+
+
+def _effect(usable: Usable, applies: bool, amount: int, reason: str) -> Effect:
+    reusable = isinstance(usable.kind, PercentOff)
+    return Effect(
+        usable.entitlement_id, usable.benefit_id, usable.name, applies, amount, reason, reusable
+    )
 
 
 def _missing(entitlement_id: str) -> Effect:
     reason = "the member cannot use it: it is unknown, used, reserved or has ended"
-    return Effect(entitlement_id, "", "", False, 0, reason)
+    return Effect(entitlement_id, "", "", False, 0, reason, False)

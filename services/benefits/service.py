@@ -155,6 +155,7 @@ def _render_priced(priced: Priced, program: CompiledProgram) -> pb.EvaluateBenef
             applies=effect.applies,
             discount=from_minor(effect.discount_minor, currency, digits),
             reason=effect.reason,
+            reusable=effect.reusable,
         )
         for effect in priced.effects
     ]

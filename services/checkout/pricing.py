@@ -1,17 +1,16 @@
 """What a cart costs: discounts, points, cash, and what the cash will earn (CK-01, PT-10)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from kit.errors import AmountInvalid
 from kit.money import MINOR_MAX
 from rules.accrual import expected
-from rules.compiled import CompiledProgram, ProgramHistory
+from rules.compiled import CompiledProgram
 from rules.earn_rules import Purchase
 from rules.earning import PointsOutOfRange
 from rules.redemption import NO_BOOST, Boost, quote
-from rules.values import TierDiscount
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class Effect:
     applies: bool
     discount_minor: int
     reason: str
+    reusable: bool = False
+    """Whether it is good for every order; kept nowhere: a quote has the ids of what it uses up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,7 @@ def sum_lines(lines: Sequence[Line]) -> int:
     return total
 
 
-def price(
-    cart: Cart, standing: Standing, history: ProgramHistory, program: CompiledProgram, at: datetime
-) -> Price:
+def price(cart: Cart, standing: Standing, program: CompiledProgram, at: datetime) -> Price:
     """Prices a cart: discounts first, then points as wanted and allowed, cash for the rest.
 
     Raises AmountInvalid when the cash would earn more points than the ledger can count.
@@ -118,14 +117,13 @@ def price(
         raise ValueError(f"benefits take {off} off an order of {cart.lines_minor} minor units")
     due_minor = cart.lines_minor - off
     split = quote(due_minor, cart.points_wanted, standing.active_points, program, standing.boost)
-    is_coupon = coupon_test(history)
     return Price(
         lines_minor=cart.lines_minor,
         discounts=standing.effects,
         coupon_ids=tuple(
             effect.entitlement_id
             for effect in standing.effects
-            if effect.applies and is_coupon(effect.benefit_id)
+            if effect.applies and not effect.reusable
         ),
         points_max=split.points_max,
         points=split.points,
@@ -136,20 +134,6 @@ def price(
         boosted_points=split.boosted,
         promotion_window=standing.boost.window if split.boosted else "",
     )
-
-
-def coupon_test(history: ProgramHistory) -> Callable[[str], bool]:
-    """Tells whether an order uses a benefit up.
-
-    All are used up, but those that any version of the program knows as a tier discount.
-    """
-    standing = {
-        benefit.id
-        for version in history.versions()
-        for benefit in history.version(version).benefits
-        if isinstance(benefit, TierDiscount)
-    }
-    return lambda benefit_id: benefit_id not in standing
 
 
 def _points_to_earn(

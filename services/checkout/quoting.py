@@ -44,7 +44,7 @@ class Quoter:
             cart.member_id, cart.lines_minor, cart.entitlement_ids,
             program.currency, program.minor_digits,
         )  # fmt: skip
-        priced = price(cart, standing, history, program, now)
+        priced = price(cart, standing, program, now)
         quote = Quote(
             checkout_id=self._new_id(),
             currency=program.currency,

@@ -261,6 +261,7 @@ def _effect(effect: benefits.BenefitEffect, currency: str, digits: int) -> Effec
         effect.applies,
         discount,
         effect.reason,
+        effect.reusable,
     )
 
 

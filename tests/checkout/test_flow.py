@@ -4,6 +4,7 @@ from asyncio import gather
 
 import grpc
 import pytest
+import yaml
 from checkout_shop import (
     AUTHORIZED,
     AUTHORIZING,
@@ -12,15 +13,17 @@ from checkout_shop import (
     FREE,
     QUOTED,
     RESERVED,
+    SERVICES,
     USED,
     Shop,
     cart,
     cents,
     eventually,
+    shop_program,
 )
 from google.rpc.error_details_pb2 import RetryInfo
 
-from house import Refused, new_id, refused
+from house import Ground, Refused, new_id, refused
 from laurel.benefits.v1 import benefits_service_pb2 as benefits_pb
 
 
@@ -239,6 +242,31 @@ async def test_a_coupon_that_is_gone_gives_the_points_back(shop: Shop, member: s
     )
     assert (await shop.get(quoted)).state == CANCELLED
     assert await shop.balance(member) == (3000, 0, 0, 0)
+
+
+async def test_a_coupon_is_used_up_whatever_a_later_program_calls_by_its_name(
+    ground: Ground, member: str
+) -> None:
+    """BN-05, CK-02: what the member holds says whether an order uses it up, not what its benefit
+    has become.
+    """
+    document = yaml.safe_load(shop_program())
+    async with ground.house() as house:
+        await house.apply(yaml.safe_dump(document))
+        await house.start(*SERVICES)
+        shop = Shop(house)
+        await shop.regular(member)
+        kept = [one for one in document["benefits"] if "gold" not in one["id"]]
+        terms = {"tier_id": "gold", "percent_off": 12}
+        renamed = {"id": "gold_welcome", "name": "Gold 12 % off", "tier_discount": terms}
+        document["benefits"] = [*kept, renamed]
+        await house.apply(yaml.safe_dump(document))
+        await house.settle()
+        first = await shop.paid(member, cart((1, "100")))
+        assert cents(first.price.cash_amount) == 80_00
+        assert await shop.coupon_state(member) == USED
+        again = await shop.quote(member, cart((1, "100")))
+        assert cents(again.price.cash_amount) == 90_00
 
 
 async def test_an_accrual_that_anti_fraud_denies_does_not_keep_a_paid_order(

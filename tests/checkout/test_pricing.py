@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from checkout.pricing import Cart, Effect, Line, Standing, price, sum_lines
 from kit.errors import AmountInvalid
-from rules.compiled import CompiledProgram, ProgramHistory, compile_program
+from rules.compiled import CompiledProgram, compile_program
 from rules.document import load
 from rules.redemption import Boost
 
@@ -29,8 +29,8 @@ def cart(*lines: tuple[int, int], wanted: int = 0) -> Cart:
     return Cart("m", "o", made, sum_lines(made), wanted, (), "web", "", b"")
 
 
-def effect(discount: int, benefit: str, applies: bool = True) -> Effect:
-    return Effect(f"e-{benefit}", benefit, benefit, applies, discount, "because")
+def effect(discount: int, benefit: str, applies: bool = True, *, reusable: bool = False) -> Effect:
+    return Effect(f"e-{benefit}", benefit, benefit, applies, discount, "because", reusable)
 
 
 @given(
@@ -56,7 +56,7 @@ def test_a_price_always_sums_up(
     bought = cart(*lines, wanted=wanted)
     off = bought.lines_minor * percent_off // 100
     standing = Standing((effect(off, "gold_discount"),), balance, "gold")
-    got = price(bought, standing, ProgramHistory([rules]), rules, BEGIN)
+    got = price(bought, standing, rules, BEGIN)
     due = bought.lines_minor - off
     assert got.lines_minor - got.discount_minor == got.points_minor + got.cash_minor
     assert 0 <= got.points <= min(got.points_max, wanted)
@@ -72,23 +72,23 @@ def test_pt_10_points_that_are_worth_more_take_the_place_of_cash() -> None:
     """800 points pay 14.00 of 40.00 where 600 are worth double, and 8.00 where none are."""
     rules, bought = program(), cart((1, 4000), wanted=800)
     standing = Standing((), 5000, "", Boost(600, 20_000, "double"))
-    got = price(bought, standing, ProgramHistory([rules]), rules, BEGIN)
+    got = price(bought, standing, rules, BEGIN)
     assert (got.points, got.points_minor, got.cash_minor) == (800, 1400, 2600)
     assert (got.boosted_points, got.promotion_window) == (600, "double")
     used_up = Standing((), 5000, "", Boost(0, 20_000, "double"))
-    got = price(bought, used_up, ProgramHistory([rules]), rules, BEGIN)
+    got = price(bought, used_up, rules, BEGIN)
     assert (got.points_minor, got.boosted_points, got.promotion_window) == (800, 0, "")
 
 
 def test_coupons_are_reserved_and_tier_discounts_are_not() -> None:
     rules = program()
     effects = (
-        effect(10, "gold_discount"),
+        effect(10, "gold_discount", reusable=True),
         effect(10, "gold_welcome"),
         effect(0, "silver_welcome", applies=False),
         effect(5, "from_an_older_program"),
     )
-    got = price(cart((1, 1000)), Standing(effects, 0, ""), ProgramHistory([rules]), rules, BEGIN)
+    got = price(cart((1, 1000)), Standing(effects, 0, ""), rules, BEGIN)
     assert got.coupon_ids == ("e-gold_welcome", "e-from_an_older_program")
     assert got.cash_minor == 975
 
@@ -104,14 +104,14 @@ def test_a_cart_that_would_earn_more_than_can_be_counted_is_refused() -> None:
     document.earning.rules[0].points_per_unit = "1000"
     rules = compile_program(1, document, BEGIN)
     with pytest.raises(AmountInvalid, match="give a smaller one"):
-        price(cart((10**6, 10**9)), Standing((), 0, ""), ProgramHistory([rules]), rules, BEGIN)
+        price(cart((10**6, 10**9)), Standing((), 0, ""), rules, BEGIN)
 
 
 def test_benefits_that_take_off_more_than_the_order_are_a_fault() -> None:
     rules = program()
     standing = Standing((effect(11, "gold_discount"),), 0, "")
     with pytest.raises(ValueError, match="take 11 off"):
-        price(cart((1, 10)), standing, ProgramHistory([rules]), rules, BEGIN)
+        price(cart((1, 10)), standing, rules, BEGIN)
 
 
 def test_a_cart_names_each_category_once() -> None:

@@ -118,3 +118,8 @@ def test_bn_04_discounts_and_what_is_due_add_up_to_the_order(
     assert sorted(named) == sorted({*(u.entitlement_id for u in usable), *map(str, wanted)})
     # Those that apply come first.
     assert sorted(found.effects, key=lambda e: not e.applies) == list(found.effects)
+
+
+def test_discounts_can_be_used_again_and_coupons_cannot() -> None:
+    effects = price(10_000, [percent("10"), coupon("a", 500)], ()).effects
+    assert {e.entitlement_id: e.reusable for e in effects} == {"d": True, "a": False}

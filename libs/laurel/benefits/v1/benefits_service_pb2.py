@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)laurel/benefits/v1/benefits_service.proto\x12\x12laurel.benefits.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xab\x03\n\x0b\x45ntitlement\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x12\n\nbenefit_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\x0bpercent_off\x18\x05 \x01(\tH\x00\x12(\n\namount_off\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyH\x00\x12,\n\x10order_amount_min\x18\x07 \x01(\x0b\x32\x12.google.type.Money\x12\x33\n\x05state\x18\x08 \x01(\x0e\x32$.laurel.benefits.v1.EntitlementState\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63\x61use_event_id\x18\x0b \x01(\t\x12\x17\n\x0fprogram_version\x18\x0c \x01(\x05\x12\x10\n\x08order_id\x18\r \x01(\tB\x06\n\x04kind\"\x90\x01\n\rBenefitEffect\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x12\n\nbenefit_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61pplies\x18\x04 \x01(\x08\x12$\n\x08\x64iscount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xc9\x01\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x17\n\x0f\x65ntitlement_ids\x18\x04 \x03(\t\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.laurel.benefits.v1.ReservationState\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x17ListEntitlementsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"j\n\x18ListEntitlementsResponse\x12\x35\n\x0c\x65ntitlements\x18\x01 \x03(\x0b\x32\x1f.laurel.benefits.v1.Entitlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x01\n\x17\x45valuateBenefitsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x30\n\x0corder_amount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12,\n\x0f\x65ntitlement_ids\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07r\x05 \x01(\x80\x01\"v\n\x18\x45valuateBenefitsResponse\x12\x32\n\x07\x65\x66\x66\x65\x63ts\x18\x01 \x03(\x0b\x32!.laurel.benefits.v1.BenefitEffect\x12&\n\namount_due\x18\x02 \x01(\x0b\x32\x12.google.type.Money\"\xd7\x01\n\x16ReserveBenefitsRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08order_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\x0f\x65ntitlement_ids\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\n\x18\x01\"\x07r\x05 \x01(\x80\x01\x12\x30\n\x0corder_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\"O\n\x17ReserveBenefitsResponse\x12\x34\n\x0breservation\x18\x01 \x01(\x0b\x32\x1f.laurel.benefits.v1.Reservation\"^\n\x18RedeemReservationRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\"\n\x0ereservation_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"Q\n\x19RedeemReservationResponse\x12\x34\n\x0breservation\x18\x01 \x01(\x0b\x32\x1f.laurel.benefits.v1.Reservation\"_\n\x19ReleaseReservationRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\"\n\x0ereservation_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"R\n\x1aReleaseReservationResponse\x12\x34\n\x0breservation\x18\x01 \x01(\x0b\x32\x1f.laurel.benefits.v1.Reservation*\xd6\x01\n\x10\x45ntitlementState\x12!\n\x1d\x45NTITLEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45NTITLEMENT_STATE_AVAILABLE\x10\x01\x12\x1e\n\x1a\x45NTITLEMENT_STATE_RESERVED\x10\x02\x12\x1e\n\x1a\x45NTITLEMENT_STATE_REDEEMED\x10\x03\x12\x1d\n\x19\x45NTITLEMENT_STATE_EXPIRED\x10\x04\x12\x1f\n\x1b\x45NTITLEMENT_STATE_WITHDRAWN\x10\x05*\x91\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_OPEN\x10\x01\x12\x1e\n\x1aRESERVATION_STATE_REDEEMED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x32\xc2\x04\n\x0f\x42\x65nefitsService\x12m\n\x10ListEntitlements\x12+.laurel.benefits.v1.ListEntitlementsRequest\x1a,.laurel.benefits.v1.ListEntitlementsResponse\x12m\n\x10\x45valuateBenefits\x12+.laurel.benefits.v1.EvaluateBenefitsRequest\x1a,.laurel.benefits.v1.EvaluateBenefitsResponse\x12j\n\x0fReserveBenefits\x12*.laurel.benefits.v1.ReserveBenefitsRequest\x1a+.laurel.benefits.v1.ReserveBenefitsResponse\x12p\n\x11RedeemReservation\x12,.laurel.benefits.v1.RedeemReservationRequest\x1a-.laurel.benefits.v1.RedeemReservationResponse\x12s\n\x12ReleaseReservation\x12-.laurel.benefits.v1.ReleaseReservationRequest\x1a..laurel.benefits.v1.ReleaseReservationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)laurel/benefits/v1/benefits_service.proto\x12\x12laurel.benefits.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xab\x03\n\x0b\x45ntitlement\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x12\n\nbenefit_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x15\n\x0bpercent_off\x18\x05 \x01(\tH\x00\x12(\n\namount_off\x18\x06 \x01(\x0b\x32\x12.google.type.MoneyH\x00\x12,\n\x10order_amount_min\x18\x07 \x01(\x0b\x32\x12.google.type.Money\x12\x33\n\x05state\x18\x08 \x01(\x0e\x32$.laurel.benefits.v1.EntitlementState\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63\x61use_event_id\x18\x0b \x01(\t\x12\x17\n\x0fprogram_version\x18\x0c \x01(\x05\x12\x10\n\x08order_id\x18\r \x01(\tB\x06\n\x04kind\"\xa2\x01\n\rBenefitEffect\x12\x16\n\x0e\x65ntitlement_id\x18\x01 \x01(\t\x12\x12\n\nbenefit_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07\x61pplies\x18\x04 \x01(\x08\x12$\n\x08\x64iscount\x18\x05 \x01(\x0b\x32\x12.google.type.Money\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x10\n\x08reusable\x18\x07 \x01(\x08\"\xc9\x01\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x17\n\x0f\x65ntitlement_ids\x18\x04 \x03(\t\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.laurel.benefits.v1.ReservationState\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x17ListEntitlementsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x08\"j\n\x18ListEntitlementsResponse\x12\x35\n\x0c\x65ntitlements\x18\x01 \x03(\x0b\x32\x1f.laurel.benefits.v1.Entitlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x01\n\x17\x45valuateBenefitsRequest\x12\x1d\n\tmember_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x30\n\x0corder_amount\x18\x02 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12,\n\x0f\x65ntitlement_ids\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07r\x05 \x01(\x80\x01\"v\n\x18\x45valuateBenefitsResponse\x12\x32\n\x07\x65\x66\x66\x65\x63ts\x18\x01 \x03(\x0b\x32!.laurel.benefits.v1.BenefitEffect\x12&\n\namount_due\x18\x02 \x01(\x0b\x32\x12.google.type.Money\"\xd7\x01\n\x16ReserveBenefitsRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1d\n\tmember_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\x1c\n\x08order_id\x18\x03 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12.\n\x0f\x65ntitlement_ids\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\n\x18\x01\"\x07r\x05 \x01(\x80\x01\x12\x30\n\x0corder_amount\x18\x05 \x01(\x0b\x32\x12.google.type.MoneyB\x06\xbaH\x03\xc8\x01\x01\"O\n\x17ReserveBenefitsResponse\x12\x34\n\x0breservation\x18\x01 \x01(\x0b\x32\x1f.laurel.benefits.v1.Reservation\"^\n\x18RedeemReservationRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\"\n\x0ereservation_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"Q\n\x19RedeemReservationResponse\x12\x34\n\x0breservation\x18\x01 \x01(\x0b\x32\x1f.laurel.benefits.v1.Reservation\"_\n\x19ReleaseReservationRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\x12\"\n\x0ereservation_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80\x01\"R\n\x1aReleaseReservationResponse\x12\x34\n\x0breservation\x18\x01 \x01(\x0b\x32\x1f.laurel.benefits.v1.Reservation*\xd6\x01\n\x10\x45ntitlementState\x12!\n\x1d\x45NTITLEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45NTITLEMENT_STATE_AVAILABLE\x10\x01\x12\x1e\n\x1a\x45NTITLEMENT_STATE_RESERVED\x10\x02\x12\x1e\n\x1a\x45NTITLEMENT_STATE_REDEEMED\x10\x03\x12\x1d\n\x19\x45NTITLEMENT_STATE_EXPIRED\x10\x04\x12\x1f\n\x1b\x45NTITLEMENT_STATE_WITHDRAWN\x10\x05*\x91\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_OPEN\x10\x01\x12\x1e\n\x1aRESERVATION_STATE_REDEEMED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x32\xc2\x04\n\x0f\x42\x65nefitsService\x12m\n\x10ListEntitlements\x12+.laurel.benefits.v1.ListEntitlementsRequest\x1a,.laurel.benefits.v1.ListEntitlementsResponse\x12m\n\x10\x45valuateBenefits\x12+.laurel.benefits.v1.EvaluateBenefitsRequest\x1a,.laurel.benefits.v1.EvaluateBenefitsResponse\x12j\n\x0fReserveBenefits\x12*.laurel.benefits.v1.ReserveBenefitsRequest\x1a+.laurel.benefits.v1.ReserveBenefitsResponse\x12p\n\x11RedeemReservation\x12,.laurel.benefits.v1.RedeemReservationRequest\x1a-.laurel.benefits.v1.RedeemReservationResponse\x12s\n\x12ReleaseReservation\x12-.laurel.benefits.v1.ReleaseReservationRequest\x1a..laurel.benefits.v1.ReleaseReservationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,36 +64,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['reservation_id']._loaded_options = None
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['reservation_id']._serialized_options = b'\272H\007r\005 \001(\200\001'
-  _globals['_ENTITLEMENTSTATE']._serialized_start=2095
-  _globals['_ENTITLEMENTSTATE']._serialized_end=2309
-  _globals['_RESERVATIONSTATE']._serialized_start=2312
-  _globals['_RESERVATIONSTATE']._serialized_end=2457
+  _globals['_ENTITLEMENTSTATE']._serialized_start=2113
+  _globals['_ENTITLEMENTSTATE']._serialized_end=2327
+  _globals['_RESERVATIONSTATE']._serialized_start=2330
+  _globals['_RESERVATIONSTATE']._serialized_end=2475
   _globals['_ENTITLEMENT']._serialized_start=153
   _globals['_ENTITLEMENT']._serialized_end=580
   _globals['_BENEFITEFFECT']._serialized_start=583
-  _globals['_BENEFITEFFECT']._serialized_end=727
-  _globals['_RESERVATION']._serialized_start=730
-  _globals['_RESERVATION']._serialized_end=931
-  _globals['_LISTENTITLEMENTSREQUEST']._serialized_start=933
-  _globals['_LISTENTITLEMENTSREQUEST']._serialized_end=1050
-  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_start=1052
-  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_end=1158
-  _globals['_EVALUATEBENEFITSREQUEST']._serialized_start=1161
-  _globals['_EVALUATEBENEFITSREQUEST']._serialized_end=1313
-  _globals['_EVALUATEBENEFITSRESPONSE']._serialized_start=1315
-  _globals['_EVALUATEBENEFITSRESPONSE']._serialized_end=1433
-  _globals['_RESERVEBENEFITSREQUEST']._serialized_start=1436
-  _globals['_RESERVEBENEFITSREQUEST']._serialized_end=1651
-  _globals['_RESERVEBENEFITSRESPONSE']._serialized_start=1653
-  _globals['_RESERVEBENEFITSRESPONSE']._serialized_end=1732
-  _globals['_REDEEMRESERVATIONREQUEST']._serialized_start=1734
-  _globals['_REDEEMRESERVATIONREQUEST']._serialized_end=1828
-  _globals['_REDEEMRESERVATIONRESPONSE']._serialized_start=1830
-  _globals['_REDEEMRESERVATIONRESPONSE']._serialized_end=1911
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1913
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=2008
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=2010
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=2092
-  _globals['_BENEFITSSERVICE']._serialized_start=2460
-  _globals['_BENEFITSSERVICE']._serialized_end=3038
+  _globals['_BENEFITEFFECT']._serialized_end=745
+  _globals['_RESERVATION']._serialized_start=748
+  _globals['_RESERVATION']._serialized_end=949
+  _globals['_LISTENTITLEMENTSREQUEST']._serialized_start=951
+  _globals['_LISTENTITLEMENTSREQUEST']._serialized_end=1068
+  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_start=1070
+  _globals['_LISTENTITLEMENTSRESPONSE']._serialized_end=1176
+  _globals['_EVALUATEBENEFITSREQUEST']._serialized_start=1179
+  _globals['_EVALUATEBENEFITSREQUEST']._serialized_end=1331
+  _globals['_EVALUATEBENEFITSRESPONSE']._serialized_start=1333
+  _globals['_EVALUATEBENEFITSRESPONSE']._serialized_end=1451
+  _globals['_RESERVEBENEFITSREQUEST']._serialized_start=1454
+  _globals['_RESERVEBENEFITSREQUEST']._serialized_end=1669
+  _globals['_RESERVEBENEFITSRESPONSE']._serialized_start=1671
+  _globals['_RESERVEBENEFITSRESPONSE']._serialized_end=1750
+  _globals['_REDEEMRESERVATIONREQUEST']._serialized_start=1752
+  _globals['_REDEEMRESERVATIONREQUEST']._serialized_end=1846
+  _globals['_REDEEMRESERVATIONRESPONSE']._serialized_start=1848
+  _globals['_REDEEMRESERVATIONRESPONSE']._serialized_end=1929
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1931
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=2026
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=2028
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=2110
+  _globals['_BENEFITSSERVICE']._serialized_start=2478
+  _globals['_BENEFITSSERVICE']._serialized_end=3056
 # @@protoc_insertion_point(module_scope)

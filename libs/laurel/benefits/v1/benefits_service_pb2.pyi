@@ -173,6 +173,7 @@ class BenefitEffect(message.Message):
     APPLIES_FIELD_NUMBER: builtins.int
     DISCOUNT_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    REUSABLE_FIELD_NUMBER: builtins.int
     entitlement_id: builtins.str
     """The entitlement."""
     benefit_id: builtins.str
@@ -183,6 +184,8 @@ class BenefitEffect(message.Message):
     """Whether it applies."""
     reason: builtins.str
     """Why it does or does not apply, in words."""
+    reusable: builtins.bool
+    """Whether it is good for every order, as a tier discount is; what is not has to be reserved."""
     @builtins.property
     def discount(self) -> money_pb2.Money:
         """What it takes off; zero where it does not apply."""
@@ -196,10 +199,11 @@ class BenefitEffect(message.Message):
         applies: builtins.bool = ...,
         discount: money_pb2.Money | None = ...,
         reason: builtins.str = ...,
+        reusable: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["discount", b"discount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["applies", b"applies", "benefit_id", b"benefit_id", "discount", b"discount", "entitlement_id", b"entitlement_id", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["applies", b"applies", "benefit_id", b"benefit_id", "discount", b"discount", "entitlement_id", b"entitlement_id", "name", b"name", "reason", b"reason", "reusable", b"reusable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
