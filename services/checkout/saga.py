@@ -266,6 +266,8 @@ def arrive(saga: Saga, now: datetime) -> Saga:
         case State.AUTHORIZING:
             until = now + timedelta(minutes=saga.hold_minutes)
             until = min(until, saga.good_until_time or until)
+            if until <= now:
+                return _undo(saga, AuthorizationExpired.reason, "it took too long", now)
             return replace(saga, state=State.AUTHORIZED, expire_time=until)
         case State.COMPLETING:
             return replace(saga, state=State.COMPLETED, origin=b"")

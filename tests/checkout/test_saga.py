@@ -133,6 +133,18 @@ def test_time_ends_what_stands_still() -> None:
     assert wake(completing, LATER) == completing
 
 
+def test_what_was_held_too_long_ago_authorises_nothing() -> None:
+    """CK-02: the hold had ended before the coupon could be reserved."""
+    saga = start(begin_authorize(quoted(), NOW))
+    held = replace(outcome(Step.HOLD), expire_time=NOW + timedelta(minutes=1))
+    saga = start(apply(saga, held, NOW))
+    saga, steps = run(apply(saga, outcome(Step.RESERVE), NOW + timedelta(minutes=2)))
+    assert (saga.state, saga.failure_reason) == (State.CANCELLED, AuthorizationExpired.reason)
+    assert steps == [Step.RELEASE_HOLD, Step.RELEASE_RESERVATION]
+    with pytest.raises(CheckoutInState):
+        check_authorized(saga)
+
+
 def test_late_and_wrong_calls_are_refused_by_state() -> None:
     with pytest.raises(QuoteExpired):
         begin_authorize(quoted(), LATER)
