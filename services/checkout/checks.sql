@@ -16,13 +16,26 @@ WHERE l.lines_minor <> c.lines_minor OR d.discount_minor <> c.discount_minor
 -- check: what went back of a checkout is what its refunds gave back
 SELECT c.checkout_id, c.refund_count, c.refunded_cash_minor, r.cash_minor, c.refunded_points, r.points
 FROM checkout.checkout AS c
-INNER JOIN (
-    SELECT checkout_id, count(*) AS refund_count, sum(cash_minor) AS cash_minor, sum(points) AS points
-    FROM checkout.refund GROUP BY checkout_id
-) AS r ON r.checkout_id = c.checkout_id
-WHERE c.refund_count <> r.refund_count OR c.refunded_cash_minor <> r.cash_minor
--- A refund whose points were refused by the ledger shows none.
+CROSS JOIN LATERAL (
+    SELECT count(*) AS refund_count, coalesce(sum(cash_minor), 0) AS cash_minor, coalesce(sum(points), 0) AS points
+    FROM checkout.refund WHERE refund.checkout_id = c.checkout_id
+) AS r
+WHERE (c.refund_count, c.refunded_cash_minor) <> (r.refund_count, r.cash_minor)
 OR c.refunded_points < r.points
+-- A refund whose points were refused by the ledger shows none.
+OR c.refunded_points > r.points AND NOT EXISTS (
+    SELECT FROM checkout.step
+    WHERE step.checkout_id = c.checkout_id AND step.step = 'refund_points' AND step.mark = 'REFUSED'
+)
+
+-- check: what went back of a checkout is what went back of its lines, at their prices
+SELECT c.checkout_id, c.refunded_lines_minor, l.refunded_minor
+FROM checkout.checkout AS c
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(refunded_quantity * unit_price_minor), 0) AS refunded_minor
+    FROM checkout.line WHERE line.checkout_id = c.checkout_id
+) AS l
+WHERE c.refunded_lines_minor <> l.refunded_minor
 
 -- check: what went back of a line is what the refunds name of it
 SELECT line.checkout_id, line.line_id, line.refunded_quantity, r.quantity
@@ -113,18 +126,59 @@ AND (
     OR cardinality(c.coupon_ids) > 0 AND r.state IS DISTINCT FROM 'REDEEMED'
 )
 
+-- check: what a checkout has reserved and paid with are the coupons of its price
+SELECT c.checkout_id, c.coupon_ids, i.entitlement_ids
+FROM checkout.checkout AS c
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(item.entitlement_id::text ORDER BY item.entitlement_id::text), '{}') AS entitlement_ids
+    FROM benefits.reservation_item AS item
+    WHERE item.member_id = c.member_id AND item.reservation_id::text = c.reservation_id
+) AS i
+WHERE c.reservation_id <> ''
+AND i.entitlement_ids <> ARRAY(SELECT id FROM unnest(c.coupon_ids) AS t (id) ORDER BY id)
+
+-- check: a step is done if and only if it has taken effect under its request id
+SELECT step.checkout_id, step.refund_number, step.step, step.mark
+FROM checkout.step
+LEFT JOIN points.request AS p ON p.request_id = step.request_id
+LEFT JOIN benefits.request AS b ON b.request_id = step.request_id
+WHERE step.mark <> 'STARTED'
+AND (step.mark = 'DONE') <> CASE
+    WHEN step.step IN ('reserve', 'redeem', 'release_reservation') THEN b.request_id IS NOT NULL
+    ELSE p.request_id IS NOT NULL
+END
+
+-- check: what a checkout tells of an accrual and of its refunds is what the ledger has booked for them
+SELECT step.checkout_id, step.refund_number, step.step, t.transaction_id, t.points
+FROM checkout.step
+INNER JOIN checkout.checkout AS c ON c.checkout_id = step.checkout_id
+LEFT JOIN checkout.refund AS f
+    ON f.checkout_id = step.checkout_id AND f.refund_number = step.refund_number
+INNER JOIN points.transaction AS t ON t.request_id = step.request_id
+WHERE step.mark = 'DONE'
+AND CASE step.step
+    WHEN 'accrue'
+        THEN (t.transaction_id::text, (t.explanation ->> 'spend')::bigint)
+            IS DISTINCT FROM (c.accrual_id, c.cash_minor)
+    WHEN 'refund_points' THEN t.points[1] IS DISTINCT FROM f.points
+    WHEN 'reverse_accrual'
+        THEN ((SELECT coalesce(sum(p), 0) FROM unnest(t.points) AS u (p)), (t.explanation ->> 'spend')::bigint)
+            IS DISTINCT FROM (f.reversed_points, f.cash_minor)
+    ELSE false
+END
+
 -- check: points pay for a checkout what the ledger has promised for them
 SELECT c.checkout_id, c.points, c.points_minor, t.explanation -> 'hold' -> 'value' AS promised
 FROM checkout.checkout AS c
 INNER JOIN points.transaction AS t ON t.hold_id::text = c.hold_id AND t.kind = 3
 WHERE c.boosted_points IS NOT NULL AND (t.explanation -> 'hold' ->> 'value')::bigint <> c.points_minor
 
--- check: a cancelled checkout leaves no open hold, no open reservation and no points spent
+-- check: a cancelled checkout leaves no open hold, no open reservation, no coupon used and no points spent
 SELECT c.checkout_id, h.state AS hold_state, h.captured, h.refunded, r.state AS reservation_state
 FROM checkout.checkout AS c
 LEFT JOIN points.hold AS h ON h.hold_id::text = c.hold_id
 LEFT JOIN benefits.reservation AS r ON r.member_id = c.member_id AND r.reservation_id::text = c.reservation_id
-WHERE c.state = 'CANCELLED' AND (h.state = 1 OR h.captured > h.refunded OR r.state = 'OPEN')
+WHERE c.state = 'CANCELLED' AND (h.state = 1 OR h.captured > h.refunded OR r.state <> 'RELEASED')
 
 -- check: the points that complete refunds gave back are back in the ledger
 SELECT c.checkout_id, f.points, h.refunded

@@ -51,7 +51,16 @@ NOT_BOOKED = "what was denied is not booked, and what is to be reviewed is pendi
 SETTLED = (
     "a settled review is of an accrual that was under review, and was booked as it was decided"
 )
+COUPONS_USED = (
+    "a coupon set aside is in one open reservation, a used one in one redeemed reservation, "
+    "any other in none"
+)
 LINES_BACK = "what went back of a line is what the refunds name of it"
+LINES_PRICED = "what went back of a checkout is what went back of its lines, at their prices"
+STEPS = "a step is done if and only if it has taken effect under its request id"
+TOLD = (
+    "what a checkout tells of an accrual and of its refunds is what the ledger has booked for them"
+)
 
 
 class Damage(NamedTuple):
@@ -288,8 +297,7 @@ TIER = {
 }
 
 BENEFITS = {
-    "a coupon set aside is in one open reservation, a used one in one redeemed reservation, "
-    "any other in none": Damage(
+    COUPONS_USED: Damage(
         "UPDATE benefits.entitlement SET state = 'REDEEMED', order_id = 'another' "
         "WHERE kind = 'UPGRADE_COUPON' AND state = 'AVAILABLE'"
     ),
@@ -420,17 +428,22 @@ PROGRAM = {
 
 CHECKOUT = {
     "the lines and discounts of a checkout sum up to its price": Damage(
-        "UPDATE checkout.line SET unit_price_minor = unit_price_minor + 1"
+        "UPDATE checkout.line SET unit_price_minor = unit_price_minor + 1",
+        also=(LINES_PRICED,),
     ),
     "what went back of a checkout is what its refunds gave back": Damage(
-        "UPDATE checkout.checkout SET refunded_cash_minor = refunded_cash_minor + 1 WHERE "
-        + checkout("refund_count > 0")
+        "DELETE FROM checkout.refund", also=(TOLD,)
     ),
     LINES_BACK: Damage(
-        f"UPDATE checkout.line SET refunded_quantity = 1 WHERE checkout_id = {CANCELLED}"
+        f"UPDATE checkout.line SET refunded_quantity = 1 WHERE checkout_id = {CANCELLED}",
+        also=(LINES_PRICED,),
+    ),
+    LINES_PRICED: Damage(
+        "UPDATE checkout.checkout SET refunded_lines_minor = refunded_lines_minor - 1 WHERE "
+        + checkout("refund_count > 0")
     ),
     "a checkout that went back as a whole gave back all that was paid": Damage(
-        "UPDATE checkout.line SET refunded_quantity = quantity", also=(LINES_BACK,)
+        "UPDATE checkout.line SET refunded_quantity = quantity", also=(LINES_BACK, LINES_PRICED)
     ),
     "a completed checkout has spent what it was to be paid with": Damage(
         f"DELETE FROM checkout.step WHERE step = 'capture' AND checkout_id = {COMPLETED}"
@@ -445,18 +458,29 @@ CHECKOUT = {
     "what pays for a completed checkout is spent in the ledger, and its coupons are used": Damage(
         f"UPDATE points.hold SET state = 3 WHERE hold_id = {HOLD_OF.format('COMPLETED')}"
     ),
+    "what a checkout has reserved and paid with are the coupons of its price": Damage(
+        f"UPDATE checkout.checkout SET coupon_ids = '{{another}}' WHERE checkout_id = {COMPLETED}"
+    ),
+    STEPS: Damage(
+        "UPDATE checkout.step SET mark = 'REFUSED' "
+        f"WHERE step = 'accrue' AND checkout_id = {COMPLETED}"
+    ),
+    TOLD: Damage("UPDATE checkout.refund SET reversed_points = reversed_points + 1"),
     "points pay for a checkout what the ledger has promised for them": Damage(
         "UPDATE checkout.checkout SET points_minor = points_minor - 1, cash_minor = cash_minor + 1 "
         f"WHERE checkout_id = {CANCELLED}"
     ),
-    "a cancelled checkout leaves no open hold, no open reservation and no points spent": Damage(
-        f"UPDATE points.hold SET state = 1 WHERE hold_id = {HOLD_OF.format('CANCELLED')}"
+    "a cancelled checkout leaves no open hold, no open reservation, no coupon used "
+    "and no points spent": Damage(
+        "UPDATE benefits.reservation SET state = 'REDEEMED' WHERE state = 'RELEASED'",
+        also=(COUPONS_USED,),
     ),
     "the points that complete refunds gave back are back in the ledger": Damage(
         """
         UPDATE checkout.refund SET points = points + 1 WHERE complete;
         UPDATE checkout.checkout SET refunded_points = refunded_points + 1 WHERE refund_count > 0;
-        """
+        """,
+        also=(TOLD,),
     ),
 }
 
