@@ -37,7 +37,7 @@ class _CheckoutStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Checkout
     CHECKOUT_STATE_AUTHORIZED: _CheckoutState.ValueType  # 3
     """Points and coupons are set aside."""
     CHECKOUT_STATE_COMPLETING: _CheckoutState.ValueType  # 4
-    """They are being spent; this can only go forward."""
+    """They are being spent; undone only where they had timed out before that could be done."""
     CHECKOUT_STATE_COMPLETED: _CheckoutState.ValueType  # 5
     """They are spent and the points that the cash earned are booked."""
     CHECKOUT_STATE_CANCELLING: _CheckoutState.ValueType  # 6
@@ -57,7 +57,7 @@ CHECKOUT_STATE_AUTHORIZING: CheckoutState.ValueType  # 2
 CHECKOUT_STATE_AUTHORIZED: CheckoutState.ValueType  # 3
 """Points and coupons are set aside."""
 CHECKOUT_STATE_COMPLETING: CheckoutState.ValueType  # 4
-"""They are being spent; this can only go forward."""
+"""They are being spent; undone only where they had timed out before that could be done."""
 CHECKOUT_STATE_COMPLETED: CheckoutState.ValueType  # 5
 """They are spent and the points that the cash earned are booked."""
 CHECKOUT_STATE_CANCELLING: CheckoutState.ValueType  # 6

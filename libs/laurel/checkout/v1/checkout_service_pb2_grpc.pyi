@@ -26,8 +26,11 @@ class CheckoutServiceStub:
     AuthorizeCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.AuthorizeCheckoutRequest, checkout_service_pb2.AuthorizeCheckoutResponse]
     """Holds the points and reserves the coupons of a quote, all or nothing. Where the points would not pay what was quoted any more,
     because a promotion window has ended or is used up or the program has changed, it is refused: quote the cart again.
-    Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED, CHECKOUT_STATE,
-    INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW, CHALLENGES_SPENT or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+    Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED or CHECKOUT_STATE, or with the
+    reason for which points or benefits refuse: INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, POINTS_ABOVE_SHARE, POINTS_BELOW_MINIMUM,
+    POINTS_OFF_STEP, CURRENCY_MISMATCH, DENIED, UNDER_REVIEW, CHALLENGES_SPENT, ACCOUNT_FROZEN, ACCOUNT_EARN_ONLY, ACCOUNT_CLOSED,
+    ACCOUNT_IS_POOL, ENTITLEMENT_NOT_AVAILABLE or ENTITLEMENT_NOT_APPLICABLE. All is undone then. UNAVAILABLE with reason
+    ANTIFRAUD_UNAVAILABLE or DEPENDENCY_UNAVAILABLE: try again with the same request_id.
     FAILED_PRECONDITION with reason CHALLENGE_REQUIRED leaves the checkout quoted: once the member has solved the challenge that
     `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), the same request goes through while the quote lasts.
     FAILED_PRECONDITION with reason ACCOUNT_MERGED: the member was merged since the quote; quote the cart for the survivor.
@@ -35,7 +38,8 @@ class CheckoutServiceStub:
     CompleteCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.CompleteCheckoutRequest, checkout_service_pb2.CompleteCheckoutResponse]
     """Spends what was authorised, once the cash was paid, and books the points that the cash earns; for the survivor, where the
     member was merged meanwhile.
-    Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or AUTHORIZATION_EXPIRED.
+    Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or AUTHORIZATION_EXPIRED: give the
+    cash back. UNAVAILABLE: it goes on by itself, and the same request tells how it ended.
     """
     CancelCheckout: aio.UnaryUnaryMultiCallable[checkout_service_pb2.CancelCheckoutRequest, checkout_service_pb2.CancelCheckoutResponse]
     """Gives back what was authorised.
@@ -75,8 +79,11 @@ class CheckoutServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[checkout_service_pb2.AuthorizeCheckoutResponse]:
         """Holds the points and reserves the coupons of a quote, all or nothing. Where the points would not pay what was quoted any more,
         because a promotion window has ended or is used up or the program has changed, it is refused: quote the cart again.
-        Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED, CHECKOUT_STATE,
-        INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, DENIED, UNDER_REVIEW, CHALLENGES_SPENT or ENTITLEMENT_NOT_AVAILABLE; UNAVAILABLE with reason ANTIFRAUD_UNAVAILABLE.
+        Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason QUOTE_EXPIRED or CHECKOUT_STATE, or with the
+        reason for which points or benefits refuse: INSUFFICIENT_POINTS, POINTS_VALUE_CHANGED, POINTS_ABOVE_SHARE, POINTS_BELOW_MINIMUM,
+        POINTS_OFF_STEP, CURRENCY_MISMATCH, DENIED, UNDER_REVIEW, CHALLENGES_SPENT, ACCOUNT_FROZEN, ACCOUNT_EARN_ONLY, ACCOUNT_CLOSED,
+        ACCOUNT_IS_POOL, ENTITLEMENT_NOT_AVAILABLE or ENTITLEMENT_NOT_APPLICABLE. All is undone then. UNAVAILABLE with reason
+        ANTIFRAUD_UNAVAILABLE or DEPENDENCY_UNAVAILABLE: try again with the same request_id.
         FAILED_PRECONDITION with reason CHALLENGE_REQUIRED leaves the checkout quoted: once the member has solved the challenge that
         `challenge_id` in the metadata names (AntifraudService.VerifyChallenge), the same request goes through while the quote lasts.
         FAILED_PRECONDITION with reason ACCOUNT_MERGED: the member was merged since the quote; quote the cart for the survivor.
@@ -90,7 +97,8 @@ class CheckoutServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[checkout_service_pb2.CompleteCheckoutResponse]:
         """Spends what was authorised, once the cash was paid, and books the points that the cash earns; for the survivor, where the
         member was merged meanwhile.
-        Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or AUTHORIZATION_EXPIRED.
+        Errors: NOT_FOUND with reason CHECKOUT_NOT_FOUND; FAILED_PRECONDITION with reason CHECKOUT_STATE or AUTHORIZATION_EXPIRED: give the
+        cash back. UNAVAILABLE: it goes on by itself, and the same request tells how it ended.
         """
 
     @abc_1.abstractmethod
