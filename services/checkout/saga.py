@@ -18,6 +18,7 @@ from checkout.errors import (
     QuoteExpired,
     StepRefused,
 )
+from checkout.pricing import Line
 from checkout.steps import Mark, Outcome, Step, is_news
 
 
@@ -68,6 +69,8 @@ class Saga:
     expected_minor: int | None
     """What the points are to pay; None for a quote of before points was told that."""
     marks: Mapping[Step, Mark]
+    lines: tuple[Line, ...] = ()
+    """What the cash earns for, line by line; empty where it earns as a whole."""
     survivors: Mapping[Step, str] = field(default_factory=dict)
     """Who the member was merged into, by the step that has to be asked for them."""
     challenge_id: str = ""

@@ -118,8 +118,15 @@ async def lock(tx: Transaction, checkout_id: UUID) -> Saga:
     values["state"] = State[row["state"]]
     values["categories"] = tuple(row["categories"])
     values["coupon_ids"] = tuple(row["coupon_ids"])
+    if values.pop("earns_by_line"):
+        values["lines"] = await get_lines(tx, checkout_id)
     marks, survivors = await get_steps(tx, checkout_id, 0)
     return Saga(**values, marks=marks, survivors=survivors)
+
+
+async def get_lines(tx: Transaction, checkout_id: UUID) -> tuple[Line, ...]:
+    """The lines of a checkout, in their order."""
+    return tuple(Line(*line) for line in await tx.fetch("get_lines", checkout_id))
 
 
 async def get_steps(
@@ -174,6 +181,7 @@ async def _insert(tx: Transaction, quote: Quote, cart: Cart, price: Price) -> No
         price.points, price.points_minor, price.cash_minor, price.points_to_earn,
         list(cart.categories), list(price.coupon_ids), cart.origin, quote.hold_minutes,
         quote.create_time, quote.expire_time, price.boosted_points, price.promotion_window,
+        price.earns_by_line,
     )  # fmt: skip
     lines = [(x.line_id, x.category, x.quantity, x.unit_price_minor) for x in cart.lines]
     await tx.execute("add_lines", key, *(list(column) for column in zip(*lines, strict=True)))

@@ -12,11 +12,11 @@ INSERT INTO checkout (
     checkout_id, member_id, order_id, state, currency, currency_digits, program_version,
     lines_minor, discount_minor, points_max, points, points_minor, cash_minor, points_to_earn,
     categories, coupon_ids, origin, hold_minutes, create_time, update_time, expire_time,
-    sweep_time, boosted_points, promotion_window
+    sweep_time, boosted_points, promotion_window, earns_by_line
 )
 VALUES (
     $1, $2, $3, 'QUOTED', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18,
-    $19, CASE WHEN $16::bytea <> '' THEN $19::timestamptz END, $20, $21
+    $19, CASE WHEN $16::bytea <> '' THEN $19::timestamptz END, $20, $21, $22
 )
 
 -- name: add_lines
@@ -39,7 +39,7 @@ SELECT
     lines_minor, lines_minor - discount_minor AS due_minor, points, cash_minor, categories,
     coupon_ids, origin, hold_id, reservation_id, accrual_id, hold_minutes, expire_time,
     good_until_time, complete_time, failure_reason, failure_text,
-    CASE WHEN boosted_points IS NOT NULL THEN points_minor END AS expected_minor
+    CASE WHEN boosted_points IS NOT NULL THEN points_minor END AS expected_minor, earns_by_line
 FROM checkout
 WHERE checkout_id = $1
 FOR UPDATE

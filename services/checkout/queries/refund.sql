@@ -14,6 +14,18 @@ FROM line
 WHERE checkout_id = $1
 ORDER BY place
 
+-- name: get_lines_before
+-- The lines as a refund found them, each with what went back of it by that one.
+SELECT
+    line.place, line.line_id, line.category, line.quantity, line.unit_price_minor,
+    coalesce(sum(back.quantity) FILTER (WHERE back.refund_number < $2), 0)::bigint AS refunded_quantity,
+    coalesce(sum(back.quantity) FILTER (WHERE back.refund_number = $2), 0)::bigint AS quantity_now
+FROM line
+LEFT JOIN refund_line AS back ON back.checkout_id = line.checkout_id AND back.place = line.place
+WHERE line.checkout_id = $1
+GROUP BY line.checkout_id, line.place
+ORDER BY line.place
+
 -- name: add_refund
 INSERT INTO refund (
     checkout_id, refund_number, refund_id, request_id, cash_minor, points, complete, create_time,
@@ -51,7 +63,8 @@ SELECT
     refund.checkout_id, refund.refund_number AS number, checkout.member_id, checkout.order_id,
     checkout.hold_id, checkout.accrual_id, checkout.currency, checkout.currency_digits AS digits,
     checkout.program_version, refund.cash_minor, refund.points, refund.reversed_points,
-    refund.complete, coalesce(nullif(accrue.survivor_id, ''), checkout.member_id) AS accrual_member_id
+    refund.complete, coalesce(nullif(accrue.survivor_id, ''), checkout.member_id) AS accrual_member_id,
+    checkout.cash_minor AS paid_minor, checkout.earns_by_line
 FROM refund
 INNER JOIN checkout ON checkout.checkout_id = refund.checkout_id
 LEFT JOIN step AS accrue
