@@ -13,9 +13,10 @@ from points.values import WindowDay
 from rules.calendar import day_of
 from rules.compiled import CompiledProgram
 from rules.feed import ProgramFeed
-from rules.redemption import Boost, boost_of, limits, quote
+from rules.redemption import Boost, Limit, boost_of, limits, quote
 from rules.values import PromotionWindow
 
+POINTS_TOLD_MAX = 2**63 - 1
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -46,10 +47,7 @@ class QuoteCalls:
             cash=from_minor(split.cash_minor, currency, digits),
             points_max=split.points_max,
             reason=split.reason,
-            limits=[
-                pb.RedemptionLimit(kind=int(one.kind), points=one.points, reason=one.reason)  # type: ignore[arg-type]
-                for one in limits(order_minor, balance, program, boost)
-            ],
+            limits=[_render_limit(one) for one in limits(order_minor, balance, program, boost)],
             program_version=program.version,
             boosted_points=split.boosted,
             window=_render_window(window, boost) if window else None,
@@ -67,6 +65,12 @@ class QuoteCalls:
             day = WindowDay(member_id, window.name, day_of(now, program.zone))
             used = await self._reads.ledger.get_window_used(day)
         return boost_of(window, used)
+
+
+def _render_limit(limit: Limit) -> pb.RedemptionLimit:
+    # An order may take more points than there can ever be.
+    points = min(limit.points, POINTS_TOLD_MAX)
+    return pb.RedemptionLimit(kind=int(limit.kind), points=points, reason=limit.reason)  # type: ignore[arg-type]
 
 
 def _render_window(window: PromotionWindow, boost: Boost) -> pb.RedemptionWindow:

@@ -194,3 +194,20 @@ async def test_a_quote_says_how_an_order_may_be_paid_and_what_bounds_it(
     await ledger.hold(member, 450, order_amount=order)
     request.order_amount.currency_code = "EUR"
     assert (await refused(ledger.stub.QuoteRedemption(request))).reason == "CURRENCY_MISMATCH"
+
+
+async def test_a_quote_of_an_order_that_takes_more_points_than_can_be_counted_is_answered(
+    ground: Ground, member: str
+) -> None:
+    """PT-10: nobody has so many; the balance bounds it."""
+    program = calm_program().replace("points_per_unit: 100 ", "points_per_unit: 1000000 ")
+    program = program.replace("points_share_max: 0.5", "points_share_max: 1")
+    async with ground.house() as house:
+        await house.apply(program)
+        await house.start("antifraud", "tier", "points")
+        ledger = Ledger(house)
+        await ledger.accrue(member, "50")
+        request = quotes.QuoteRedemptionRequest(member_id=member, order_amount=usd(f"{10**13}"))
+        found = await ledger.stub.QuoteRedemption(request)
+    assert (found.points, found.points_max) == (0, 50)
+    assert found.limits[1].points == 2**63 - 1
