@@ -33,6 +33,8 @@ ROWS_PER_PASS = 64
 MESSAGES_PER_PASS = 16
 PASS_SECONDS = 0.2
 BACKOFF_SECONDS_MAX = 5.0
+CONNECT_SECONDS_MAX = 2
+FLUSH_SECONDS_MAX = 3.0
 REDELIVER_SECONDS_MAX = 60.0
 # What a killed process had taken comes again after this. A pass takes well under a second; of one
 # that takes longer, messages come twice and the inbox drops the second.
@@ -173,6 +175,17 @@ class Relay:
                 self._log.warning("outbox.waits", error=repr(error))
                 backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
             await _sleep(stopping, backoff)
+
+    async def flush(self) -> None:
+        """Publishes what is left when nothing more comes; what cannot be waits for the next
+        start.
+        """
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS_MAX):
+                while await self.run_once():
+                    pass
+        except _AWAY as error:
+            self._log.warning("outbox.waits", error=repr(error))
 
     async def run_once(self) -> int:
         """Publishes up to 64 rows and returns how many."""

@@ -103,6 +103,7 @@ class Gate:
         else:
             make, inner = grpc.unary_stream_rpc_method_handler, handler.unary_stream
         streams_in = handler.stream_stream is not None
+        answer = inner if isasyncgenfunction(inner) else _yielding(inner)
 
         def parse(raw: bytes) -> Message:
             request = _parsed(raw, handler.request_deserializer)
@@ -113,19 +114,9 @@ class Gate:
             async with self._streaming(method, context):
                 request = Requests(context, parse) if streams_in else parse(raw)
                 deadline.set_left(context.time_remaining())
-                await serve_stream(inner, request, context, self._stopping)
+                await serve_stream(answer, request, context, self._stopping)
 
-        # The health service's Watch writes its answers into the context instead of yielding them.
-        async def writing_behaviour(request: Any, context: Context) -> None:
-            try:
-                self._policy.check(self._identify(context), method)
-            except LaurelError as error:
-                await _abort(context, error)
-            await inner(request, context)
-
-        if isasyncgenfunction(inner):
-            return make(behaviour, None, handler.response_serializer)
-        return make(writing_behaviour, handler.request_deserializer, handler.response_serializer)
+        return make(behaviour, None, handler.response_serializer)
 
     @asynccontextmanager
     async def _streaming(self, method: str, context: Context) -> AsyncIterator[None]:
@@ -188,6 +179,18 @@ class Gate:
         if not isinstance(error, LaurelError):
             self._log.error("rpc.failed", method=method, error=repr(error), exc_info=error)
         return refusal_of(error)
+
+
+def _yielding(inner: Behaviour) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    """The health service's Watch writes its answers into the context instead of yielding them."""
+
+    async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
+        yielded: tuple[Any, ...] = ()
+        await inner(request, context)
+        for response in yielded:
+            yield response
+
+    return answer
 
 
 def _parsed(raw: bytes, parse: Callable[[bytes], Message]) -> Message:

@@ -146,6 +146,7 @@ class RunningService:
     _native: NativeServer | None = None
     _health: Any = None
     _admin: AdminServer | None = None
+    _relay: Relay | None = None
     broker: Broker | None = None
 
     async def start(self) -> None:
@@ -166,6 +167,8 @@ class RunningService:
         self._native = _make_native(
             runtime, self.service, self.policy, self._stopping, self._health
         )
+        # Whoever asks before the database has been asked is told so: unset, health says it serves.
+        await self._set_ready(False)
         for server in self._servers:
             await server.start()
         if self._native is not None:
@@ -184,8 +187,9 @@ class RunningService:
         own = (str(folder / f"{runtime.name}.crt"), str(folder / f"{runtime.name}.key"))
         tls = tls_context(str(folder / "ca.crt"), *own)
         self.broker = broker = Broker(runtime.settings.nats_url, tls)
+        self._relay = relay = Relay(runtime.name, service.database, broker)
         loops = [
-            Relay(runtime.name, service.database, broker).run,
+            relay.run,
             self._watch_database,
             *service.loops,
         ]
@@ -226,6 +230,8 @@ class RunningService:
         return behind == []
 
     async def _set_ready(self, ready: bool) -> None:
+        # A question to the database that was asked before is answered while the server leaves.
+        ready = ready and not self._stopping.is_set()
         telemetry.UP.labels(self.runtime.name).set(ready)
         if self._admin is not None:
             self._admin.ready = ready
@@ -251,6 +257,9 @@ class RunningService:
         for drain in self.service.drains:
             await drain()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._relay is not None:
+            # What the last calls have told: they ended after the relay did.
+            await self._relay.flush()
         if self.broker is not None:
             await self.broker.close()
         if self._admin is not None:
