@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import nats
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
@@ -29,13 +29,16 @@ from laurel.event.v1.event_pb2 import Event, EventBatch
 
 STREAM = "LAUREL"
 EVENTS_PER_MESSAGE_MAX = 256
+# A broker takes 1 MiB unless told otherwise; one message that it refuses would hold up all others.
+MESSAGE_BYTES_MAX = 768 * 1024
 ROWS_PER_PASS = 64
 MESSAGES_PER_PASS = 16
 PASS_SECONDS = 0.2
 BACKOFF_SECONDS_MAX = 5.0
-CONNECT_SECONDS_MAX = 2
+CONNECT_SECONDS_MAX = 4.0
 FLUSH_SECONDS_MAX = 3.0
 REDELIVER_SECONDS_MAX = 60.0
+DOUBLINGS_MAX = 10
 # What a killed process had taken comes again after this. A pass takes well under a second; of one
 # that takes longer, messages come twice and the inbox drops the second.
 ACK_SECONDS = 10.0
@@ -81,11 +84,21 @@ async def publish(tx: Transaction, new_id: NewId, events: Sequence[Event]) -> No
     for kind, same in groupby(ordered, key=_kind):
         group = list(same)
         for start in range(0, len(group), EVENTS_PER_MESSAGE_MAX):
-            kinds.append(kind)
-            batches.append(EventBatch(events=group[start : start + EVENTS_PER_MESSAGE_MAX]))
+            batch = EventBatch(events=group[start : start + EVENTS_PER_MESSAGE_MAX])
+            batches += _that_fit(batch)
+        kinds += [kind] * (len(batches) - len(kinds))
     if batches:
         ids, payloads = seal_batches(batches, new_id)
         await tx.execute("add_to_outbox", ids, kinds, payloads)
+
+
+def _that_fit(batch: EventBatch) -> list[EventBatch]:
+    """The events in as many messages as it takes for each to be small enough for the broker."""
+    half = len(batch.events) // 2
+    if half == 0 or batch.ByteSize() <= MESSAGE_BYTES_MAX:
+        return [batch]
+    parts = batch.events[:half], batch.events[half:]
+    return [fitting for part in parts for fitting in _that_fit(EventBatch(events=part))]
 
 
 def _kind(event: Event) -> str:
@@ -118,11 +131,7 @@ class Broker:
         """A JetStream context with the stream made. Raises while the broker is away."""
         async with self._opening:
             if self._client is None or self._client.is_closed:
-                self._client = await nats.connect(
-                    self._url, tls=self._tls, connect_timeout=2, allow_reconnect=True,
-                    max_reconnect_attempts=-1, reconnect_time_wait=0.5, error_cb=_ignore,
-                    disconnected_cb=_ignore, pending_size=32 * 1024 * 1024,
-                )  # fmt: skip
+                self._client = await self._connect()
                 self._has_stream = False
             if not self._has_stream:
                 # Also when a first try failed after the connection was made: JetStream may start
@@ -130,6 +139,27 @@ class Broker:
                 await self._ensure_stream()
                 self._has_stream = True
         return self._client.jetstream(timeout=5)
+
+    async def _connect(self) -> Any:
+        client: Any = Client()
+        try:
+            # A client that comes back by itself does not give up its first try either: whoever
+            # waits for it could not be told to leave.
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                await client.connect(
+                    self._url, tls=self._tls, connect_timeout=2,
+                    allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.5,
+                    error_cb=_ignore, disconnected_cb=_ignore, pending_size=32 * 1024 * 1024,
+                )  # fmt: skip
+        except BaseException:
+            with suppress(NatsError, OSError):
+                await client.close()
+            raise
+        return client
+
+    def doubt(self) -> None:
+        """Looks for the stream again before the next use: a broker may have lost what it had."""
+        self._has_stream = False
 
     async def _ensure_stream(self) -> None:
         js = self._client.jetstream(timeout=5)
@@ -173,6 +203,7 @@ class Relay:
                 backoff = PASS_SECONDS
             except _AWAY as error:
                 self._log.warning("outbox.waits", error=repr(error))
+                self._broker.doubt()
                 backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
             await _sleep(stopping, backoff)
 
@@ -226,6 +257,7 @@ class Listener:
                 continue
             except _AWAY as error:
                 self._log.warning("inbox.waits", error=repr(error))
+                self._broker.doubt()
                 subscription = None
                 await _sleep(stopping, 1.0)
 
@@ -248,8 +280,7 @@ class Listener:
                 self._log.error(
                     "inbox.failed", subject=message.subject, error=repr(error), exc_info=error
                 )
-                tries = message.metadata.num_delivered or 1
-                await message.nak(delay=min(0.2 * 2**tries, REDELIVER_SECONDS_MAX))
+                await message.nak(delay=_pause_after(message.metadata.num_delivered or 1))
             else:
                 await message.ack()
 
@@ -270,6 +301,12 @@ class Listener:
     async def _prune_step(self) -> int:
         async with self._database.transaction() as tx:
             return int((await tx.execute("prune_inbox", INBOX_AGE, PRUNE_ROWS)).split()[-1])
+
+
+def _pause_after(tries: int) -> float:
+    """Seconds until a message that failed so often comes again."""
+    # Bounded before it is a float: a message comes for as long as the broker keeps it.
+    return min(0.2 * 2.0 ** min(tries, DOUBLINGS_MAX), REDELIVER_SECONDS_MAX)
 
 
 async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
