@@ -14,9 +14,10 @@ from grpc import StatusCode
 DOMAIN = "laurel"
 FIXED_INTERNAL_TEXT = "an internal error occurred; it was logged with this trace"
 METADATA_VALUE_MAX = 200
-# An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default: in base64, with its
-# text beside it.
-VIOLATION_BYTES_MAX = 4608
+# An error travels in HTTP/2 trailers, which clients cap at 8 KiB by default: in base64, and its
+# text once more, in which each byte that is no ASCII takes three.
+SUMMARY_BYTES_MAX = 1000
+VIOLATION_BYTES_MAX = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,11 @@ class InvalidArgument(LaurelError):
     text = "{summary}"
 
     def __init__(self, *violations: Violation) -> None:
-        shown = "; ".join(f"{v.field}: {v.description}" for v in violations[:5])
+        shown = "; ".join(f"{_bounded(v.field)}: {v.description}" for v in violations[:5])
         more = f"; and {len(violations) - 5} more" if len(violations) > 5 else ""
-        super().__init__(violations=violations, summary=_bounded(shown + more, 1000))
+        summary = _bounded_bytes(shown, SUMMARY_BYTES_MAX) + more
+        super().__init__(violations=_that_fit(violations), summary="")
+        self.args = (summary,)
         self.values = {"fields": _bounded(",".join(v.field for v in violations))}
 
 
@@ -148,11 +151,26 @@ def _bounded(value: object, length_max: int = METADATA_VALUE_MAX) -> str:
     return text if len(text) <= length_max else text[: length_max - 1] + "…"
 
 
-def to_status(error: LaurelError) -> status_pb2.Status:
-    """The rich status of an error: ErrorInfo always, BadRequest and RetryInfo where they apply.
+def _bounded_bytes(text: str, length_max: int) -> str:
+    raw = text.encode()
+    return text if len(raw) <= length_max else raw[:length_max].decode(errors="ignore") + "…"
 
-    Of very many violations the last ones are left out.
-    """
+
+def _that_fit(violations: Sequence[Violation]) -> list[Violation]:
+    """The first ones, as many as an error has room for."""
+    fitting: list[Violation] = []
+    room = VIOLATION_BYTES_MAX
+    for violation in violations:
+        bounded = Violation(_bounded(violation.field), violation.description)
+        room -= len(bounded.field.encode()) + len(bounded.description.encode()) + 8
+        if room < 0 and fitting:
+            break
+        fitting.append(bounded)
+    return fitting
+
+
+def to_status(error: LaurelError) -> status_pb2.Status:
+    """The rich status of an error: ErrorInfo always, BadRequest and RetryInfo where they apply."""
     status = status_pb2.Status(code=error.code.value[0], message=str(error))
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.values)
     _pack(status, info)
@@ -160,9 +178,6 @@ def to_status(error: LaurelError) -> status_pb2.Status:
         bad = error_details_pb2.BadRequest()
         for violation in error.violations:
             bad.field_violations.add(field=violation.field, description=violation.description)
-            if bad.ByteSize() > VIOLATION_BYTES_MAX:
-                del bad.field_violations[-1]
-                break
         _pack(status, bad)
     if error.retry_after_ms is not None:
         seconds, millis = divmod(error.retry_after_ms, 1000)
@@ -218,7 +233,13 @@ class Relayed(LaurelError):
         info = info_of(status)
         self.code = _CODES[status.code]  # type: ignore[misc]
         self.reason = info.reason  # type: ignore[misc]
-        super().__init__(message=status.message)
+        bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        for detail in status.details:
+            detail.Unpack(bad) or detail.Unpack(retry)
+        violations = [Violation(v.field, v.description) for v in bad.field_violations]
+        delay_ms = retry.retry_delay.ToMilliseconds() if retry.HasField("retry_delay") else None
+        super().__init__(violations=violations, retry_after_ms=delay_ms, message="")
+        self.args = (status.message,)
         self.values = dict(info.metadata)
 
 
