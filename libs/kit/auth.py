@@ -61,14 +61,23 @@ def load_policy(path: Path) -> Policy:
     """
     try:
         document = yaml.safe_load(path.read_text())
-        groups = {name: frozenset(members) for name, members in document["groups"].items()}
+        groups = {name: _names(name, members) for name, members in document["groups"].items()}
         methods = {
-            method: frozenset().union(*(groups.get(name, frozenset({name})) for name in names))
+            method: frozenset().union(
+                *(groups.get(name, frozenset({name})) for name in _names(method, names))
+            )
             for method, names in document["methods"].items()
         }
-    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
         raise PolicyInvalid(f"{path}: expected `groups` and `methods`: {error!r}") from error
     return Policy(methods)
+
+
+def _names(where: str, given: object) -> frozenset[str]:
+    # A text instead of a list would be taken for a list of its letters, and nobody let in.
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise TypeError(f"{where}: expected a list of names, got {given!r}")
+    return frozenset(given)
 
 
 def identity_of(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:

@@ -16,7 +16,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 import laurel
 from cli.authority import IDENTITIES, ensure_certificates
 from house import REPOSITORY, Ground, House, Refused
-from kit.auth import Certificates, load_policy
+from kit.auth import Certificates, PolicyInvalid, load_policy
 from kit.client import open_channel
 from kit.settings import SERVICES
 
@@ -94,6 +94,29 @@ def test_only_the_systems_that_sell_move_points_and_only_admin_runs_scheduled_wo
     assert len(moving) >= 7
     for name in moving:
         assert allowed[name] <= {"admin", "platform", "checkout"}, name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "groups: {}\nmethods: {a.B/C: admin}",
+        "groups: {admins: admin}\nmethods: {a.B/C: [admins]}",
+        "groups: {}\nmethods: {a.B/C: [[admin]]}",
+        "groups: {}\nmethods: {a.B/C: }",
+        "groups: {}",
+        "- a list",
+        "groups: {",
+        "\x00",
+        "\udcff",
+    ],
+)
+def test_a_service_does_not_start_with_a_policy_that_has_a_mistake(
+    tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(PolicyInvalid, match=r"policy\.yaml: expected `groups` and `methods`"):
+        load_policy(file)
 
 
 # The calls
