@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
@@ -34,6 +35,10 @@ PENDING_CALLS_MAX = 20_000
 DOORS = 8
 
 
+class CannotStart(Exception):
+    """What a service needs at its start is not there: the text says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a service's `app.py` is given to wire it: settings, clock, ids, and openers that close
@@ -49,12 +54,17 @@ class Runtime:
     stack: AsyncExitStack
 
     async def database(self, constraints: dict[str, type[LaurelError]] | None = None) -> Database:
-        """The service's database; `constraints` maps a violated one to its exception."""
+        """The service's database; `constraints` maps a violated one to its exception. Raises
+        CannotStart.
+        """
         opened = open_database(
             self.settings.database_url, self.name,
             pool_size=self.settings.pool_size, tracer=self.tracer, constraints=constraints or {},
         )  # fmt: skip
-        return await self.stack.enter_async_context(opened)
+        try:
+            return await self.stack.enter_async_context(opened)
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise CannotStart(f"{self.name}: the database cannot be used: {error}") from error
 
     async def channel(self, service: str) -> grpc.aio.Channel:
         """A channel to another service, under this service's identity."""
@@ -109,7 +119,10 @@ async def run_services(wires: dict[str, Wire], settings: Settings) -> None:
 async def _run_service(
     name: str, wire: Wire, settings: Settings, policy: Policy, stopping: asyncio.Event
 ) -> None:
-    running = await start_service(name, wire, settings, policy)
+    try:
+        running = await start_service(name, wire, settings, policy)
+    except (OSError, RuntimeError) as error:
+        raise CannotStart(f"{name} cannot start: {error}") from error
     await stopping.wait()
     await running.stop()
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-UNSHOWN = frozenset({"NATIVE_KEY", "CODE_KEY"})
+# Keys, and addresses that may have a password in them.
+UNSHOWN = frozenset({"NATIVE_KEY", "CODE_KEY", "DATABASE_URL", "NATS_URL", "SMTP_URL"})
 VERIFIERS_MAX = 16
 _VERIFIER_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 SERVICES = ("program", "antifraud", "points", "tier", "benefits", "notification", "checkout")
@@ -60,10 +61,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LAUREL_", extra="ignore", frozen=True)
 
     database_url: str = Field(
-        description="Postgres that owns the data; may create roles and schemas at bootstrap"
+        pattern="^postgres(ql)?://",
+        description="Postgres that owns the data; may create roles and schemas at bootstrap",
     )
     nats_url: str = Field(
-        description="NATS server with JetStream: nats://, or tls:// with certificates from cert_dir"
+        pattern="^(nats|tls)://",
+        description="NATS server with JetStream; tls:// takes the certificates from cert_dir",
     )
     cert_dir: Path = Field(
         description="Folder with ca.crt and <identity>.crt, <identity>.key for every identity"

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from cli.authority import ensure_certificates
+from cli.state import house_claim
 from house import SAMPLE
 from kit.settings import SERVICES
 
@@ -93,6 +95,60 @@ def test_a_house_needs_a_folder(folder: Path) -> None:
     for place in ("/proc/x", str(file), "/proc"):
         assert "cannot be" in laurel("certificates", place, cwd=folder, status=2)
     assert "/proc/x cannot be made" in laurel("up", "--data", "/proc/x", cwd=folder, status=2)
+
+
+def test_check_needs_no_house_where_the_database_is_named(folder: Path) -> None:
+    said = laurel("check", cwd=folder, status=2, LAUREL_DATABASE_URL=NOWHERE)
+    assert "the database cannot be reached" in said
+    for odd in ("nonsense", "postgresql://laurel@127.0.0.1:port/x"):
+        laurel("check", cwd=folder, status=2, LAUREL_DATABASE_URL=odd)
+
+
+def test_a_demo_leaves_the_folder_of_another_alone(folder: Path) -> None:
+    """Its data would otherwise be deleted while it runs."""
+    data = folder / ".laurel" / "demo"
+    data.mkdir(parents=True)
+    claim = house_claim(data)
+    claim.take()
+    try:
+        said = laurel("demo", cwd=folder, status=2)
+    finally:
+        claim.free()
+    assert f"already in use by process {os.getpid()}" in said
+    assert (data / "lock").exists()
+
+
+@pytest.mark.parametrize("version", ["2147483648", "99999999999999999999", "-1"])
+def test_a_version_that_cannot_be_is_told_in_one_message(folder: Path, version: str) -> None:
+    commands = (
+        ("show", "--version", version),
+        ("diff", str(SAMPLE), "--version", version),
+        ("apply", str(SAMPLE), "--expected-version", version),
+    )
+    for command in commands:
+        assert "Must be " in laurel("program", *command, cwd=folder, status=2)
+
+
+def test_who_reads_no_further_ends_a_command_without_a_word(folder: Path) -> None:
+    """As `laurel program diff FILE | head -1` does."""
+    command = [sys.executable, "-m", "cli.main", "certificates", "certificates"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as nobody_reads:
+        ended = subprocess.run(
+            command, cwd=folder, stdout=nobody_reads, stderr=subprocess.PIPE, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_an_argument_that_is_no_utf_8_is_told_in_one_message(folder: Path) -> None:
+    """Before anybody is asked: the addresses lead nowhere."""
+    ensure_certificates(folder, ["admin"])
+    names = {"LAUREL_CA": "ca.crt", "LAUREL_CERT": "admin.crt", "LAUREL_KEY": "admin.key"}
+    addresses = {f"LAUREL_{name.upper()}_ADDR": "127.0.0.1:1" for name in SERVICES}
+    odd = b"m\xff".decode(errors="surrogateescape")
+    said = laurel("member", "show", odd, cwd=folder, status=2, **names, **addresses)
+    assert "is not UTF-8" in said
 
 
 def test_a_demo_of_too_few_is_refused(folder: Path) -> None:

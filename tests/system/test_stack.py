@@ -21,6 +21,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+import kit.settings
 from cli import authority, files
 from cli.authority import ensure_certificates
 from cli.broker import Broker, client_context
@@ -31,6 +32,7 @@ from cli.ports import Ports, is_free
 from cli.postgres import Postgres, buffers_mb, memory_bytes
 from cli.state import code_key, read_state
 from cli.supervisor import Supervisor
+from house import REPOSITORY, Ground, free_address
 
 SERVICES = ("points", "tier")
 # A service as the supervisor sees one: it listens, answers /readyz, leaves on SIGTERM.
@@ -403,3 +405,48 @@ def test_the_memory_of_a_container_is_what_it_may_have(
     for text, expected in (("max\n", whole), ("1073741824\n", 2**30), (f"{2**62}\n", whole)):
         limit.write_text(text)
         assert memory_bytes() == expected
+
+
+def test_what_keeps_a_service_from_starting_is_one_message(tmp_path: Path) -> None:
+    """OP-01: whatever it is that is not there, or is taken."""
+    ensure_certificates(tmp_path, ["points", "notification"])
+    given = {f"LAUREL_{name.upper()}_ADDR": free_address() for name in kit.settings.SERVICES}
+    given |= {
+        "LAUREL_DATABASE_URL": "postgresql://laurel@127.0.0.1:1/laurel",
+        "LAUREL_NATS_URL": "nats://127.0.0.1:1",
+        "LAUREL_CERT_DIR": str(tmp_path),
+        "LAUREL_POLICY": str(REPOSITORY / "deploy" / "policy.yaml"),
+    }
+    (tmp_path / "list.yaml").write_text("[]")
+    for variable, wrong, says in (
+        ("LAUREL_POLICY", str(tmp_path / "list.yaml"), "expected `groups` and `methods`"),
+        ("LAUREL_POLICY", str(tmp_path / "none.yaml"), "none.yaml"),
+        ("LAUREL_CERT_DIR", str(tmp_path / "none"), "none/"),
+        ("LAUREL_LOG_LEVEL", "info", "points: the database cannot be used"),
+        ("LAUREL_DATABASE_URL", "mysql://laurel:its-password@db/laurel", "LAUREL_DATABASE_URL: "),
+        ("LAUREL_NATS_URL", "its-password@broker", "LAUREL_NATS_URL: "),
+    ):
+        ended = laurel("serve", "points", "notification", **{**given, variable: wrong})
+        assert (ended.returncode, "Traceback" in ended.stderr) == (2, False), ended.stderr
+        assert says in ended.stderr, ended.stderr
+        assert "its-password" not in ended.stderr
+
+
+async def test_a_port_that_is_taken_and_a_mail_server_that_is_none_are_one_message(
+    ground: Ground,
+) -> None:
+    async with ground.house() as house:
+        await house.start("tier")
+        given = {
+            f"LAUREL_{name.upper()}": str(value)
+            for name, value in house.settings.model_dump().items()
+            if name.endswith(("_addr", "_url", "_dir", "policy")) and value is not None
+        }
+        taken = await asyncio.to_thread(laurel, "serve", "tier", **given)
+        mail = {**given, "LAUREL_SMTP_URL": "its-password"}
+        mistaken = await asyncio.to_thread(laurel, "serve", "notification", **mail)
+    for ended in (taken, mistaken):
+        assert (ended.returncode, "Traceback" in ended.stderr) == (2, False), ended.stderr
+    assert "laurel: tier cannot start: " in taken.stderr
+    assert "laurel: LAUREL_SMTP_URL: expected smtp://" in mistaken.stderr
+    assert "its-password" not in mistaken.stderr

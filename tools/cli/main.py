@@ -37,19 +37,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if not _is_users(error):
+        mistakes = _mistakes(error)
+        if not mistakes:
             raise
-        print(f"laurel: {error}", file=sys.stderr)
+        for mistake in dict.fromkeys(mistakes):
+            print(f"laurel: {mistake}", file=sys.stderr)
         sys.exit(2)
+
+
+def _mistakes(error: Exception) -> list[str]:
+    """What the caller can mend, of several at once each; none where something else is among it."""
+    if isinstance(error, ExceptionGroup):
+        parts = [_mistakes(part) for part in error.exceptions]
+        return [mistake for part in parts for mistake in part] if all(parts) else []
+    if isinstance(error, UnicodeEncodeError):
+        # An argument with bytes that are none: the contract takes no such text.
+        return [f"{error.object!r} is not UTF-8"]
+    return [str(error)] if _is_users(error) else []
 
 
 def _is_users(error: Exception) -> bool:
     # Imported here: these modules are heavy, and `laurel --help` needs none of them.
     from cli.errors import UserError
+    from kit.auth import PolicyInvalid
     from kit.migrate import MigrationChanged
+    from kit.native import NativeMissing
+    from kit.server import CannotStart
     from kit.settings import SettingsInvalid
 
-    return isinstance(error, UserError | SettingsInvalid | MigrationChanged)
+    of_setup = PolicyInvalid | NativeMissing | CannotStart | MigrationChanged
+    return isinstance(error, UserError | SettingsInvalid | of_setup)
 
 
 if __name__ == "__main__":
