@@ -331,8 +331,19 @@ async def test_servers_named_by_the_environment_are_used_and_none_started(tmp_pa
             assert state is not None
             assert [part.name for part in state.parts] == list(SERVICES)
         # Whoever has sourced the file of a house and starts another wants servers of its own.
-        async with a_house(tmp_path / "three", one.env) as three:
+        engine = {"LAUREL_EXTERNAL_ENGINE_ADDR": "engine:443", "LAUREL_LOG_LEVEL": "debug"}
+        async with a_house(tmp_path / "three", {**one.env, **engine}) as three:
             assert three.env["LAUREL_DATABASE_URL"] != given["LAUREL_DATABASE_URL"]
+            assert engine.items() <= three._service_environ().items(), "settings are no addresses"
+
+
+def test_the_address_of_an_engine_does_not_say_where_the_services_are(tmp_path: Path) -> None:
+    """AF-07: whoever has set it for `laurel up` calls the house that it started."""
+    engine = {"LAUREL_EXTERNAL_ENGINE_ADDR": "engine:443"}
+    with pytest.raises(UserError, match="no house runs"):
+        client_env(tmp_path, engine)
+    elsewhere = {**engine, "LAUREL_POINTS_ADDR": "points:443"}
+    assert client_env(tmp_path, elsewhere) == elsewhere
 
 
 HOUSE = """

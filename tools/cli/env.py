@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cli.errors import UserError
 from cli.state import DEFAULT_DATA, read_env, supervisor_of
+from kit.settings import SERVICES
 
 
 def client_env(
@@ -17,7 +18,8 @@ def client_env(
     does not set is kept. `UserError` when neither says where the services are.
     """
     known = {key: value for key, value in (environ or os.environ).items() if key[:7] == "LAUREL_"}
-    if any(key.endswith("_ADDR") for key in known):
+    # A service's own: others, such as that of somebody else's engine, say nothing of where we are.
+    if any(f"LAUREL_{name.upper()}_ADDR" in known for name in SERVICES):
         return known
     if supervisor_of(data) is None:
         raise UserError(

@@ -325,5 +325,6 @@ def _without_house(environ: Mapping[str, str]) -> dict[str, str]:
     """
     if "LAUREL_HOUSE" not in environ:
         return dict(environ)
-    names = {f"LAUREL_{key}" for key in HOUSE_KEYS}
-    return {k: v for k, v in environ.items() if k not in names and not k.endswith("_ADDR")}
+    addresses = (f"{name.upper()}_ADDR" for name in _port_names(SERVICES))
+    names = {f"LAUREL_{key}" for key in (*HOUSE_KEYS, *addresses)}
+    return {k: v for k, v in environ.items() if k not in names}
