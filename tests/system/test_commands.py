@@ -15,13 +15,15 @@ from cli.state import house_claim
 from house import SAMPLE
 from kit.settings import SERVICES
 
+NOWHERE = "postgresql://laurel@127.0.0.1:1/elsewhere"
 
-def laurel(*arguments: str, cwd: Path, status: int = 0) -> str:
+
+def laurel(*arguments: str, cwd: Path, status: int = 0, **variables: str) -> str:
     """What a command prints, once it has ended with a status."""
     ended = subprocess.run(
         [sys.executable, "-m", "cli.main", *arguments],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
-        env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
+        env={"PATH": os.environ["PATH"], "COLUMNS": "200", **variables},
     )  # fmt: skip
     assert ended.returncode == status, (arguments, ended.stdout, ended.stderr)
     assert "Traceback" not in ended.stderr
@@ -61,6 +63,9 @@ def test_up_detach_and_down(folder: Path) -> None:
     laurel("up", "--detach", cwd=folder)
     assert show_jane(folder) == shown
     laurel("check", cwd=folder)
+    # That all holds here must not be taken for an answer about the database that was named.
+    said = laurel("check", cwd=folder, status=2, LAUREL_DATABASE_URL=NOWHERE)
+    assert "the database cannot be reached" in said
 
 
 def show_jane(folder: Path) -> Any:

@@ -1,6 +1,7 @@
 """`laurel check`: proves the invariants on a live database; a statement returns what breaks one."""
 
 import asyncio
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from kit.settings import SERVICES
 
 SHOWN_MAX = 5
 TIMEOUT_SECONDS = 600
+# What is away, is not Laurel's, or is of an older version than this command.
+_UNUSABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _CHECK = re.compile(r"^-- check: (.+?)$", re.MULTILINE)
 
 
@@ -56,11 +59,13 @@ async def run_checks(database_url: str) -> list[Outcome]:
     """Runs every check on one snapshot, so that traffic going on meanwhile disturbs none."""
     try:
         connection = await asyncpg.connect(database_url, command_timeout=TIMEOUT_SECONDS)
-    except (OSError, asyncpg.PostgresError) as error:
+    except (*_UNUSABLE, ValueError) as error:
         raise UserError(f"the database cannot be reached: {error}") from error
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             return await run_on(connection)
+    except _UNUSABLE as error:
+        raise UserError(f"the database cannot be checked: {error}") from error
     finally:
         await connection.close()
 
@@ -111,7 +116,8 @@ def check(*, data: Path = DEFAULT_DATA) -> None:
     data
         Folder of the house, where LAUREL_DATABASE_URL is not set.
     """
-    url = client_env(data).get("LAUREL_DATABASE_URL")
+    # What the environment names is what is checked, whatever house runs here.
+    url = os.environ.get("LAUREL_DATABASE_URL") or client_env(data).get("LAUREL_DATABASE_URL")
     if url is None:
         raise UserError("LAUREL_DATABASE_URL is not set")
     if not asyncio.run(report(url, open_console())):
