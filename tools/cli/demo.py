@@ -1,6 +1,7 @@
 """`laurel demo`: a year and a half of real orders on one terminal."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ from rich.text import Text
 from cli.check import report
 from cli.connect import Client, explain
 from cli.console import open_console
-from cli.errors import UserError
+from cli.errors import InUse, UserError
 from cli.files import resource
 from cli.member import MemberView, explain_decision, statement
 from cli.orders import Columns, read_orders
 from cli.quiet import Settler
 from cli.replay import Replay, Totals, make_progress
+from cli.state import supervisor_of
 from cli.supervisor import Supervisor
 from kit.money import show as show_money
 from laurel.antifraud.v1 import antifraud_service_pb2 as antifraud_pb
@@ -63,10 +65,14 @@ class Demo:
 
     async def run(self) -> bool:
         """Runs everything; whether all invariants hold at the end."""
+        if holder := supervisor_of(DATA):
+            raise InUse(f"the data folder {DATA} is already in use by process {holder}")
         shutil.rmtree(DATA, ignore_errors=True)
         extra = {"LAUREL_CLOCK_START": CLOCK_START, "LAUREL_SCHEDULER": "false"}
+        # Nothing of ours from outside: these orders are for no database but the demo's own.
+        environ = {key: value for key, value in os.environ.items() if key[:7] != "LAUREL_"}
         with self.stage("Start Postgres, the broker and seven services"):
-            house = await Supervisor(DATA, extra_env=extra).__aenter__()
+            house = await Supervisor(DATA, environ=environ, extra_env=extra).__aenter__()
         try:
             async with Client(house.env) as client:
                 return await self._tell(client, house.env)
