@@ -12,12 +12,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 
 from cli.connect import Client
 from cli.errors import UserError
+from cli.orders import Columns, read_orders
 from cli.supervisor import Supervisor
 from house import REPOSITORY, SAMPLE
 from kit.settings import SERVICES
@@ -201,6 +203,26 @@ async def test_lines_that_are_no_orders_are_named_and_the_others_booked(
         assert value in said
     totals = json.loads(ended.out)
     assert (totals["bad_lines"], totals["accrued"], totals["points"]) == (6, 1, 7)
+
+
+def test_an_order_is_refused_rather_than_read_by_guess(tmp_path: Path) -> None:
+    """An amount of 1,234.50 without quotes is two fields; times at the ends are nobody's orders."""
+    good = {"1998-01-05": 12, "9998-12-31": 13, "1900-01-02T03:04:05-12:00": 14}
+    bad = [
+        "m,1998-01-05,1,234.50",
+        "m,9999-12-31,5.00",
+        "m,9999-12-31T23:59:59-12:00,5.00",
+        "m,0001-01-01,5.00",
+        "m,0001-01-01T00:00:00+14:00,5.00",
+        "m,1998-13-01,5.00",
+    ]
+    file = tmp_path / "orders.csv"
+    lines = [f"m,{time},{amount}" for time, amount in good.items()]
+    file.write_text("\n".join(["who,day,spent", *bad, *lines]) + "\n")
+    for zone in ("UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        orders, refused = read_orders(file, Columns("who", "day", "spent"), ZoneInfo(zone))
+        assert sorted(order.units for order in orders) == sorted(good.values())
+        assert [line.line for line in refused] == [2, 3, 4, 5, 6, 7]
 
 
 async def test_a_file_without_the_column_is_refused_with_the_columns_it_has(

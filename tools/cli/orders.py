@@ -14,6 +14,9 @@ from cli.errors import UserError
 ORDERS_MAX = 10_000_000
 MEMBER_BYTES_MAX = 128
 AMOUNT_MAX = Decimal(10) ** 12
+# As the contract takes times. Close to the ends of what a datetime can tell, months and zones
+# would lead out of it.
+TIME_MIN, TIME_MAX = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ def _check_header(file: Path, names: Sequence[str], columns: Columns) -> None:
 def _values(record: Record, source: CsvFile) -> dict[str, str]:
     if record.problem:
         raise ValueError(record.problem)
+    if len(record.fields) > len(source.columns):
+        # Such as an amount of 1,234.50 without quotes: which field is which cannot be known.
+        raise ValueError("it has more fields than the header names")
     return source.by_column(record)
 
 
@@ -112,11 +118,15 @@ def _time(text: str, column: str, zone: ZoneInfo) -> datetime:
     value = text.strip()
     try:
         if len(value) == len("1997-01-01"):
-            return datetime.combine(date.fromisoformat(value), time(), zone).astimezone(UTC)
-        instant = datetime.fromisoformat(value)
+            instant = datetime.combine(date.fromisoformat(value), time(), zone)
+        else:
+            instant = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError(f"{column} {value[:40]!r} is no date and no ISO 8601 time") from None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=zone)).astimezone(UTC)
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=zone)
+    if not TIME_MIN <= instant < TIME_MAX:
+        raise ValueError(f"{column} {value[:40]!r} is not between 1900-01-01 and 9999-01-01")
+    return instant.astimezone(UTC)
 
 
 def _amount(text: str, column: str) -> tuple[int, int]:
