@@ -1,6 +1,7 @@
 """The command `laurel`: a list of its commands, each in a module of its own, loaded when called."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -33,9 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Connections that end are no news: asyncio says so at every end of TLS.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
-        app(arguments)
+        try:
+            app(arguments)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` has; nothing is left to be said at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception as error:
         mistakes = _mistakes(error)
         if not mistakes:

@@ -5,9 +5,11 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import uvloop
-from cyclopts import App
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.table import Table
 
@@ -19,6 +21,9 @@ from cli.state import DEFAULT_DATA
 from kit.clock import from_timestamp, to_timestamp
 from laurel.program.v1 import program_service_pb2 as pb
 from rules.document import ProgramInvalid, load
+
+VERSION_MAX = 2**31 - 1
+Version = Annotated[int, Parameter(validator=Number(gte=0, lte=VERSION_MAX))]
 
 program = App(name="program", help="Apply, show, compare and validate programs.")
 
@@ -44,7 +49,7 @@ def apply_file(
     *,
     reason: str = "",
     effective: str | None = None,
-    expected_version: int = 0,
+    expected_version: Version = 0,
     data: Path = DEFAULT_DATA,
 ) -> None:
     """Store a document as the next version of the program, which decides from then on.
@@ -77,7 +82,7 @@ def apply_file(
 
 
 @program.command
-def show(*, version: int = 0, data: Path = DEFAULT_DATA) -> None:
+def show(*, version: Version = 0, data: Path = DEFAULT_DATA) -> None:
     """Print the document of a version as it was written.
 
     Parameters
@@ -112,7 +117,7 @@ def history(*, data: Path = DEFAULT_DATA) -> None:
 def diff(
     file: Path,
     *,
-    version: int = 0,
+    version: Version = 0,
     data: Path = DEFAULT_DATA,
 ) -> None:
     """Print what a document would change, field by field.
