@@ -19,6 +19,8 @@ import nats
 import nats.errors
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import kit.settings
@@ -122,6 +124,26 @@ def test_certificates_stay_until_they_are_about_to_expire(
     ensure_certificates(tmp_path, ["points"])
     renewed = x509.load_pem_x509_certificate((tmp_path / "points.crt").read_bytes())
     assert renewed.not_valid_after_utc > datetime.now(UTC) + timedelta(days=365)
+
+
+def test_a_ca_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
+    """SC-01: what it has signed serves as it is, and what it has not is asked of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "The company")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
+    builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=90))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    authority._write(tmp_path, "ca", builder.sign(key, hashes.SHA256()), key)
+    ensure_certificates(tmp_path, ["points"])
+    (tmp_path / "ca.key").unlink()
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    ensure_certificates(tmp_path, ["points"])
+    with pytest.raises(UserError, match=r"of another CA, CN=The company.* sign tier, "):
+        ensure_certificates(tmp_path, ["points", "tier"])
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_a_house_makes_its_key_of_codes_once(tmp_path: Path) -> None:

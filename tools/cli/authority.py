@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cli.errors import UserError
 from cli.files import make_private, write_atomic
 from kit.settings import SERVICES
 
 IDENTITIES = (*SERVICES, "admin", "platform", "operator", "dashboard", "nats")
+CA_NAME = "Laurel local authority"
 CA_DAYS = 730
 LEAF_DAYS = 397
 RENEW_DAYS = 7
@@ -25,11 +27,16 @@ SKEW = timedelta(minutes=5)
 def ensure_certificates(folder: Path, identities: Sequence[str] = IDENTITIES) -> None:
     """Makes ca.crt, ca.key and `<identity>.crt`, `<identity>.key` where missing or about to expire.
 
-    Keys are EC P-256, PKCS #8, mode 0600. A new CA renews every certificate of the folder.
+    Keys are EC P-256, PKCS #8, mode 0600. A new CA renews every certificate of the folder. Raises
+    UserError where the CA is somebody else's, who would have to sign; nothing of theirs is touched.
     """
     folder = make_private(folder)
     now = datetime.now(UTC)
-    authority = _load_authority(folder, now) or _make_authority(folder, now)
+    authority = _load_authority(folder, now)
+    if authority is None and (theirs := _foreign_ca(folder)):
+        _leave_as_it_is(folder, identities, theirs, now)
+        return
+    authority = authority or _make_authority(folder, now)
     for identity in identities:
         if not _is_good(folder, identity, authority[0], now):
             _issue(folder, identity, authority, now)
@@ -51,9 +58,29 @@ def _load_authority(folder: Path, now: datetime) -> Authority | None:
     return (certificate, key) if key.public_key() == certificate.public_key() else None
 
 
+def _foreign_ca(folder: Path) -> x509.Certificate | None:
+    """The certificate of a CA that was not made here."""
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return None if certificate.subject == _name(CA_NAME) else certificate
+
+
+def _leave_as_it_is(
+    folder: Path, identities: Sequence[str], ca: x509.Certificate, now: datetime
+) -> None:
+    lacking = [name for name in identities if not _is_good(folder, name, ca, now)]
+    if lacking:
+        raise UserError(
+            f"{folder / 'ca.crt'} is of another CA, {ca.subject.rfc4514_string()}, which cannot "
+            f"sign here: have it sign {', '.join(lacking)}, or name another folder"
+        )
+
+
 def _make_authority(folder: Path, now: datetime) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("Laurel local authority")
+    name = _name(CA_NAME)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
