@@ -180,6 +180,28 @@ async def test_postgres_keeps_what_was_committed_over_a_kill(tmp_path: Path) -> 
         await postgres.stop()
 
 
+async def test_a_pid_file_that_names_another_process_by_now_keeps_nothing_from_starting(
+    tmp_path: Path,
+) -> None:
+    """As after a power loss, or in a container, where ids of processes come again."""
+    ports = Ports(tmp_path / "ports.json", ["postgres"])
+    postgres = Postgres(tmp_path / "postgres", ports["postgres"])
+    await postgres.start()
+    with subprocess.Popen(["sleep", "600"]) as another:
+        try:
+            postgres.send(signal.SIGKILL)
+            await postgres.wait()
+            file = tmp_path / "postgres" / "data" / "postmaster.pid"
+            rest = file.read_text().partition("\n")[2]
+            file.write_text(f"{another.pid}\n{rest}")
+            await postgres.start()
+            assert await postgres.ready()
+            assert file.read_text().startswith(f"{postgres.pid}\n")
+        finally:
+            await postgres.stop()
+            another.kill()
+
+
 async def test_postgres_wants_its_password_and_its_folder_for_itself(tmp_path: Path) -> None:
     ports = Ports(tmp_path / "ports.json", ["postgres", "other"])
     postgres = Postgres(tmp_path / "postgres", ports["postgres"])

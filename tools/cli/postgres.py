@@ -188,6 +188,7 @@ class Postgres:
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         command = [_program("postgres"), "-D", str(self._data), *options]
         while True:
+            self._disown_pid()
             await self._child.start(command, _environ())
             if await self._comes_up():
                 return
@@ -195,6 +196,18 @@ class Postgres:
             if REMAINS not in end:
                 raise PartFailed(f"Postgres did not start; the end of {self.log}:\n{end}")
             await asyncio.sleep(POLL_S)
+
+    def _disown_pid(self) -> None:
+        """Puts our own id into the pid file that a killed server left.
+
+        Its own may be that of any other process by now, as after the restart of a container, and
+        Postgres would take that one for a server; its parent's it knows to be none. The rest of the
+        file stays: by that it finds what the killed server left in memory.
+        """
+        file = self._data / "postmaster.pid"
+        if file.exists() and not _runs_on(self._data):
+            _, newline, rest = file.read_text().partition("\n")
+            file.write_text(f"{os.getpid()}{newline}{rest}")
 
     async def _comes_up(self) -> bool:
         for _ in range(int(READY_S / POLL_S)):

@@ -228,7 +228,7 @@ class Supervisor:
         ]
 
     def _new_service(self, name: str, number: int) -> Service:
-        drain_s = float(self._service_environ()["LAUREL_DRAIN_SECONDS"])
+        drain_s = _seconds("LAUREL_DRAIN_SECONDS", self._service_environ())
         shares = {"LAUREL_SHARE_PORT": "true"} if self._processes[name] > 1 else {}
         return Service(
             name, self._command(name), lambda: {**self._service_environ(), **shares},
@@ -312,6 +312,13 @@ class Supervisor:
 
 def _port_names(services: Sequence[str]) -> list[str]:
     return [name for service in services for name in (service, f"{service}_admin")]
+
+
+def _seconds(name: str, environ: Mapping[str, str]) -> float:
+    try:
+        return float(environ[name])
+    except ValueError:
+        raise UserError(f"{name}: expected a number of seconds, got {environ[name]!r}") from None
 
 
 def _failed(part: Part, what: str) -> PartFailed:
