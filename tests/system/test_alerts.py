@@ -9,6 +9,8 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from kit.breaker import Breaker
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 MODULES = (
     "antifraud.metrics", "checkout.driver", "kit.breaker", "kit.telemetry", "notification.store",
@@ -54,3 +56,30 @@ def test_an_alert_asks_for_what_there_is(rule: dict[str, Any]) -> None:
 def test_a_broken_rule_raises_alarm() -> None:
     """AF-02: skipped, counted and alarmed."""
     assert any("laurel_antifraud_rule_breaks_total" in rule["expr"] for rule in rules())
+
+
+def test_af_06_a_breaker_that_tries_in_vain_raises_alarm_without_a_break() -> None:
+    """It has to hold at every look for as long as `for` says, also while a try is under way."""
+    [rule] = [rule for rule in rules() if rule["alert"] == "LaurelBreakerOpen"]
+    condition = re.fullmatch(r"laurel_breaker_state (>|==) (\d)", rule["expr"])
+    assert condition
+    number = int(condition[2])
+    now = 0.0
+    breaker = Breaker("alerts", failures_max=1, pause_seconds=1, monotonic=lambda: now)
+
+    def alarms() -> bool:
+        state = int(breaker.state)
+        return state > number if condition[1] == ">" else state == number
+
+    assert not alarms()
+    breaker.fail()
+    for _ in range(3):
+        assert alarms()
+        now += 1
+        assert breaker.admits()
+        assert alarms(), "a try is under way"
+        breaker.fail()
+    now += 1
+    breaker.admits()
+    breaker.succeed()
+    assert not alarms()
