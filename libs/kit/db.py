@@ -6,7 +6,7 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.resources import files
 from itertools import chain
 from typing import Any, TypeVar
@@ -20,6 +20,8 @@ from kit import telemetry
 from kit.errors import DatabaseUnavailable, LaurelError
 
 COMMAND_TIMEOUT_SECONDS = 30
+ANSWER_SECONDS_MAX = 3.0
+CLOSE_SECONDS_MAX = 3.0
 RETRY_AFTER_MS = 500
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _SEPARATOR = "\x1f"
@@ -155,9 +157,11 @@ class Database:
         return await self.answers(self.pool.fetchval("SELECT true", timeout=2)) is not None
 
     async def answers(self, question: Coroutine[Any, Any, T]) -> T | None:
-        """What the server answers; None where it is away or refuses."""
+        """What the server answers; None where it is away, refuses, or does not in time."""
         try:
-            return await question
+            # Of a server that stands still asyncpg waits to hear that a statement which has timed
+            # out was cancelled: for ever.
+            return await asyncio.wait_for(question, ANSWER_SECONDS_MAX)
         except (*_AWAY, asyncpg.PostgresError):
             return None
 
@@ -248,4 +252,6 @@ async def open_database(
     try:
         yield Database(pool, {**load_queries("kit"), **load_queries(service)}, constraints, tracer)
     finally:
-        await pool.close()
+        # It cuts what has not ended by then, such as what waits for a server that stands still.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(pool.close(), CLOSE_SECONDS_MAX)

@@ -267,9 +267,8 @@ class RunningService:
         grace = self.runtime.settings.drain_seconds
         doors = [*self._servers, *([self._native] if self._native is not None else [])]
         await asyncio.gather(*(door.stop(grace) for door in doors))
-        for drain in self.service.drains:
-            await drain()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        drains = [asyncio.ensure_future(drain()) for drain in self.service.drains]
+        await _end([*drains, *self._tasks], grace)
         if self._relay is not None:
             # What the last calls have told: they ended after the relay did.
             await self._relay.flush()
@@ -278,6 +277,19 @@ class RunningService:
         if self._admin is not None:
             self._admin.stop()
         telemetry.log(self.runtime.name).info("service.stopped")
+
+
+async def _end(work: Sequence[asyncio.Future[None]], seconds: float) -> None:
+    """Waits for work to end, but not for ever: a database may stand still."""
+    if not work:
+        return
+    ended, late = await asyncio.wait(work, timeout=seconds)
+    for one in late:
+        # As a kill would: what has not committed is undone.
+        one.cancel()
+    for one in ended:
+        # Its loop has told of it.
+        one.cancelled() or one.exception()
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:

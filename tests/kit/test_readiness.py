@@ -1,7 +1,10 @@
 """OP-03: a service says so while it cannot serve yet, and when it leaves; it finishes first."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -10,10 +13,12 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from house import Ground, House
+from house import Ground, House, refused
+from kit.admin import AdminServer
 from points_ledger import Ledger, calm_program
 
 DRAIN_SECONDS = 20
+PATIENCE_SECONDS = 20
 
 
 @pytest.fixture
@@ -82,6 +87,60 @@ async def test_an_answer_of_the_database_does_not_make_ready_who_is_leaving(hous
     asked_for = HealthCheckRequest(service="laurel.points.v1.PointsService")
     answer = await house.stub(HealthStub, "points").Check(asked_for)
     assert answer.status == HealthCheckResponse.NOT_SERVING
+
+
+@asynccontextmanager
+async def standing_still(ground: Ground, house: House, service: str) -> AsyncIterator[None]:
+    """While inside, the database answers no connection of the service, and takes no new one."""
+    sql = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND datname = $2"
+    name = house.settings.database_url.rpartition("/")[2]
+    pids = [row["pid"] for row in await house.fetch(sql, f"laurel-{service}", name)]
+    assert ground.postgres is not None
+    assert ground.postgres.pid is not None
+    pids.append(ground.postgres.pid)
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_service_is_not_ready_while_its_database_stands_still(
+    ground: Ground, house: House
+) -> None:
+    """As behind a network that swallows what is sent: no connection is refused or reset."""
+    running = house.running["points"]
+    assert running._admin is not None
+    await until_ready(running._admin, True)
+    async with standing_still(ground, house, "points"):
+        await until_ready(running._admin, False)
+    await until_ready(running._admin, True)
+
+
+async def until_ready(admin: AdminServer, ready: bool) -> None:
+    """Waits until /readyz says so."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while admin.ready is not ready:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_database_that_stands_still_keeps_nobody_from_leaving(
+    ground: Ground, member: str
+) -> None:
+    async with ground.house(drain_seconds=1) as house:
+        await house.apply(calm_program())
+        await house.start("antifraud", "points")
+        ledger = Ledger(house)
+        await ledger.accrue(member, "10.00")
+        async with standing_still(ground, house, "points"):
+            call = asyncio.create_task(refused(ledger.accrue(member, "20.00")))
+            await asyncio.sleep(1)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await house.stop("points")
+            assert (await call).code is not grpc.StatusCode.OK
 
 
 async def test_who_watches_the_health_of_a_service_does_not_keep_it(house: House) -> None:
