@@ -152,8 +152,7 @@ class Broker:
                     error_cb=_ignore, disconnected_cb=_ignore, pending_size=32 * 1024 * 1024,
                 )  # fmt: skip
         except BaseException:
-            with suppress(NatsError, OSError):
-                await client.close()
+            await _close(client)
             raise
         return client
 
@@ -175,8 +174,14 @@ class Broker:
     async def close(self) -> None:
         """Closes the connection; a broker that is away stops nobody from leaving."""
         if self._client is not None and not self._client.is_closed:
-            with suppress(NatsError, OSError):
-                await self._client.close()
+            await _close(self._client)
+
+
+async def _close(client: Any) -> None:
+    # What waits to be sent is written once more, whatever became of the connection: that fails with
+    # whatever the event loop makes of one that is gone.
+    with suppress(Exception):
+        await client.close()
 
 
 async def _ignore(*_: object) -> None:

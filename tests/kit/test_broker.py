@@ -133,3 +133,19 @@ async def test_returns_that_lose_many_bonuses_are_told_in_as_many_messages_as_it
         await ear.tell_all(returns)
         await eventually(lambda: len(ear.heard) >= len(returns))
         assert sorted(ear.heard) == sorted(event.member_id for event in returns)
+
+
+async def test_a_broker_that_went_away_keeps_nobody_from_leaving(ground: Ground) -> None:
+    """What was to be sent to it still waits in the client; that is lost, and nothing else fails."""
+    async with ground.house() as house:
+        await house.start("tier")
+        running = house.running["tier"]
+        assert running.broker is not None
+        await running.broker.jetstream()
+        await asyncio.sleep(1)
+        await house.broker.stop()
+        await asyncio.sleep(2)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await house.stop("tier")
+        assert all(task.done() for task in running._tasks)
+        await house.broker.start()
