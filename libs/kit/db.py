@@ -29,13 +29,14 @@ _SEPARATOR = "\x1f"
 T = TypeVar("T")
 R = TypeVar("R")
 
-# What asyncpg raises when the server is away, starting or going down.
+# What asyncpg raises when the server is away, starting, going down or out of room.
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    # No room: on its disk, in its memory, for another connection.
+    asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
     # A connection that broke in the middle of a commit leaves asyncpg in a state that it calls its
     # own mistake.

@@ -28,6 +28,19 @@ async def test_of_a_deadlock_one_is_undone_and_told_to_try_again(house: House) -
     ]
 
 
+@pytest.mark.parametrize("condition", ["disk_full", "out_of_memory", "too_many_connections"])
+async def test_a_database_without_room_is_told_as_one_that_is_away(
+    house: House, condition: str
+) -> None:
+    """SC-05: nothing was done, and it may have room in a while."""
+    await house.start("tier")
+    database = house.running["tier"].service.database
+    with pytest.raises(DatabaseUnavailable) as refusal:
+        async with database.transaction() as tx:
+            await tx.connection.execute(f"DO $$ BEGIN RAISE {condition}; END $$")
+    assert refusal.value.retry_after_ms
+
+
 CONTROLS = "".join(map(chr, range(1, 0x20)))
 ODD = ["\x1f", CONTROLS, "\x1f\x01", "\u1234\x1f", "\U0001f600", " ", "{,}", "NULL"]
 ALL_SIGNS = "".join(map(chr, range(1, 0xD800)))
