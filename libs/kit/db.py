@@ -29,7 +29,7 @@ _SEPARATOR = "\x1f"
 T = TypeVar("T")
 R = TypeVar("R")
 
-# What asyncpg raises when the server is away, starting, going down or out of room.
+# What asyncpg raises when the server is away, starting, going down, out of room or not in charge.
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -37,6 +37,8 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     # No room: on its disk, in its memory, for another connection.
     asyncpg.InsufficientResourcesError,
+    # It follows another server, such as after a fail-over.
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     # A connection that broke in the middle of a commit leaves asyncpg in a state that it calls its
     # own mistake.
