@@ -22,10 +22,10 @@ CROSS JOIN LATERAL (
 ) AS r
 WHERE (c.refund_count, c.refunded_cash_minor) <> (r.refund_count, r.cash_minor)
 OR c.refunded_points < r.points
--- A refund whose points were refused by the ledger shows none.
+-- A refund whose points were refused by the ledger shows none; also where it was told later that they had gone back.
 OR c.refunded_points > r.points AND NOT EXISTS (
-    SELECT FROM checkout.step
-    WHERE step.checkout_id = c.checkout_id AND step.step = 'refund_points' AND step.mark = 'REFUSED'
+    SELECT FROM checkout.step INNER JOIN checkout.refund USING (checkout_id, refund_number)
+    WHERE step.checkout_id = c.checkout_id AND step.step = 'refund_points' AND refund.points = 0
 )
 
 -- check: what went back of a checkout is what went back of its lines, at their prices
@@ -160,7 +160,7 @@ AND CASE step.step
     WHEN 'accrue'
         THEN (t.transaction_id::text, (t.explanation ->> 'spend')::bigint)
             IS DISTINCT FROM (c.accrual_id, c.cash_minor)
-    WHEN 'refund_points' THEN t.points[1] IS DISTINCT FROM f.points
+    WHEN 'refund_points' THEN t.points[1] IS DISTINCT FROM f.points AND NOT (f.complete AND f.points = 0)
     WHEN 'reverse_accrual'
         THEN ((SELECT coalesce(sum(p), 0) FROM unnest(t.points) AS u (p)), (t.explanation ->> 'spend')::bigint)
             IS DISTINCT FROM (

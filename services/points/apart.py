@@ -11,7 +11,7 @@ from points.store import Answer
 from points.values import Command
 
 Work = Callable[[Sequence[Command]], Awaitable[list[Answer]]]
-"""Books a batch, whole or not at all: an answer for each command, in the order they came."""
+"""Books a batch: an answer for each command, in the order they came."""
 
 # So often a batch is tried that fails: of 512 with one or two bad ones, 10 to 20 times.
 FAILURES_MAX = 40
@@ -31,8 +31,9 @@ _log = log("points")
 
 
 async def work_apart(commands: Sequence[Command], work: Work) -> list[Answer]:
-    """What becomes of each, in order. A batch that fails has done nothing: it is halved until the
-    command that fails stands alone, and only that one ends in the error.
+    """What becomes of each, in order. A batch that fails is halved until the command that fails
+    stands alone, and only that one ends in the error. What the batch had booked before it failed,
+    its plain accruals, is found to be a repeat then.
 
     Where too many fail, those that are left together share the error.
     """

@@ -116,6 +116,13 @@ class LedgerStore:
             hold_version=max((row["program_version"] for row in holders), default=0),
         )
 
+    async def find_done(
+        self, commands: Sequence[Command], programs: ProgramHistory
+    ) -> dict[str, Answer]:
+        """By request id, the answers of those commands that took effect."""
+        async with self._database.statements() as tx:
+            return await self._find_done(tx, commands, programs)
+
     async def _find_done(
         self, tx: Transaction, commands: Sequence[Command], programs: ProgramHistory
     ) -> dict[str, Answer]:

@@ -57,8 +57,8 @@ class WritePath:
         return await work_apart(commands, self._book_all)
 
     async def _book_all(self, commands: Sequence[Command]) -> list[Answer]:
-        """All or nothing. A request id that comes twice takes effect once: for the first of those
-        that are not refused.
+        """Books a batch. A request id that comes twice in it takes effect once: for the first of
+        those that are not refused.
         """
         history = await self._feed.ensure()
         answers: dict[int, Answer] = {}
@@ -91,19 +91,20 @@ class WritePath:
     ) -> dict[str, Answer]:
         """Repeats are looked up first, but for accruals while none has come for a while.
 
-        A repeated accrual then breaks the primary key of requests, which undoes its batch; the
-        batch is worked on again with the look-up, and so are the next ones. Any other command could
-        be refused for what it did itself the first time.
+        A repeated accrual then breaks the primary key of requests, or what its account may hold,
+        which undoes its batch; the batch is worked on again with the look-up, and so are the next
+        ones. Any other command could be refused for what it did itself the first time.
         """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             repeats = self._careful_count > 0 or not all(isinstance(c, Accrue) for c in commands)
             self._careful_count = max(0, self._careful_count - 1)
             try:
                 return await self._once(commands, history, repeats=repeats)
-            except errors.RequestRaced:
-                self._careful_count = CAREFUL_BATCHES
-                if attempt == ATTEMPTS_MAX:
+            except (errors.RequestRaced, errors.BalanceExceeded) as error:
+                is_no_repeat = repeats and isinstance(error, errors.BalanceExceeded)
+                if is_no_repeat or attempt == ATTEMPTS_MAX:
                     raise
+                self._careful_count = CAREFUL_BATCHES
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _once(
@@ -131,9 +132,9 @@ class WritePath:
         if refused:
             # Perhaps booked before, or by another process since it was looked up: then that is the
             # answer.
-            found = await self._store.look_up(refused, history, repeats=True)
-            done.update(found.done)
-            answers.update(found.done)
+            found = await self._store.find_done(refused, history)
+            done.update(found)
+            answers.update(found)
         # What was done before was counted then.
         metrics.count(answer for request_id, answer in answers.items() if request_id not in done)
         return answers

@@ -109,7 +109,7 @@ def hear(
         if one.lifted and ceiling.lift_time is None:
             ceiling.lift_time = at
         elif not one.lifted and ceiling.take_time is None:
-            known_tier = _known(tier, before, own, ladder)
+            known_tier = _known(before, own, ladder)
             ceiling.take_time = at
             ceiling.tier_id, ceiling.program_version = one.tier_id, one.program_version
             ceiling.earned_tier_id, ceiling.earned_version = known_tier.id, ladder.program.version
@@ -117,12 +117,12 @@ def hear(
     return turns
 
 
-def _known(earned: Tier, before: Tier, own: Iterable[Ceiling], ladder: Ladder) -> Tier:
-    """What others know of that a member has earned: all of it, but for what rose beneath a ceiling
-    that is in force. That is told as an upgrade once none is.
+def _known(before: Tier, own: Iterable[Ceiling], ladder: Ladder) -> Tier:
+    """The highest tier that others know of: what rose beneath a ceiling that is in force is not
+    told yet, and what a review took beneath one is not either.
     """
     had = [ladder.tier(one.earned_tier_id) for one in own if one.in_force]
-    return min(earned, max([before, *had], key=_rank), key=_rank)
+    return max([before, *had], key=_rank)
 
 
 def _turns(

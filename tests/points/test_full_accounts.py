@@ -92,3 +92,30 @@ async def test_two_full_accounts_do_not_become_one(ledger: Ledger, full: str) ->
     )  # fmt: skip
     assert (await refused(ledger.stub.MergeMembers(request))).reason == "BALANCE_EXCEEDED"
     assert (await ledger.balance(other)).active == EACH
+
+
+async def test_a_repeat_of_what_filled_an_account_is_answered_as_the_first(
+    ledger: Ledger, full: str
+) -> None:
+    """PT-07: it would not fit any more, and it is booked already."""
+    request = ledger.accrual(full, "10.00")
+    first = await ledger.stub.AccruePoints(request)
+    assert await ledger.stub.AccruePoints(request) == first
+    assert (await ledger.balance(full)).active == 10**18
+
+
+async def test_what_is_booked_beside_a_refund_that_does_not_fit_is_told_as_booked(
+    ledger: Ledger,
+) -> None:
+    """PT-15: plain accruals of a batch are committed before the rest of it fails."""
+    member = f"m-{new_id()}"
+    rows = [ledger.accrual(member, MOST) for _ in range(FULL_COUNT - 1)]
+    await ledger.stub.BatchAccruePoints(pb.BatchAccruePointsRequest(requests=rows))
+    hold = await ledger.hold(member, 5000)
+    await ledger.capture(hold)
+    await ledger.accrue(member, "55.00")
+    accrued, refusal = await in_one_batch(
+        ledger, ledger.accrue(member, MOST), refused(ledger.refund(hold))
+    )
+    assert (accrued.points, refusal.reason) == (EACH, "BALANCE_EXCEEDED")
+    assert (await ledger.balance(member)).active == FULL_COUNT * EACH + 500

@@ -290,6 +290,24 @@ def test_af_04_what_rose_beneath_a_ceiling_is_an_upgrade_whichever_lift_comes_la
     assert turns[-1].target.id == "diamond"
 
 
+@pytest.mark.parametrize("late_first", [True, False])
+def test_af_04_what_a_review_took_beneath_a_ceiling_and_a_purchase_gave_again_is_no_upgrade(
+    late_first: bool,
+) -> None:
+    """Others had heard of gold before: nothing of it is given twice, whichever lift comes last."""
+    first, second = UUID(int=1), UUID(int=2)
+    known: dict[UUID, Ceiling] = {}
+    lifts = [told(first, "", 1, lifted=True), told(second, "", 3, lifted=True)]
+    events = [told(first, "", 0), told(second, "", 2), *lifts[:: 1 if late_first else -1]]
+    turns = []
+    for event, tier_id in zip(events, ["gold", "silver", "gold", "gold"], strict=True):
+        earned = PROGRAM.tier(tier_id)
+        assert earned is not None
+        turns += hear(known, [event], {"m": earned}, LADDER)
+    assert not [one for one in turns if one.reason == "UPGRADE"]
+    assert (turns[-1].reason, turns[-1].target.id) == ("RESTORED", "gold")
+
+
 def test_a_tier_that_left_the_ladder_counts_as_the_one_that_asks_for_no_more() -> None:
     text = SAMPLE.read_text()
     renamed = text.replace("id: silver", "id: bronze").replace("tier_id: silver", "tier_id: bronze")
