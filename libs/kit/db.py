@@ -29,7 +29,7 @@ _SEPARATOR = "\x1f"
 T = TypeVar("T")
 R = TypeVar("R")
 
-# What asyncpg raises when the server is away, starting, going down, out of room or not in charge.
+# What asyncpg raises when the server is away, starting, going down or out of room.
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -37,8 +37,6 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     # No room: on its disk, in its memory, for another connection.
     asyncpg.InsufficientResourcesError,
-    # It follows another server, such as after a fail-over.
-    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     # A connection that broke in the middle of a commit leaves asyncpg in a state that it calls its
     # own mistake.
@@ -48,6 +46,13 @@ _AWAY = (
     # Refused, reset, timed out, a host without an address.
     OSError,
 )
+
+
+def why_unusable(error: Exception) -> str:
+    """Why a database cannot be used, without a word of the URL: that may hold a password."""
+    if isinstance(error, ValueError):
+        return "its URL cannot be read; is all in it percent-encoded that has to be?"
+    return str(error) or repr(error)
 
 
 def load_queries(package: str) -> dict[str, str]:

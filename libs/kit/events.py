@@ -36,7 +36,6 @@ MESSAGES_PER_PASS = 16
 PASS_SECONDS = 0.2
 BACKOFF_SECONDS_MAX = 5.0
 CONNECT_SECONDS_MAX = 4.0
-FLUSH_SECONDS_MAX = 3.0
 REDELIVER_SECONDS_MAX = 60.0
 DOUBLINGS_MAX = 10
 # What a killed process had taken comes again after this. A pass takes well under a second; of one
@@ -217,9 +216,8 @@ class Relay:
         start.
         """
         try:
-            async with asyncio.timeout(FLUSH_SECONDS_MAX):
-                while await self.run_once():
-                    pass
+            while await self.run_once():
+                pass
         except _AWAY as error:
             self._log.warning("outbox.waits", error=repr(error))
 

@@ -19,7 +19,7 @@ from kit.admin import AdminServer
 from kit.auth import Certificates, Policy, load_policy
 from kit.client import MESSAGE_BYTES_MAX, open_channel
 from kit.clock import Clock, NewId, make_clock, new_id
-from kit.db import Database, open_database
+from kit.db import Database, open_database, why_unusable
 from kit.errors import LaurelError
 from kit.events import Broker, Consumer, Listener, Relay, tls_context
 from kit.interceptor import Gate
@@ -33,6 +33,10 @@ PENDING_CALLS_MAX = 20_000
 # A server takes up one call in a turn of the event loop. Where processes share a port anyway, each
 # listens with several servers, and single calls are taken up together.
 DOORS = 8
+
+
+# What is still at work when the drain's time is over; and each of what comes after it.
+LEAVE_SECONDS_MIN, LEAVE_SECONDS_MAX = 1.0, 3.0
 
 
 class CannotStart(Exception):
@@ -64,7 +68,8 @@ class Runtime:
         try:
             return await self.stack.enter_async_context(opened)
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise CannotStart(f"{self.name}: the database cannot be used: {error}") from error
+            why = why_unusable(error)
+            raise CannotStart(f"{self.name}: the database cannot be used: {why}") from error
 
     async def channel(self, service: str) -> grpc.aio.Channel:
         """A channel to another service, under this service's identity."""
@@ -264,25 +269,28 @@ class RunningService:
         """Stop accepting, finish, flush, leave."""
         self._stopping.set()
         await self._set_ready(False)
-        grace = self.runtime.settings.drain_seconds
+        grace, now = self.runtime.settings.drain_seconds, asyncio.get_running_loop().time
+        end = now() + grace
         doors = [*self._servers, *([self._native] if self._native is not None else [])]
         await asyncio.gather(*(door.stop(grace) for door in doors))
         drains = [asyncio.ensure_future(drain()) for drain in self.service.drains]
-        await _end([*drains, *self._tasks], grace)
-        if self._relay is not None:
+        has_ended = await _end([*drains, *self._tasks], max(LEAVE_SECONDS_MIN, end - now()))
+        if has_ended and self._relay is not None:
             # What the last calls have told: they ended after the relay did.
-            await self._relay.flush()
+            await _end([asyncio.ensure_future(self._relay.flush())], LEAVE_SECONDS_MAX)
         if self.broker is not None:
-            await self.broker.close()
+            await _end([asyncio.ensure_future(self.broker.close())], LEAVE_SECONDS_MAX)
         if self._admin is not None:
             self._admin.stop()
         telemetry.log(self.runtime.name).info("service.stopped")
 
 
-async def _end(work: Sequence[asyncio.Future[None]], seconds: float) -> None:
-    """Waits for work to end, but not for ever: a database may stand still."""
+async def _end(work: Sequence[asyncio.Future[None]], seconds: float) -> bool:
+    """Waits for work to end, but not for ever: a database or a broker may stand still, and what
+    waits for it may not hear that it is cancelled. Whether all has ended by itself.
+    """
     if not work:
-        return
+        return True
     ended, late = await asyncio.wait(work, timeout=seconds)
     for one in late:
         # As a kill would: what has not committed is undone.
@@ -290,6 +298,7 @@ async def _end(work: Sequence[asyncio.Future[None]], seconds: float) -> None:
     for one in ended:
         # Its loop has told of it.
         one.cancelled() or one.exception()
+    return not late
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         description="Postgres that owns the data; may create roles and schemas at bootstrap",
     )
     nats_url: str = Field(
-        pattern="^(nats|tls)://",
+        pattern="^((nats|tls)://|[^/@]+$)",
         description="NATS server with JetStream; tls:// takes the certificates from cert_dir",
     )
     cert_dir: Path = Field(

@@ -72,7 +72,9 @@ def _patterns(flat: str) -> Iterator[str]:
     """The patterns of `matches` in a checked condition, as they are written."""
     found = tokens(flat)
     for index, token in enumerate(found):
-        if (token.kind, token.text) == ("name", "matches") and found[index + 2].kind == "string":
+        if (token.kind, token.text) != ("name", "matches") or found[index + 1].text != "(":
+            continue
+        if found[index + 2].kind == "string":
             yield found[index + 2].text
 
 

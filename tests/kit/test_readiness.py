@@ -94,18 +94,22 @@ async def standing_still(ground: Ground, house: House, service: str) -> AsyncIte
     """While inside, the database answers no connection of the service, and takes no new one."""
     sql = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND datname = $2"
     name = house.settings.database_url.rpartition("/")[2]
-    pids = [row["pid"] for row in await house.fetch(sql, f"laurel-{service}", name)]
     assert ground.postgres is not None
     assert ground.postgres.pid is not None
-    pids.append(ground.postgres.pid)
+    stopped = [ground.postgres.pid]
+    observer = await asyncpg.connect(house.settings.database_url)
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        # First who opens connections: none comes after those that are listed.
+        os.kill(stopped[0], signal.SIGSTOP)
+        for row in await observer.fetch(sql, f"laurel-{service}", name):
+            stopped.append(row["pid"])
+            os.kill(row["pid"], signal.SIGSTOP)
         yield
     finally:
-        for pid in pids:
+        for pid in stopped:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+        await observer.close()
 
 
 async def test_a_service_is_not_ready_while_its_database_stands_still(
@@ -135,6 +139,9 @@ async def test_a_database_that_stands_still_keeps_nobody_from_leaving(
         await house.start("antifraud", "points")
         ledger = Ledger(house)
         await ledger.accrue(member, "10.00")
+        # Some connections are idle then, as they are of any service that has work.
+        pool = house.running["points"].service.database.pool
+        await asyncio.gather(*(pool.execute("SELECT pg_sleep(0.3)") for _ in range(6)))
         async with standing_still(ground, house, "points"):
             call = asyncio.create_task(refused(ledger.accrue(member, "20.00")))
             await asyncio.sleep(1)

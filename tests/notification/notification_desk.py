@@ -96,7 +96,7 @@ class Desk:
         return delivery(await self.only(member), EMAIL)
 
     async def email_until(
-        self, member: str, state: pb.DeliveryState.ValueType, seconds_max: float = 20
+        self, member: str, state: pb.DeliveryState.ValueType, seconds_max: float = 60
     ) -> pb.Delivery:
         """Waits until the e-mail is in a state."""
 

@@ -32,6 +32,7 @@ GOOD = [
     ('["a"].exists(x, request.ip.matches("^10[.]"))', FRAUD_FACTS),
     ("request.points % 100 == 0 && -request.points < -(5 + 2 * 3)", FRAUD_FACTS),
     ('request.ip.matches("^10[.]") || string(request.points).endsWith("00")', FRAUD_FACTS),
+    ('["("].exists(matches, matches == "(")', FRAUD_FACTS),
 ]
 
 NESTED = "[1].exists(x, [2].exists(y, [3].exists(z, x + y + z > 6)))"

@@ -107,8 +107,12 @@ def test_a_house_needs_a_folder(folder: Path) -> None:
 def test_check_needs_no_house_where_the_database_is_named(folder: Path) -> None:
     said = laurel("check", cwd=folder, status=2, LAUREL_DATABASE_URL=NOWHERE)
     assert "the database cannot be reached" in said
-    for odd in ("nonsense", "postgresql://laurel@127.0.0.1:port/x"):
-        laurel("check", cwd=folder, status=2, LAUREL_DATABASE_URL=odd)
+    for odd in (
+        "nonsense",
+        "postgresql://laurel:secret/x@127.0.0.1/x",
+        "postgresql://a:b?secret@c/x",
+    ):
+        assert "secret" not in laurel("check", cwd=folder, status=2, LAUREL_DATABASE_URL=odd)
 
 
 def test_a_demo_leaves_the_folder_of_another_alone(folder: Path) -> None:

@@ -17,6 +17,7 @@ from cli.console import open_console
 from cli.env import client_env
 from cli.errors import UserError
 from cli.state import DEFAULT_DATA
+from kit.db import why_unusable
 from kit.settings import SERVICES
 
 SHOWN_MAX = 5
@@ -60,12 +61,12 @@ async def run_checks(database_url: str) -> list[Outcome]:
     try:
         connection = await asyncpg.connect(database_url, command_timeout=TIMEOUT_SECONDS)
     except (*_UNUSABLE, ValueError) as error:
-        raise UserError(f"the database cannot be reached: {error}") from error
+        raise UserError(f"the database cannot be reached: {why_unusable(error)}") from error
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             return await run_on(connection)
     except _UNUSABLE as error:
-        raise UserError(f"the database cannot be checked: {error}") from error
+        raise UserError(f"the database cannot be checked: {why_unusable(error)}") from error
     finally:
         await connection.close()
 

@@ -92,7 +92,7 @@ def _check_header(file: Path, names: Sequence[str], columns: Columns) -> None:
 def _values(record: Record, source: CsvFile) -> dict[str, str]:
     if record.problem:
         raise ValueError(record.problem)
-    if len(record.fields) > len(source.columns):
+    if any(record.fields[len(source.columns) :]):
         # Such as an amount of 1,234.50 without quotes: which field is which cannot be known.
         raise ValueError("it has more fields than the header names")
     return source.by_column(record)
