@@ -120,8 +120,10 @@ class WritePath:
         open_commands = [command for command in commands if command.request_id not in answers]
         plain, ready = await self._decide(open_commands, known, answers, history)
         desk = Desk(self._clock(), self._new_id, history)
-        if plain:
-            answers.update(await self._book_plain(plain, ready, desk.now))
+        booked = await self._book_plain(plain, ready, desk.now) if plain else {}
+        # They are committed, whatever becomes of the others.
+        metrics.count(booked.values())
+        answers.update(booked)
         if ready:
             written = await self._store.write(ready, known, desk)
             answers.update(
@@ -136,7 +138,8 @@ class WritePath:
             done.update(found)
             answers.update(found)
         # What was done before was counted then.
-        metrics.count(answer for request_id, answer in answers.items() if request_id not in done)
+        counted = done.keys() | booked.keys()
+        metrics.count(answer for request_id, answer in answers.items() if request_id not in counted)
         return answers
 
     async def _book_plain(

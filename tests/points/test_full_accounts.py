@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from grpc import StatusCode
+from prometheus_client import REGISTRY
 
 from house import Ground, new_id, refused
 from kit.errors import info_of
@@ -30,6 +31,12 @@ async def ledger(ground: Ground) -> AsyncIterator[Ledger]:
         yield Ledger(house)
     # Metrics are floats: beside so many points nobody would see what later tests move.
     MOVED.clear()
+
+
+def issued() -> float:
+    """Points that accruals have brought, by the metric."""
+    labels = {"kind": "accrual", "account": "issued"}
+    return REGISTRY.get_sample_value("laurel_points_moved_total", labels) or 0.0
 
 
 @pytest.fixture
@@ -114,8 +121,10 @@ async def test_what_is_booked_beside_a_refund_that_does_not_fit_is_told_as_booke
     hold = await ledger.hold(member, 5000)
     await ledger.capture(hold)
     await ledger.accrue(member, "55.00")
+    before = issued()
     accrued, refusal = await in_one_batch(
         ledger, ledger.accrue(member, MOST), refused(ledger.refund(hold))
     )
     assert (accrued.points, refusal.reason) == (EACH, "BALANCE_EXCEEDED")
     assert (await ledger.balance(member)).active == FULL_COUNT * EACH + 500
+    assert issued() - before == pytest.approx(EACH, rel=0.01), "counted once, as a float can"
