@@ -63,6 +63,7 @@ class InvalidArgument(LaurelError):
         more = f"; and {len(violations) - 5} more" if len(violations) > 5 else ""
         summary = _bounded_bytes(shown, SUMMARY_BYTES_MAX) + more
         super().__init__(violations=_that_fit(violations), summary="")
+        # As it is: a value in a text is cut shorter than this, which is bounded already.
         self.args = (summary,)
         self.values = {"fields": _bounded(",".join(v.field for v in violations))}
 
@@ -239,6 +240,7 @@ class Relayed(LaurelError):
         violations = [Violation(v.field, v.description) for v in bad.field_violations]
         delay_ms = retry.retry_delay.ToMilliseconds() if retry.HasField("retry_delay") else None
         super().__init__(violations=violations, retry_after_ms=delay_ms, message="")
+        # Whole: a value in a text is cut short, and who said this has bounded it.
         self.args = (status.message,)
         self.values = dict(info.metadata)
 

@@ -274,31 +274,30 @@ class RunningService:
         doors = [*self._servers, *([self._native] if self._native is not None else [])]
         await asyncio.gather(*(door.stop(grace) for door in doors))
         drains = [asyncio.ensure_future(drain()) for drain in self.service.drains]
-        has_ended = await _end([*drains, *self._tasks], max(LEAVE_SECONDS_MIN, end - now()))
+        has_ended = await self._end([*drains, *self._tasks], max(LEAVE_SECONDS_MIN, end - now()))
         if has_ended and self._relay is not None:
             # What the last calls have told: they ended after the relay did.
-            await _end([asyncio.ensure_future(self._relay.flush())], LEAVE_SECONDS_MAX)
+            await self._end([asyncio.ensure_future(self._relay.flush())], LEAVE_SECONDS_MAX)
         if self.broker is not None:
-            await _end([asyncio.ensure_future(self.broker.close())], LEAVE_SECONDS_MAX)
+            await self._end([asyncio.ensure_future(self.broker.close())], LEAVE_SECONDS_MAX)
         if self._admin is not None:
             self._admin.stop()
         telemetry.log(self.runtime.name).info("service.stopped")
 
-
-async def _end(work: Sequence[asyncio.Future[None]], seconds: float) -> bool:
-    """Waits for work to end, but not for ever: a database or a broker may stand still, and what
-    waits for it may not hear that it is cancelled. Whether all has ended by itself.
-    """
-    if not work:
-        return True
-    ended, late = await asyncio.wait(work, timeout=seconds)
-    for one in late:
-        # As a kill would: what has not committed is undone.
-        one.cancel()
-    for one in ended:
-        # Its loop has told of it.
-        one.cancelled() or one.exception()
-    return not late
+    async def _end(self, work: Sequence[asyncio.Future[None]], seconds: float) -> bool:
+        """Waits for work to end, but not for ever: a database or a broker may stand still, and what
+        waits for it may not hear that it is cancelled. Whether all has ended by itself.
+        """
+        if not work:
+            return True
+        ended, late = await asyncio.wait(work, timeout=seconds)
+        for one in late:
+            # As a kill would: what has not committed is undone.
+            one.cancel()
+        for one in ended:
+            if not one.cancelled() and (error := one.exception()):
+                telemetry.log(self.runtime.name).error("drain.failed", error=repr(error))
+        return not late
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:
