@@ -1,6 +1,7 @@
 """PT-01, PT-05, PT-07: what a purchase earns, explained, booked once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +21,14 @@ NO_SPENDING_BY_ARGENT = """\
       action: deny
       score: 100
 """
+
+
+@pytest.fixture
+async def calm_house(ground: Ground) -> AsyncIterator[House]:
+    """A house of its own, whose program and services a test may change."""
+    async with ground.house() as house:
+        await house.apply(calm_program())
+        yield await house.start("antifraud", "tier", "points")
 
 
 async def test_a_purchase_earns_a_point_for_each_unit_of_currency(
@@ -184,43 +193,37 @@ async def test_what_anti_fraud_denies_is_not_booked(house: House, member: str) -
 
 
 async def test_a_silent_anti_fraud_books_small_accruals_as_pending_and_refuses_the_rest(
-    ground: Ground, member: str
+    calm_house: House, member: str
 ) -> None:
     """AF-06: redemption closed, small accruals pending until a review, above the limit refused."""
-    async with ground.house() as house:
-        await house.apply(calm_program())
-        await house.start("antifraud", "tier", "points")
-        ledger = Ledger(house)
-        await ledger.accrue(member, "300")
-        await house.stop("antifraud")
-        small = await ledger.accrue(member, "500")
-        assert small.explanation.under_review
-        large = await refused(ledger.accrue(member, "501"))
-        assert (large.code, large.reason) == (StatusCode.UNAVAILABLE, "ANTIFRAUD_UNAVAILABLE")
-        hold = await refused(ledger.stub.HoldPoints(ledger.holding(member, 100)))
-        assert (hold.code, hold.reason) == (StatusCode.UNAVAILABLE, "ANTIFRAUD_UNAVAILABLE")
-        balance = await ledger.balance(member)
-        assert (balance.active, balance.pending, balance.held) == (300, 500, 0)
+    ledger, house = Ledger(calm_house), calm_house
+    await ledger.accrue(member, "300")
+    await house.stop("antifraud")
+    small = await ledger.accrue(member, "500")
+    assert small.explanation.under_review
+    large = await refused(ledger.accrue(member, "501"))
+    assert (large.code, large.reason) == (StatusCode.UNAVAILABLE, "ANTIFRAUD_UNAVAILABLE")
+    hold = await refused(ledger.stub.HoldPoints(ledger.holding(member, 100)))
+    assert (hold.code, hold.reason) == (StatusCode.UNAVAILABLE, "ANTIFRAUD_UNAVAILABLE")
+    balance = await ledger.balance(member)
+    assert (balance.active, balance.pending, balance.held) == (300, 500, 0)
 
 
 async def test_repeats_get_their_first_answers_while_anti_fraud_is_silent(
-    ground: Ground, member: str
+    calm_house: House, member: str
 ) -> None:
     """PT-07, AF-06: what was booked is answered, whatever would become of it today."""
-    async with ground.house() as house:
-        await house.apply(calm_program())
-        await house.start("antifraud", "tier", "points")
-        ledger = Ledger(house)
-        accrual, holding = ledger.accrual(member, "5000"), ledger.holding(member, 100)
-        accrued = await ledger.stub.AccruePoints(accrual)
-        held = await ledger.stub.HoldPoints(holding)
-        await house.stop("antifraud")
-        assert await ledger.stub.AccruePoints(accrual) == accrued
-        assert await ledger.stub.HoldPoints(holding) == held
-        reused = pb.AccruePointsRequest()
-        reused.CopyFrom(accrual)
-        reused.purchase.amount.units = 6000
-        assert (await refused(ledger.stub.AccruePoints(reused))).reason == "REQUEST_ID_REUSED"
+    ledger, house = Ledger(calm_house), calm_house
+    accrual, holding = ledger.accrual(member, "5000"), ledger.holding(member, 100)
+    accrued = await ledger.stub.AccruePoints(accrual)
+    held = await ledger.stub.HoldPoints(holding)
+    await house.stop("antifraud")
+    assert await ledger.stub.AccruePoints(accrual) == accrued
+    assert await ledger.stub.HoldPoints(holding) == held
+    reused = pb.AccruePointsRequest()
+    reused.CopyFrom(accrual)
+    reused.purchase.amount.units = 6000
+    assert (await refused(ledger.stub.AccruePoints(reused))).reason == "REQUEST_ID_REUSED"
 
 
 async def test_a_reused_request_id_does_not_send_its_batch_past_anti_fraud(
@@ -242,64 +245,58 @@ async def test_a_reused_request_id_does_not_send_its_batch_past_anti_fraud(
 
 
 async def test_the_tier_multiplies_even_for_a_member_whom_points_meets_for_the_first_time(
-    ground: Ground,
+    calm_house: House,
 ) -> None:
     """PT-01: 128.50 spent by a silver member at 1 per 1.00 x 1.2 makes 154."""
-    async with ground.house() as house:
-        await house.apply(calm_program())
-        await house.start("antifraud", "tier", "points")
-        ledger, member = Ledger(house), new_id()
-        await ledger.accrue(member, "120")
-        await house.settle()
-        accrued = await ledger.accrue(member, "128.50")
-        assert accrued.points == 154
-        assert accrued.explanation.tier_id == "silver"
-        # Points has forgotten the member: it asks the tier service.
-        await house.fetch("UPDATE points.account SET tier_id = NULL WHERE member_id = $1", member)
-        assert (await ledger.accrue(member, "128.50")).points == 154
-        await house.fetch("UPDATE points.account SET tier_id = NULL WHERE member_id = $1", member)
-        await house.stop("tier")
-        unknown = await ledger.accrue(member, "128.50")
-        assert unknown.points == 129
-        assert any(
-            line.rule == "tier_multiplier" and not line.applied
-            for line in unknown.explanation.lines
-        )
+    house = calm_house
+    ledger, member = Ledger(house), new_id()
+    await ledger.accrue(member, "120")
+    await house.settle()
+    accrued = await ledger.accrue(member, "128.50")
+    assert accrued.points == 154
+    assert accrued.explanation.tier_id == "silver"
+    # Points has forgotten the member: it asks the tier service.
+    await house.fetch("UPDATE points.account SET tier_id = NULL WHERE member_id = $1", member)
+    assert (await ledger.accrue(member, "128.50")).points == 154
+    # The news of gold has come, and cannot come once it is forgotten.
+    await house.settle()
+    await house.fetch("UPDATE points.account SET tier_id = NULL WHERE member_id = $1", member)
+    await house.stop("tier")
+    unknown = await ledger.accrue(member, "128.50")
+    assert unknown.points == 129
+    assert any(
+        line.rule == "tier_multiplier" and not line.applied for line in unknown.explanation.lines
+    )
 
 
 async def test_pt_01_a_tier_that_left_the_ladder_multiplies_as_the_one_that_it_counts_as(
-    ground: Ground, member: str
+    calm_house: House, member: str
 ) -> None:
     """TR-03: silver has another id now; who holds it keeps it, and its factor, until the review."""
-    async with ground.house() as house:
-        await house.apply(calm_program())
-        await house.start("antifraud", "tier", "points")
-        ledger = Ledger(house)
-        await ledger.accrue(member, "120")
-        await house.settle()
-        renamed = calm_program().replace("id: silver", "id: argent")
-        await house.apply(renamed.replace("tier_id: silver", "tier_id: argent"))
-        await house.settle()
-        accrued = await ledger.accrue(member, "128.50")
-        assert (accrued.points, accrued.explanation.tier_id) == (154, "argent")
-        assert (await ledger.reverse(accrued)).transaction.points == -154
-        assert (await ledger.balance(member)).active == 120
+    ledger, house = Ledger(calm_house), calm_house
+    await ledger.accrue(member, "120")
+    await house.settle()
+    renamed = calm_program().replace("id: silver", "id: argent")
+    await house.apply(renamed.replace("tier_id: silver", "tier_id: argent"))
+    await house.settle()
+    accrued = await ledger.accrue(member, "128.50")
+    assert (accrued.points, accrued.explanation.tier_id) == (154, "argent")
+    assert (await ledger.reverse(accrued)).transaction.points == -154
+    assert (await ledger.balance(member)).active == 120
 
 
 async def test_af_02_rules_on_spending_see_the_tier_that_one_which_left_the_ladder_counts_as(
-    ground: Ground, member: str
+    calm_house: House, member: str
 ) -> None:
     """As those on earning do: holds and donations of who holds silver, which is now argent."""
-    async with ground.house() as house:
-        await house.apply(calm_program())
-        await house.start("antifraud", "tier", "points")
-        counter = Counter(house)
-        # Silver, and with points enough.
-        await counter.accrue(member, "120")
-        await counter.adjust(member, 1000)
-        await house.settle()
-        renamed = calm_program().replace("id: silver", "id: argent")
-        await house.apply(renamed.replace("  rules: []\n", NO_SPENDING_BY_ARGENT))
-        await house.settle()
-        for spending in (counter.hold(member, 100), counter.donate(member, 1000)):
-            assert (await refused(spending)).reason == "DENIED"
+    house = calm_house
+    counter = Counter(house)
+    # Silver, and with points enough.
+    await counter.accrue(member, "120")
+    await counter.adjust(member, 1000)
+    await house.settle()
+    renamed = calm_program().replace("id: silver", "id: argent")
+    await house.apply(renamed.replace("  rules: []\n", NO_SPENDING_BY_ARGENT))
+    await house.settle()
+    for spending in (counter.hold(member, 100), counter.donate(member, 1000)):
+        assert (await refused(spending)).reason == "DENIED"
